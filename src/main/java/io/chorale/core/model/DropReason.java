@@ -1,0 +1,30 @@
+package io.chorale.core.model;
+
+/** Why an accepted request ended without a full answer. */
+public enum DropReason {
+    /** Early abort: it waited so long that its time to first token cannot be met any more. */
+    SLO_UNREACHABLE(true),
+    /** The client went away, or text matched a stop string. */
+    CANCELLED(false),
+    /** The client reads more slowly than its bounded buffer allows. */
+    SLOW_CONSUMER(false),
+    /** Its adapter could not be read or does not fit this base model. */
+    ADAPTER_FAILED(false),
+    /** The engine refused its step, or the step failed; the engine goes on. */
+    STEP_FAILED(true),
+    /** The engine is dead. */
+    ENGINE_DEAD(true),
+    /** The server is shutting down. */
+    DRAINING(true);
+
+    private final boolean retryable;
+
+    DropReason(boolean retryable) {
+        this.retryable = retryable;
+    }
+
+    /** Whether the same request may succeed when it is sent again. */
+    public boolean retryable() {
+        return retryable;
+    }
+}

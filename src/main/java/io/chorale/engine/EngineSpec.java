@@ -1,0 +1,36 @@
+package io.chorale.engine;
+
+/**
+ * What an engine turned out to be: its geometry and limits, constant for its life.
+ *
+ * @param backend {@code cpu}, {@code cuda} or {@code simulated}
+ * @param device a sentence about the hardware
+ * @param pageCount pages of the pool, shared by KV cache and adapters
+ * @param pageTokens tokens of KV that one page holds
+ * @param pageBytes bytes of one page over all layers
+ * @param slotsMax adapters resident at once
+ * @param scratchMax sequences with penalties at once
+ * @param layerGroups groups of layers in which an adapter may be loaded
+ */
+public record EngineSpec(
+        String backend,
+        String device,
+        int pageCount,
+        int pageTokens,
+        long pageBytes,
+        int layers,
+        int hidden,
+        int vocab,
+        int contextMax,
+        int slotsMax,
+        int scratchMax,
+        int rowsMax,
+        int sequencesMax,
+        int samplesMax,
+        int layerGroups,
+        long weightBytes) {
+
+    public int pagesFor(int tokens) {
+        return (tokens + pageTokens - 1) / pageTokens;
+    }
+}
