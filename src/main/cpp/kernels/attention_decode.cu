@@ -1,0 +1,262 @@
+#include <algorithm>
+
+#include "kernels/attention.h"
+#include "kernels/common.cuh"
+#include "kernels/kv_layout.cuh"
+
+namespace chorale::cuda {
+namespace {
+
+constexpr int32_t kWarps = 4;
+constexpr float kMinusInfinity = -INFINITY;
+
+// What one warp, then one block, knows after its keys: for each head the largest logit m (base 2), the sum l of
+// exponentials relative to it, and the weighted sum of values.
+template <int32_t kHeadDim>
+struct Scratch {
+  float out[kWarps][kDecodeHeads][kHeadDim + 8];
+  float max[kWarps][kDecodeHeads];
+  float sum[kWarps][kDecodeHeads];
+  int32_t last;
+};
+
+// Computes   out[row, head] = sum_t p_t v_t, p = softmax(scale * q.k_t) over the keys t that the row sees
+// Shapes     q, out [T, h * d] T; keys and values in pages (kv_layout.cuh); d = 64 or 128
+// Grid       blocks take items (row, up to 8 query heads of one kv head, a range of keys) in turn; the 4 warps of a
+//            block take every fourth 16 keys of the range and keep their own (m, l, out), merged at the end. The block
+//            that finishes last of a row's splits adds their partial results in the order of the splits, so the sum
+//            does not depend on which block that was.
+// Tensor     S = K Q^T with the keys as rows of m16 and the heads as n8; out^T = V^T P. Keys go from memory to the
+//            fragments directly: the order of dims within k is the same for q and k, so any will do. P is turned by
+//            movmatrix; V^T fragments are made of two tokens' words by byte permutation, which orders the dims of a
+//            fragment 8g + 2i, 8g + 2i + 1. A fragment of unused heads (MHA: 7 of 8) costs nothing that matters here.
+// Shared     17 KiB for d = 128; 3 blocks on a multiprocessor: 12 warps with 8 KiB of loads each in flight
+// Requires   keys of an item begin at a multiple of 16; page_tokens a multiple of 16
+// Bound by   bytes: 4 d per key and kv head
+// Reference  cpu_reference.cc Attention
+template <typename T, int32_t kHeadDim>
+__global__ void __launch_bounds__(kWarps * 32, kDecodeBlocksPerSm)
+AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
+  constexpr int32_t kChunks = kHeadDim / 32;   // 16-byte chunks of a row that a lane holds
+  constexpr int32_t kBlocks64 = kHeadDim / 64;
+  __shared__ Scratch<kHeadDim> scratch;
+  AllowSuccessor();
+  const int32_t tid = static_cast<int32_t>(threadIdx.x);
+  const int32_t warp = tid / 32, lane = tid % 32;
+  const int32_t g = lane / 4, q4 = lane % 4;
+  const KvPages& kv = args.kv;
+  const int32_t group = args.heads / kv.kv_heads;
+  const float scale = args.scale * 1.4426950408889634f;
+  const int32_t item_count = *work.item_count;
+  WaitForPredecessor();
+
+  for (int32_t index = static_cast<int32_t>(blockIdx.x); index < item_count; index += static_cast<int32_t>(gridDim.x)) {
+    const DecodeItem item = work.items[index];
+    const int32_t position = args.positions[item.row];
+    const int32_t first_key = args.window > 0 ? max(0, position + 1 - args.window) : 0;
+    const int32_t begin = first_key / 16 * 16 + item.split * item.keys;
+    const int32_t end = min(begin + item.keys, position + 1);
+    const int32_t kv_head = item.head / group;
+    const int32_t heads = min(kDecodeHeads, (kv_head + 1) * group - item.head);
+    const int32_t* pages = args.page_ids + args.page_start[args.sequence[item.row]];
+    const T* k_base = reinterpret_cast<const T*>(kv.slices) + KvHeadOffset(kv, false, kv_head);
+    const int64_t v_offset = KvHeadOffset(kv, true, 0);
+    const int64_t page_elements = kv.page_bytes / 2;
+    const int32_t block_elements = kv.page_tokens * 64;
+
+    uint4 query[kChunks];  // dims 8 (q4 + 4i) .. of head g
+    {
+      const T* source = static_cast<const T*>(args.q) + static_cast<int64_t>(item.row) * args.heads * kHeadDim +
+                        (item.head + g) * kHeadDim + q4 * 8;
+#pragma unroll
+      for (int32_t i = 0; i < kChunks; ++i) {
+        query[i] = g < heads ? *reinterpret_cast<const uint4*>(source + i * 32) : uint4{0, 0, 0, 0};
+      }
+    }
+    float out[kBlocks64 * 4][4] = {};
+    float m0 = kMinusInfinity, m1 = kMinusInfinity, l0 = 0.0f, l1 = 0.0f;  // of heads 2 q4 and 2 q4 + 1
+
+    int32_t key = begin + warp * 16;
+    int32_t page = key < end ? pages[key / kv.page_tokens] : 0;
+    for (; key < end; key += kWarps * 16) {
+      const int32_t token = key % kv.page_tokens;
+      const T* k_page = k_base + page * page_elements + token * 64;
+      const T* v_page = k_page + v_offset;
+      uint4 k[2][kChunks], v[kBlocks64][4];
+#pragma unroll
+      for (int32_t i = 0; i < kChunks; ++i) {
+        const int32_t place = i / 2 * block_elements + (((q4 + 4 * (i % 2)) ^ g) * 8);
+        k[0][i] = LoadStreaming(k_page + place + g * 64);
+        k[1][i] = LoadStreaming(k_page + place + (g + 8) * 64);
+      }
+#pragma unroll
+      for (int32_t b = 0; b < kBlocks64; ++b) {
+#pragma unroll
+        for (int32_t j = 0; j < 4; ++j) {
+          const int32_t t = 2 * q4 + j % 2 + j / 2 * 8;
+          v[b][j] = LoadStreaming(v_page + b * block_elements + t * 64 + ((g ^ (t % 8)) * 8));
+        }
+      }
+      const int32_t next = key + kWarps * 16;
+      if (next < end) page = pages[next / kv.page_tokens];
+
+      float s[4] = {0, 0, 0, 0};
+#pragma unroll
+      for (int32_t i = 0; i < kChunks; ++i) {
+        Mma<T>(s, k[0][i].x, k[1][i].x, k[0][i].y, k[1][i].y, query[i].x, query[i].y);
+        Mma<T>(s, k[0][i].z, k[1][i].z, k[0][i].w, k[1][i].w, query[i].z, query[i].w);
+      }
+#pragma unroll
+      for (int32_t i = 0; i < 4; ++i) s[i] *= scale;
+      if (key < first_key || key + 16 > end) {  // an edge: keys that the row does not see, and their values, do not count
+        const bool low = key + g >= first_key && key + g < end;
+        const bool high = key + g + 8 >= first_key && key + g + 8 < end;
+        if (!low) s[0] = s[1] = kMinusInfinity;
+        if (!high) s[2] = s[3] = kMinusInfinity;
+#pragma unroll
+        for (int32_t j = 0; j < 4; ++j) {
+          const int32_t t = key + 2 * q4 + j % 2 + j / 2 * 8;
+          if (t >= first_key && t < end) continue;
+#pragma unroll
+          for (int32_t b = 0; b < kBlocks64; ++b) v[b][j] = {0, 0, 0, 0};
+        }
+      }
+      float high0 = fmaxf(s[0], s[2]), high1 = fmaxf(s[1], s[3]);
+#pragma unroll
+      for (int32_t mask = 4; mask < 32; mask *= 2) {
+        high0 = fmaxf(high0, __shfl_xor_sync(0xffffffffu, high0, mask));
+        high1 = fmaxf(high1, __shfl_xor_sync(0xffffffffu, high1, mask));
+      }
+      if (__any_sync(0xffffffffu, high0 > m0 || high1 > m1)) {
+        const float new0 = fmaxf(m0, high0), new1 = fmaxf(m1, high1);
+        const float shrink0 = exp2f(m0 - new0), shrink1 = exp2f(m1 - new1);
+        m0 = new0;
+        m1 = new1;
+        l0 *= shrink0;
+        l1 *= shrink1;
+#pragma unroll
+        for (int32_t tile = 0; tile < kBlocks64 * 4; ++tile) {
+          out[tile][0] *= shrink0;
+          out[tile][1] *= shrink1;
+          out[tile][2] *= shrink0;
+          out[tile][3] *= shrink1;
+        }
+      }
+      s[0] = exp2f(s[0] - m0);
+      s[1] = exp2f(s[1] - m1);
+      s[2] = exp2f(s[2] - m0);
+      s[3] = exp2f(s[3] - m1);
+      l0 += s[0] + s[2];
+      l1 += s[1] + s[3];
+      const uint32_t p0 = TransposeMatrix(PackPair<T>(s[0], s[1]));
+      const uint32_t p1 = TransposeMatrix(PackPair<T>(s[2], s[3]));
+#pragma unroll
+      for (int32_t b = 0; b < kBlocks64; ++b) {
+        const uint32_t* w0 = &v[b][0].x;
+        const uint32_t* w1 = &v[b][1].x;
+        const uint32_t* w2 = &v[b][2].x;
+        const uint32_t* w3 = &v[b][3].x;
+#pragma unroll
+        for (int32_t i = 0; i < 4; ++i) {
+          Mma<T>(out[b * 4 + i], __byte_perm(w0[i], w1[i], 0x5410), __byte_perm(w0[i], w1[i], 0x7632),
+                 __byte_perm(w2[i], w3[i], 0x5410), __byte_perm(w2[i], w3[i], 0x7632), p0, p1);
+        }
+      }
+    }
+
+    // The warp's result to shared memory.
+#pragma unroll
+    for (int32_t mask = 4; mask < 32; mask *= 2) {
+      l0 += __shfl_xor_sync(0xffffffffu, l0, mask);
+      l1 += __shfl_xor_sync(0xffffffffu, l1, mask);
+    }
+    if (g == 0) {
+      scratch.max[warp][2 * q4] = m0;
+      scratch.max[warp][2 * q4 + 1] = m1;
+      scratch.sum[warp][2 * q4] = l0;
+      scratch.sum[warp][2 * q4 + 1] = l1;
+    }
+#pragma unroll
+    for (int32_t tile = 0; tile < kBlocks64 * 4; ++tile) {
+      const int32_t d = tile / 4 * 64 + 8 * g + 2 * (tile % 4);
+      *reinterpret_cast<float2*>(&scratch.out[warp][2 * q4][d]) = {out[tile][0], out[tile][2]};
+      *reinterpret_cast<float2*>(&scratch.out[warp][2 * q4 + 1][d]) = {out[tile][1], out[tile][3]};
+    }
+    __syncthreads();
+
+    // The block's result: either the output, or a partial one.
+    for (int32_t i = tid; i < heads * kHeadDim / 2; i += kWarps * 32) {
+      const int32_t head = i / (kHeadDim / 2), d = i % (kHeadDim / 2) * 2;
+      float m = kMinusInfinity;
+#pragma unroll
+      for (int32_t w = 0; w < kWarps; ++w) m = fmaxf(m, scratch.max[w][head]);
+      float l = 0.0f;
+      float2 sum = {0, 0};
+#pragma unroll
+      for (int32_t w = 0; w < kWarps; ++w) {
+        const float factor = exp2f(scratch.max[w][head] - m);
+        const float2 part = *reinterpret_cast<const float2*>(&scratch.out[w][head][d]);
+        l += factor * scratch.sum[w][head];
+        sum = {sum.x + factor * part.x, sum.y + factor * part.y};
+      }
+      if (item.splits == 1) {
+        T* target = static_cast<T*>(args.out) + static_cast<int64_t>(item.row) * args.heads * kHeadDim;
+        *reinterpret_cast<uint32_t*>(target + (item.head + head) * kHeadDim + d) = PackPair<T>(sum.x / l, sum.y / l);
+      } else {
+        const int64_t slot = (int64_t{item.partial} + item.split) * kDecodeHeads + head;
+        *reinterpret_cast<float2*>(work.partial_out + slot * kHeadDim + d) = sum;
+        if (d == 0) work.partial_stats[slot] = {m, l};
+      }
+    }
+    if (item.splits > 1) {
+      __threadfence();
+      __syncthreads();
+      if (tid == 0) scratch.last = atomicAdd(work.tickets + item.ticket, 1) == item.splits - 1;
+      __syncthreads();
+      if (scratch.last != 0) {
+        __threadfence();
+        for (int32_t i = tid; i < heads * kHeadDim / 2; i += kWarps * 32) {
+          const int32_t head = i / (kHeadDim / 2), d = i % (kHeadDim / 2) * 2;
+          const int64_t slot = int64_t{item.partial} * kDecodeHeads + head;
+          float m = kMinusInfinity;
+          for (int32_t split = 0; split < item.splits; ++split) {
+            m = fmaxf(m, __ldcg(&work.partial_stats[slot + split * kDecodeHeads]).x);
+          }
+          float l = 0.0f;
+          float2 sum = {0, 0};
+          for (int32_t split = 0; split < item.splits; ++split) {
+            const int64_t at = slot + split * kDecodeHeads;
+            const float2 stats = __ldcg(&work.partial_stats[at]);
+            const float factor = exp2f(stats.x - m);
+            const float2 part = __ldcg(reinterpret_cast<const float2*>(work.partial_out + at * kHeadDim + d));
+            l += factor * stats.y;
+            sum = {sum.x + factor * part.x, sum.y + factor * part.y};
+          }
+          T* target = static_cast<T*>(args.out) + static_cast<int64_t>(item.row) * args.heads * kHeadDim;
+          *reinterpret_cast<uint32_t*>(target + (item.head + head) * kHeadDim + d) = PackPair<T>(sum.x / l, sum.y / l);
+        }
+        if (tid == 0) work.tickets[item.ticket] = 0;
+      }
+    }
+    __syncthreads();  // scratch is used again
+  }
+}
+
+template <typename T>
+void LaunchDecode(Launcher& launcher, int32_t blocks, const AttentionArgs& args, const DecodeWork& work) {
+  launcher.Launch(args.kv.head_dim == 64 ? AttentionDecodeKernel<T, 64> : AttentionDecodeKernel<T, 128>, dim3(blocks),
+                  dim3(kWarps * 32), 0, args, work);
+}
+
+}  // namespace
+
+void AttentionDecode(Launcher& launcher, Element element, int32_t blocks, const AttentionArgs& args,
+                     const DecodeWork& work) {
+  if (!HasFastAttention(args.kv.head_dim)) {
+    launcher.Note(cudaErrorInvalidValue);
+    return;
+  }
+  WithElement(element, [&](auto type) { LaunchDecode<decltype(type)>(launcher, blocks, args, work); });
+}
+
+}  // namespace chorale::cuda

@@ -1,0 +1,64 @@
+// LoRA on groups of rows: v = A x, then y += B v, the weights read where they lie in the adapter's pages.
+#pragma once
+
+#include "kernels/launch.h"
+
+namespace chorale::cuda {
+
+inline constexpr int32_t kLoraGroupRows = 16;
+inline constexpr int32_t kLoraSiteTargets = 3;
+inline constexpr int32_t kLoraSplitInputs = 1024;  // inputs that one block of LoraShrink takes
+
+// Where A and B of one target of one layer lie: tiles of 128 columns with one row a rank (memory/page_layout.h), in
+// the range of bytes that the layer's slices of the adapter's pages form, one after another.
+struct LoraMatrix {
+  uint32_t a_offset = 0;  // bytes from the start of the range
+  uint32_t b_offset = 0;
+  int32_t rank = 0;       // 0: the adapter leaves this target alone
+  float scale = 0;        // alpha / r or alpha / sqrt(r)
+};
+
+struct LoraUse {
+  const LoraMatrix* matrices = nullptr;  // [layers][7], device
+  const int32_t* pages = nullptr;        // device
+  float scale = 1.0f;                    // factor on the adapter's own scales
+  int32_t reserved = 0;
+};
+
+// At most kLoraGroupRows consecutive rows that use the same adapters.
+struct LoraGroup {
+  int32_t row_begin = 0;
+  int32_t row_count = 0;
+  int32_t use_begin = 0;
+  int32_t use_end = 0;
+  int32_t v_offset = 0;  // of the group's v, in floats: [split][kLoraGroupRows][LoraColumns of the site]
+  int32_t v_cols = 0;    // columns of a row: at least LoraColumns of every site
+};
+
+// A rank takes its own count of columns of v, rounded up to 16.
+__host__ __device__ constexpr int32_t LoraColumns(int32_t rank) { return (rank + 15) / 16 * 16; }
+
+struct LoraSiteArgs {
+  const LoraGroup* groups = nullptr;      // device
+  const int32_t* group_count = nullptr;   // device
+  const LoraUse* uses = nullptr;          // device
+  const uint8_t* pool = nullptr;
+  int64_t page_bytes = 0;
+  uint32_t slice_bytes = 0;
+  int32_t layer = 0;
+  int32_t targets = 0;                    // of the site
+  int32_t first_target = 0;
+  int32_t inputs = 0;                     // a multiple of 8
+  int32_t outputs[kLoraSiteTargets] = {};  // of each target; side by side in y
+  const void* x = nullptr;                // [T, inputs]
+  float* v = nullptr;                     // [group][split]...
+  Product y;                              // partial 0 is added to
+};
+
+// groups_max: how many blocks to launch for the groups; with more groups than that, blocks take several in turn.
+void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
+void LoraExpand(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
+
+inline int32_t LoraSplits(int32_t inputs) { return (inputs + kLoraSplitInputs - 1) / kLoraSplitInputs; }
+
+}  // namespace chorale::cuda

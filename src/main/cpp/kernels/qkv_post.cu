@@ -1,0 +1,97 @@
+#include "kernels/common.cuh"
+#include "kernels/kv_layout.cuh"
+#include "kernels/layer_ops.h"
+
+namespace chorale::cuda {
+namespace {
+
+constexpr int32_t kWarps = 8;
+constexpr int32_t kHeadDimMax = 512;
+
+// Computes   for each head of q and k: x = qkv + bias, x = RMSNorm(x) * norm (where there is one), rotated by the row's
+//            angles (pairs i and i + P of the first 2P dims); for v: x = qkv + bias. q to its buffer, k and v to the
+//            page of the row's position.
+// Shapes     qkv Product [T, (h + 2 hk) d]; q [T, h d] T; pages as in kv_layout.cuh
+// Grid       (heads in groups of 8, T); a warp owns one head of one row, a lane two neighbouring dims at a time
+// Shared     8 x head_dim floats: the rotation needs dims that other lanes hold
+// Requires   head_dim even and at most 512
+// Bound by   bytes: (4 partials + 2) (h + 2 hk) d a row, in L2 at decode; there by latency
+// Reference  cpu_reference.cc QkvPost
+template <typename T>
+__global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs args) {
+  extern __shared__ float staging[];  // [kWarps][head_dim]
+  AllowSuccessor();
+  const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+  const int32_t warp = static_cast<int32_t>(threadIdx.x) / 32;
+  const int32_t head = static_cast<int32_t>(blockIdx.x) * kWarps + warp;  // of q, then k, then v
+  const int64_t row = blockIdx.y;
+  const KvPages& kv = args.kv;
+  const int32_t dims = kv.head_dim;
+  if (head >= args.heads + 2 * kv.kv_heads) {
+    WaitForPredecessor();
+    return;
+  }
+  const bool is_q = head < args.heads;
+  const bool is_v = head >= args.heads + kv.kv_heads;
+  const int32_t position = args.rows.positions[row];
+  T* target = nullptr;
+  if (is_q) {
+    target = static_cast<T*>(args.q) + (row * args.heads + head) * dims;
+  } else {
+    const int32_t page = args.rows.page_ids[args.rows.page_start[args.rows.sequence[row]] + position / kv.page_tokens];
+    target = reinterpret_cast<T*>(kv.slices + page * kv.page_bytes) +
+             KvHeadOffset(kv, is_v, head - args.heads - (is_v ? kv.kv_heads : 0));
+  }
+  WaitForPredecessor();
+
+  float* x = staging + warp * dims;
+  float squares = 0.0f;
+  for (int32_t d = lane * 2; d < dims; d += 64) {
+    const int32_t col = head * dims + d;
+    float2 pair = LoadProduct2(args.qkv, row, col, PartialCount(args.qkv, col));
+    if (args.bias != nullptr) {
+      pair.x += args.bias[col];
+      pair.y += args.bias[col + 1];
+    }
+    squares += pair.x * pair.x + pair.y * pair.y;
+    *reinterpret_cast<float2*>(x + d) = pair;
+  }
+  const T* norm = static_cast<const T*>(is_v ? nullptr : is_q ? args.q_norm : args.k_norm);
+  if (norm != nullptr) {
+    const float scale = rsqrtf(WarpSum(squares) / static_cast<float>(dims) + args.eps);
+    for (int32_t d = lane * 2; d < dims; d += 64) {  // each lane what it has just written
+      x[d] *= scale * ToFloat(norm[d]);
+      x[d + 1] *= scale * ToFloat(norm[d + 1]);
+    }
+  }
+  __syncwarp();
+
+  const int32_t pairs = is_v ? 0 : args.rotary_pairs;
+  const float2* rotation = args.rotation + row * args.rotary_pairs;
+  const auto rotated = [&](int32_t d) {
+    if (d >= 2 * pairs) return x[d];
+    const float2 angle = rotation[d < pairs ? d : d - pairs];  // (cosine, sine)
+    return d < pairs ? x[d] * angle.x - x[d + pairs] * angle.y : x[d] * angle.x + x[d - pairs] * angle.y;
+  };
+  for (int32_t d = lane * 2; d < dims; d += 64) {
+    const int32_t offset = is_q ? d : KvOffsetInHead(kv, position % kv.page_tokens, d);
+    *reinterpret_cast<uint32_t*>(target + offset) = PackPair<T>(rotated(d), rotated(d + 1));
+  }
+}
+
+}  // namespace
+
+void QkvPost(Launcher& launcher, Element element, int32_t rows, const QkvPostArgs& args) {
+  const int32_t heads = args.heads + 2 * args.kv.kv_heads;
+  const dim3 grid((heads + kWarps - 1) / kWarps, rows);
+  if (args.kv.head_dim % 2 != 0 || args.kv.head_dim > kHeadDimMax || rows > 65535) {
+    launcher.Note(cudaErrorInvalidValue);
+    return;
+  }
+  WithElement(element, [&](auto type) {
+    launcher.Launch(QkvPostKernel<decltype(type)>, grid, dim3(kWarps * 32),
+                    kWarps * args.kv.head_dim * sizeof(float), args);
+  });
+}
+
+}  // namespace chorale::cuda

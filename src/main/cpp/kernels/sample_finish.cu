@@ -1,0 +1,232 @@
+#include <cmath>
+
+#include "kernels/sample.cuh"
+
+namespace chorale::cuda {
+
+void SampleScan(Launcher& launcher, int32_t rows, bool write_back, const SampleArgs& args);  // sample_scan.cu
+
+namespace {
+
+constexpr int32_t kThreads = 1024;
+constexpr int32_t kWarps = kThreads / 32;
+constexpr int32_t kBins = 256;
+
+// A rank of tokens without ties: better logits are larger, and of equal ones the lower id is.
+__device__ __forceinline__ uint64_t RankKey(float logit, int32_t id) {
+  const uint32_t bits = __float_as_uint(logit);
+  const uint32_t ordered = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+  return static_cast<uint64_t>(ordered) << 32 | (0xffffffffu - static_cast<uint32_t>(id));
+}
+
+__device__ __forceinline__ uint64_t LargerKey(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+struct Shared {
+  unsigned long long bins[kBins];
+  Scored best[kWarps];
+  float max[kWarps];
+  uint64_t prefix;           // of the key that Select looks for
+  unsigned long long above;  // weight of all keys that are larger than the prefix says
+  int32_t top_count;
+  Scored top[kTopLogprobsMax];
+};
+
+// The largest key c such that the weight of all keys >= c is at least `wanted`: the keys from c on are the shortest
+// prefix of the ranking that weighs so much. Weights are integers, so the result does not depend on any order of sums.
+// Eight bits of the key at a time; a token's weight is 0 where it takes no part.
+template <typename Weight>
+__device__ uint64_t Select(Shared& shared, const float* logits, int32_t vocab, float max, float temperature,
+                           unsigned long long wanted, Weight&& weight) {
+  const int32_t tid = static_cast<int32_t>(threadIdx.x);
+  if (tid == 0) {
+    shared.prefix = 0;
+    shared.above = 0;
+  }
+  for (int32_t shift = 56; shift >= 0; shift -= 8) {
+    if (tid < kBins) shared.bins[tid] = 0;
+    __syncthreads();
+    const uint64_t prefix = shared.prefix;
+    for (int32_t token = tid; token < vocab; token += kThreads) {
+      const float t = ScaledLogit(logits[token], max, temperature);
+      const uint64_t key = RankKey(t, token);
+      if (shift < 56 && key >> (shift + 8) != prefix >> (shift + 8)) continue;
+      const unsigned long long w = weight(t, key);
+      if (w != 0) atomicAdd(&shared.bins[key >> shift & 0xff], w);
+    }
+    __syncthreads();
+    if (tid == 0) {
+      unsigned long long above = shared.above;
+      int32_t bin = kBins - 1;
+      while (bin > 0 && above + shared.bins[bin] < wanted) above += shared.bins[bin--];
+      shared.above = above;
+      shared.prefix = prefix | static_cast<uint64_t>(bin) << shift;
+    }
+    __syncthreads();
+  }
+  return shared.prefix;
+}
+
+__device__ __forceinline__ Scored BlockBest(Scored x, Scored* scratch) {  // in every thread
+  x = WarpBest(x);
+  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = x;
+  __syncthreads();
+  return WarpBest(scratch[threadIdx.x % 32]);
+}
+
+// Computes   what is drawn: from the chunks' summaries where the row is not truncated; else by thresholds in the ranking
+//            (min-p, top-k, top-p) and a second look at the row. Then log-probabilities of the drawn and the best tokens.
+// Grid       one block a row
+// Shared     3 KiB
+// Exactness  masses for top-p are integers: exp((l - max) / temperature) in units of 2^-46
+// Bound by   nothing for rows that are not truncated; else up to 16 passes over the row, which is in L2
+// Reference  cpu_sample.cc
+__global__ void __launch_bounds__(kThreads) SampleFinishKernel(const SampleArgs args, const int32_t chunks) {
+  __shared__ Shared shared;
+  AllowSuccessor();
+  const int32_t tid = static_cast<int32_t>(threadIdx.x);
+  const int32_t k = static_cast<int32_t>(blockIdx.x);
+  const SampleRow row = args.rows[k];
+  WaitForPredecessor();
+  const SampleSummary* summaries = args.summaries + static_cast<int64_t>(k) * chunks;
+  float max = -INFINITY;
+  int32_t max_id = -1;
+  bool bad = false;
+  for (int32_t i = 0; i < chunks; ++i) {
+    bad = bad || summaries[i].bad != 0;
+    if (summaries[i].max > max) {
+      max = summaries[i].max;
+      max_id = summaries[i].max_id;
+    }
+  }
+  int32_t* top_ids = args.top_ids + static_cast<int64_t>(k) * kTopLogprobsMax;
+  float* top_logprobs = args.top_logprobs + static_cast<int64_t>(k) * kTopLogprobsMax;
+  if (tid < kTopLogprobsMax) top_ids[tid] = -1;
+  if (bad || max == -INFINITY) {
+    if (tid == 0) {
+      args.ids[k] = -1;
+      args.logprobs[k] = NAN;
+    }
+    return;
+  }
+  const float* logits = args.logits.data + static_cast<int64_t>(k) * args.logits.cols;
+
+  Scored draw = NoScore();
+  if (row.temperature == 0) {
+    draw = {0, max_id, max};
+  } else if (row.top_k == 0 && row.top_p >= 1 && row.min_p <= 0) {
+    for (int32_t i = tid; i < chunks; i += kThreads) {
+      const SampleSummary& s = summaries[i];
+      if (s.max == -INFINITY) continue;
+      const uint4 random = RandomOfTokens(row, s.draw_id);
+      const uint32_t r = s.draw_id % 4 == 0 ? random.x : s.draw_id % 4 == 1 ? random.y : s.draw_id % 4 == 2 ? random.z : random.w;
+      const double score = static_cast<double>(ScaledLogit(s.draw_logit, max, row.temperature)) + Gumbel(r);
+      const Scored candidate = {score, s.draw_id, s.draw_logit};
+      if (Better(candidate, draw)) draw = candidate;
+    }
+    draw = BlockBest(draw, shared.best);
+  } else {
+    uint64_t least = RankKey(-INFINITY, -1) + 1;  // every finite logit is larger
+    if (row.min_p > 0) {
+      const float threshold = static_cast<float>(log(static_cast<double>(row.min_p)));
+      least = LargerKey(least, RankKey(threshold, -1));
+    }
+    if (row.top_k > 0 && row.top_k < args.vocab) {
+      const uint64_t floor_key = least;
+      const auto count = [floor_key](float, uint64_t key) { return key >= floor_key ? 1ull : 0ull; };
+      least = LargerKey(least, Select(shared, logits, args.vocab, max, row.temperature, row.top_k, count));
+    }
+    if (row.top_p < 1) {
+      const uint64_t floor_key = least;
+      const auto mass = [floor_key](float t, uint64_t key) {
+        return key >= floor_key ? static_cast<unsigned long long>(expf(t) * 70368744177664.0f) : 0ull;
+      };
+      if (tid < kBins) shared.bins[tid] = 0;
+      __syncthreads();
+      unsigned long long own = 0;
+      for (int32_t token = tid; token < args.vocab; token += kThreads) {
+        const float t = ScaledLogit(logits[token], max, row.temperature);
+        own += mass(t, RankKey(t, token));
+      }
+      atomicAdd(&shared.bins[0], own);
+      __syncthreads();
+      const auto wanted =
+          static_cast<unsigned long long>(ceil(static_cast<double>(row.top_p) * static_cast<double>(shared.bins[0])));
+      __syncthreads();
+      least = LargerKey(least, Select(shared, logits, args.vocab, max, row.temperature, wanted > 0 ? wanted : 1, mass));
+    }
+    // The draw among what is left: near scores first, then the exact ones of those that may be the best.
+    float near_max = -INFINITY;
+    for (int32_t pass = 0; pass < 2; ++pass) {
+      const float bound = near_max - NearMargin(near_max);
+      draw = NoScore();
+      for (int32_t token = tid * 4; token < args.vocab; token += kThreads * 4) {
+        const uint4 random = RandomOfTokens(row, token);
+        const uint32_t r[4] = {random.x, random.y, random.z, random.w};
+#pragma unroll
+        for (int32_t j = 0; j < 4; ++j) {
+          if (token + j >= args.vocab) continue;
+          const float t = ScaledLogit(logits[token + j], max, row.temperature);
+          if (RankKey(t, token + j) < least) continue;
+          const float near = t + GumbelNear(r[j]);
+          if (pass == 0) {
+            near_max = fmaxf(near_max, near);
+          } else if (near >= bound) {
+            const Scored candidate = {static_cast<double>(t) + Gumbel(r[j]), token + j, logits[token + j]};
+            if (Better(candidate, draw)) draw = candidate;
+          }
+        }
+      }
+      if (pass == 0) {
+        near_max = WarpMax(near_max);
+        if (tid % 32 == 0) shared.max[tid / 32] = near_max;
+        __syncthreads();
+        near_max = WarpMax(shared.max[tid % 32]);
+      } else {
+        draw = BlockBest(draw, shared.best);
+      }
+    }
+  }
+
+  double exp_sum = 0;
+  if (row.top_logprobs >= 0) {
+    for (int32_t i = 0; i < chunks; ++i) {
+      if (summaries[i].max == -INFINITY) continue;
+      exp_sum += summaries[i].exp_sum * exp(static_cast<double>(summaries[i].max) - static_cast<double>(max));
+    }
+  }
+  const double log_sum = static_cast<double>(max) + log(exp_sum);
+  if (tid == 0) {
+    args.ids[k] = draw.id;
+    args.logprobs[k] = row.top_logprobs < 0 ? NAN : static_cast<float>(static_cast<double>(draw.logit) - log_sum);
+  }
+  if (row.top_logprobs > 0) {
+    const int32_t wanted = min(row.top_logprobs, kTopLogprobsMax);
+    const uint64_t finite = RankKey(-INFINITY, -1) + 1;
+    const auto count = [finite](float, uint64_t key) { return key >= finite ? 1ull : 0ull; };
+    const uint64_t least = LargerKey(finite, Select(shared, logits, args.vocab, 0.0f, 1.0f, wanted, count));
+    if (tid == 0) shared.top_count = 0;
+    __syncthreads();
+    for (int32_t token = tid; token < args.vocab; token += kThreads) {
+      if (RankKey(logits[token], token) < least) continue;
+      const int32_t place = atomicAdd(&shared.top_count, 1);
+      if (place < kTopLogprobsMax) shared.top[place] = {logits[token], token, logits[token]};
+    }
+    __syncthreads();
+    if (tid < shared.top_count) {  // its place is the number of better ones
+      const Scored own = shared.top[tid];
+      int32_t place = 0;
+      for (int32_t i = 0; i < shared.top_count; ++i) place += Better(shared.top[i], own) ? 1 : 0;
+      top_ids[place] = own.id;
+      top_logprobs[place] = static_cast<float>(static_cast<double>(own.logit) - log_sum);
+    }
+  }
+}
+
+}  // namespace
+
+void Sample(Launcher& launcher, int32_t rows, bool truncated, const SampleArgs& args) {
+  SampleScan(launcher, rows, truncated, args);
+  launcher.Launch(SampleFinishKernel, dim3(rows), dim3(kThreads), 0, args, SampleChunks(args.vocab));
+}
+
+}  // namespace chorale::cuda
