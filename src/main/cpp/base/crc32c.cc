@@ -49,4 +49,10 @@ uint32_t Crc32c(std::span<const uint8_t> bytes, uint32_t previous) {
   return Crc32cPortable(bytes, previous);
 }
 
+uint32_t Crc32cWithout(std::span<const uint8_t> bytes, size_t crc_at) {
+  constexpr std::array<uint8_t, 4> kZeros{};
+  uint32_t crc = Crc32c(kZeros, Crc32c(bytes.first(crc_at)));
+  return Crc32c(bytes.subspan(crc_at + kZeros.size()), crc);
+}
+
 }  // namespace chorale

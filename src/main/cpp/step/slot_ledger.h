@@ -34,7 +34,7 @@ class SlotLedger {
   Status Apply(const StepView& step);
   Status Load(const StepView& step, int64_t index, const Move& move);
   Status Drop(int64_t index, const Move& move);
-  Status CheckNoAdapterPage(const StepView& step, int64_t index, int32_t page) const;
+  Status CheckNoAdapterPage(int64_t index, int32_t page) const;
   Status CheckForward(const StepView& step) const;
 
   int32_t layer_groups_;

@@ -9,10 +9,11 @@
 //   4 mask        tokens that are not allowed become -inf
 //     Here the base distribution is taken: logprob = l - log(sum exp(l)), in double, terms in order of token id.
 //   5 greedy (temperature 0)  the best logit, ties to the lowest id. Otherwise
-//   6 temperature l / temperature
-//   7 min-p       keep l >= max + log(min_p), the right side computed in double and rounded once
+//   6 temperature l = (l - max) / temperature: the best becomes 0, and nothing overflows
+//   7 min-p       keep l >= log(min_p), computed in double and rounded once
 //   8 top-k       keep the k best; equal logits rank by id, lower first
-//   9 top-p       of what is left, in that ranking, keep the shortest prefix whose mass reaches p (double)
+//   9 top-p       of what is left, in that ranking, keep the shortest prefix whose mass reaches p times the mass of all
+//                 (exp in double; all summed in order of id, the prefix in order of rank)
 //  10 draw        Gumbel-max over what is left: l + g in double, ties to the lowest id. g = -log(-log(u)),
 //                 u = (r + 1/2) / 2^32, r = lane token % 4 of Philox4x32-10, key = seed,
 //                 counter = (position, token / 4, 0, 0). u is never 0 or 1.
@@ -46,7 +47,7 @@ class TokenCounts {
 
 // One row to sample. Empty spans and null counts mean: none.
 struct SampleInput {
-  std::span<float> logits;  // [V], overwritten
+  std::span<float> logits;  // [V], becomes the base logits (after step 4)
   SampleParams params;
   int32_t position = 0;     // of the row whose logits these are
   const TokenCounts* counts = nullptr;
@@ -68,10 +69,16 @@ class Sampler {
   Draw Sample(const SampleInput& input, std::span<int32_t> top_ids, std::span<float> top_logprobs);
 
  private:
-  int32_t DrawToken(std::span<float> logits, int32_t best, const SampleInput& input);
-  void KeepTopP(std::span<const float> logits, float max, float top_p);
+  void RankBest(std::span<const float> logits, int32_t count);
+  int32_t DrawToken(std::span<const float> logits, float max, const SampleParams& params, int32_t position);
+  void KeepTopK(int32_t k);
+  void KeepTopP(float top_p);
+  void KeepUpTo(int32_t worst);
+  int32_t DrawGumbel(uint64_t seed, uint32_t position) const;
 
-  std::vector<int32_t> ranked_;  // candidates
+  std::vector<float> scaled_;        // [V] (l - max) / temperature
+  std::vector<int32_t> candidates_;  // tokens that may still be drawn, in order of id
+  std::vector<int32_t> ranked_;
 };
 
 }  // namespace chorale
