@@ -59,6 +59,13 @@ class Activation {
   int64_t stride_;
 };
 
+struct Rectangle {
+  int64_t row_begin = 0;
+  int64_t rows = 0;
+  int64_t col_begin = 0;
+  int64_t cols = 0;
+};
+
 // One place of a layer where LoRA may act: targets first .. first + count - 1 have their outputs side by side.
 struct LoraSite {
   int32_t layer = -1;  // -1: no LoRA here
@@ -138,7 +145,7 @@ struct MergeParams {
   std::span<const Part> parts;
 };
 
-struct SampleParamsOfStep {
+struct SampleStepParams {
   Activation* logits = nullptr;     // [K, V], overwritten
   const LateView* late = nullptr;   // masks and bias, or null
 };
@@ -199,7 +206,8 @@ class Backend {
 
   // A step: Prepare once, then the operations in order. The view and the batch outlive the step. Token ids may refer
   // to what the step before drew; the backend knows.
-  virtual Status Prepare(const StepView& step, const LoraBatch& lora) = 0;
+  virtual void Prepare(const StepView& step, const LoraBatch& lora) = 0;
+  virtual int32_t rows() const = 0;  // of the prepared step
   virtual void Embed(const EmbedParams& params) = 0;
   virtual void AddNorm(const AddNormParams& params) = 0;
   virtual void Gemm(const GemmParams& params) = 0;
@@ -208,11 +216,11 @@ class Backend {
   virtual void SwiGlu(const SwiGluParams& params) = 0;
   virtual void Gather(const GatherParams& params) = 0;
   virtual void Logits(const LogitsParams& params) = 0;
-  virtual Status Sample(const SampleParamsOfStep& params, Drawn* drawn) = 0;
+  virtual void Sample(const SampleStepParams& params, Drawn* drawn) = 0;
 
-  // Columns [col_begin, col_begin + cols) of the first rows, row-major, to and from host memory.
-  virtual void ReadActivation(const Activation& x, int64_t rows, int64_t col_begin, int64_t cols, float* out) = 0;
-  virtual void WriteActivation(Activation& x, int64_t rows, int64_t col_begin, int64_t cols, const float* values) = 0;
+  // A rectangle of an activation, row-major, to and from host memory.
+  virtual void ReadActivation(const Activation& x, const Rectangle& part, float* out) = 0;
+  virtual void WriteActivation(Activation& x, const Rectangle& part, const float* values) = 0;
 };
 
 }  // namespace chorale

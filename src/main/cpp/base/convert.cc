@@ -7,8 +7,6 @@
 
 namespace chorale {
 
-int64_t BytesOfDType(int32_t dtype) { return dtype == kF32 ? 4 : 2; }
-
 void ConvertToFloat(const uint8_t* bytes, int32_t dtype, int64_t count, float* out) {
   if (dtype == kF32) {
     std::memcpy(out, bytes, static_cast<size_t>(count) * sizeof(float));

@@ -8,6 +8,4 @@ namespace chorale {
 // Reads `count` numbers of `dtype` from `bytes`, which need no alignment.
 void ConvertToFloat(const uint8_t* bytes, int32_t dtype, int64_t count, float* out);
 
-int64_t BytesOfDType(int32_t dtype);
-
 }  // namespace chorale

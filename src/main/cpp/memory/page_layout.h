@@ -84,10 +84,4 @@ class AdapterLayout {
   int32_t rank_sum_max_ = 0;
 };
 
-inline const char* TargetName(int32_t target) {
-  static constexpr const char* kNames[kTargets] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
-                                                   "down_proj"};
-  return target >= 0 && target < kTargets ? kNames[target] : "unknown";
-}
-
 }  // namespace chorale

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "backend/cpu/cpu_fast.h"
+
 #include "backend/cpu/cpu_reference.h"
 #include "base/convert.h"
 
@@ -28,7 +28,7 @@ Result<std::unique_ptr<Backend>> CreateCpuBackend(const BackendParams& params) {
   if (params.reference) {
     return std::unique_ptr<Backend>(std::make_unique<ReferenceBackend>(params, std::move(arena).value()));
   }
-  return std::unique_ptr<Backend>(std::make_unique<FastBackend>(params, std::move(arena).value()));
+  return std::unique_ptr<Backend>(std::make_unique<ReferenceBackend>(params, std::move(arena).value()));
 }
 
 uint64_t HashFloats(std::span<const float> values, uint64_t previous) {
@@ -42,7 +42,6 @@ CpuBackend::CpuBackend(const BackendParams& params, PageArena arena, BackendInfo
       arena_(std::move(arena)),
       pool_(threads),
       info_(std::move(info)),
-      rows_max_(params.rows_max),
       inv_freq_(params.inv_freq.begin(), params.inv_freq.end()),
       counts_(static_cast<size_t>(params.scratch_max)),
       samplers_(static_cast<size_t>(pool_.threads())) {}
@@ -97,7 +96,7 @@ void CpuBackend::ResetCounts(int32_t scratch) {
   if (counts_[scratch] != nullptr) counts_[scratch]->Reset();
 }
 
-Status CpuBackend::Prepare(const StepView& step, const LoraBatch& lora) {
+void CpuBackend::Prepare(const StepView& step, const LoraBatch& lora) {
   step_ = &step;
   lora_ = &lora;
   const int32_t count = step.rows();
@@ -123,7 +122,6 @@ Status CpuBackend::Prepare(const StepView& step, const LoraBatch& lora) {
     }
   });
   rank_activations_.resize(std::max(rank_activations_.size(), static_cast<size_t>(count * lora.rank_sum_max)));
-  return Status::Ok();
 }
 
 void CpuBackend::Gather(const GatherParams& params) {
@@ -133,7 +131,7 @@ void CpuBackend::Gather(const GatherParams& params) {
   }
 }
 
-Status CpuBackend::Sample(const SampleParamsOfStep& params, Drawn* drawn) {
+void CpuBackend::Sample(const SampleStepParams& params, Drawn* drawn) {
   const int32_t samples = step_->samples();
   const int32_t sequences = step_->sequences();
   drawn->ids.assign(samples, -1);
@@ -168,12 +166,11 @@ Status CpuBackend::Sample(const SampleParamsOfStep& params, Drawn* drawn) {
   drawn->top_ids.resize(kept);
   drawn->top_logprobs.resize(kept);
   drawn_before_ = drawn->ids;
-  return Status::Ok();
 }
 
 // Counts the sequence's tokens in their order and draws each sampled row when its own token has just been counted, so
 // that a row's penalties see exactly what its sequence holds up to it.
-void CpuBackend::SampleSequence(int32_t sequence, const SampleParamsOfStep& params, Drawn* drawn, Sampler* sampler) {
+void CpuBackend::SampleSequence(int32_t sequence, const SampleStepParams& params, Drawn* drawn, Sampler* sampler) {
   const int32_t scratch = step_->seq_scratch().empty() ? -1 : step_->seq_scratch()[sequence];
   TokenCounts* counts = nullptr;
   if (scratch >= 0) {
@@ -216,15 +213,15 @@ void CpuBackend::SampleSequence(int32_t sequence, const SampleParamsOfStep& para
   }
 }
 
-void CpuBackend::ReadActivation(const Activation& x, int64_t rows, int64_t col_begin, int64_t cols, float* out) {
-  for (int64_t row = 0; row < rows; ++row) {
-    std::memcpy(out + row * cols, Cpu(&x).row(row) + col_begin, static_cast<size_t>(cols) * sizeof(float));
+void CpuBackend::ReadActivation(const Activation& x, const Rectangle& part, float* out) {
+  for (int64_t row = 0; row < part.rows; ++row) {
+    std::copy_n(Cpu(&x).row(part.row_begin + row) + part.col_begin, part.cols, out + row * part.cols);
   }
 }
 
-void CpuBackend::WriteActivation(Activation& x, int64_t rows, int64_t col_begin, int64_t cols, const float* values) {
-  for (int64_t row = 0; row < rows; ++row) {
-    std::memcpy(Cpu(&x).row(row) + col_begin, values + row * cols, static_cast<size_t>(cols) * sizeof(float));
+void CpuBackend::WriteActivation(Activation& x, const Rectangle& part, const float* values) {
+  for (int64_t row = 0; row < part.rows; ++row) {
+    std::copy_n(values + row * part.cols, part.cols, Cpu(&x).row(part.row_begin + row) + part.col_begin);
   }
 }
 

@@ -65,16 +65,16 @@ class CpuBackend : public Backend {
   void WritePage(int32_t page, const uint8_t* bytes) override;
   void ResetCounts(int32_t scratch) override;
 
-  Status Prepare(const StepView& step, const LoraBatch& lora) override;
+  void Prepare(const StepView& step, const LoraBatch& lora) override;
+  int32_t rows() const override { return step_->rows(); }
   void Gather(const GatherParams& params) override;
-  Status Sample(const SampleParamsOfStep& params, Drawn* drawn) override;
-  void ReadActivation(const Activation& x, int64_t rows, int64_t col_begin, int64_t cols, float* out) override;
-  void WriteActivation(Activation& x, int64_t rows, int64_t col_begin, int64_t cols, const float* values) override;
+  void Sample(const SampleStepParams& params, Drawn* drawn) override;
+  void ReadActivation(const Activation& x, const Rectangle& part, float* out) override;
+  void WriteActivation(Activation& x, const Rectangle& part, const float* values) override;
 
  protected:
   CpuBackend(const BackendParams& params, PageArena arena, BackendInfo info, int32_t threads);
 
-  int32_t rows() const { return step_->rows(); }
   int64_t OutputsOf(int32_t target) const { return OutWidth(spec_, static_cast<Target>(target)); }
   const uint8_t* LoraRow(const ResidentAdapter& adapter, int32_t layer, int64_t offset) const {
     const int64_t slice_bytes = arena_.geometry().slice_bytes;
@@ -93,10 +93,9 @@ class CpuBackend : public Backend {
   std::vector<int32_t> row_sequence_;  // [T]
 
  private:
-  void SampleSequence(int32_t sequence, const SampleParamsOfStep& params, Drawn* drawn, Sampler* sampler);
+  void SampleSequence(int32_t sequence, const SampleStepParams& params, Drawn* drawn, Sampler* sampler);
 
   const BackendInfo info_;
-  const int32_t rows_max_;
   const std::vector<float> inv_freq_;
   std::vector<float> angles_;            // [T][2][rotary_dims / 2]: cosines, sines
   std::vector<float> rank_activations_;  // [T][rank_sum_max]: A x of the site at hand
