@@ -9,13 +9,13 @@ namespace {
 constexpr int32_t kThreadsMax = 1024;
 constexpr int32_t kFoursMax = 4;  // groups of four columns that a thread holds: hidden <= 4 * 4 * 1024
 
-// Computes   residual += delta (the sum of its partials);  out = residual * rsqrt(mean(residual^2) + eps) * norm
-// Shapes     residual [T, H] f32; delta Product [T, H]; norm [H] T; out [T, H] T
+// Computes   residual += delta (the sum of its partials) + bias;  out = residual * rsqrt(mean(residual^2) + eps) * norm
+// Shapes     residual [T, H] f32; delta Product [T, H]; bias, norm [H] f32; out [T, H] T
 // Grid       one block a row; a thread owns 4 columns in each of up to kFours places, H / 4 threads rounded up to warps.
 //            A warp's 128 columns are one tile of the product, so the number of partials is the same in all its lanes.
 // Shared     32 floats
 // Requires   H a multiple of 8; bases 16-byte aligned; columns from hidden_real on are zero
-// Bound by   bytes: (8 + 4 partials + 2) H a row, nearly all in L2 at decode; there by latency (about 3 us)
+// Bound by   bytes: (12 + 4 partials + 2) H a row, nearly all in L2 at decode; there by latency (about 3 us)
 // Reference  cpu_reference.cc AddNorm
 template <typename T, int32_t kFours>
 __global__ void __launch_bounds__(kThreadsMax) AddNormKernel(const AddNormArgs args) {
@@ -23,12 +23,11 @@ __global__ void __launch_bounds__(kThreadsMax) AddNormKernel(const AddNormArgs a
   AllowSuccessor();
   const int32_t first = static_cast<int32_t>(threadIdx.x) * 4;
   const int32_t step = static_cast<int32_t>(blockDim.x) * 4;
-  const T* norm = static_cast<const T*>(args.norm);
-  uint2 weight[kFours];
+  float4 weight[kFours];
 #pragma unroll
   for (int32_t i = 0; i < kFours; ++i) {
     const int32_t col = first + i * step;
-    weight[i] = col < args.hidden ? *reinterpret_cast<const uint2*>(norm + col) : uint2{0, 0};
+    weight[i] = col < args.hidden ? *reinterpret_cast<const float4*>(args.norm + col) : float4{0, 0, 0, 0};
   }
   WaitForPredecessor();
 
@@ -43,7 +42,11 @@ __global__ void __launch_bounds__(kThreadsMax) AddNormKernel(const AddNormArgs a
     if (col >= args.hidden) continue;
     v[i] = *reinterpret_cast<const float4*>(residual + col);
     if (args.delta.data != nullptr) {
-      const float4 delta = LoadProduct4(args.delta, row, col, PartialCount(args.delta, col));
+      float4 delta = LoadProduct4(args.delta, row, col, PartialCount(args.delta, col));
+      if (args.delta_bias != nullptr) {
+        const float4 bias = *reinterpret_cast<const float4*>(args.delta_bias + col);
+        delta = {delta.x + bias.x, delta.y + bias.y, delta.z + bias.z, delta.w + bias.w};
+      }
       v[i] = {v[i].x + delta.x, v[i].y + delta.y, v[i].z + delta.z, v[i].w + delta.w};
       *reinterpret_cast<float4*>(residual + col) = v[i];
     }
@@ -56,9 +59,9 @@ __global__ void __launch_bounds__(kThreadsMax) AddNormKernel(const AddNormArgs a
   for (int32_t i = 0; i < kFours; ++i) {
     const int32_t col = first + i * step;
     if (col >= args.hidden) continue;
-    const float2 w0 = UnpackPair<T>(weight[i].x), w1 = UnpackPair<T>(weight[i].y);
-    *reinterpret_cast<uint2*>(out + col) = {PackPair<T>(v[i].x * scale * w0.x, v[i].y * scale * w0.y),
-                                            PackPair<T>(v[i].z * scale * w1.x, v[i].w * scale * w1.y)};
+    const float4 w = weight[i];
+    *reinterpret_cast<uint2*>(out + col) = {PackPair<T>(v[i].x * scale * w.x, v[i].y * scale * w.y),
+                                            PackPair<T>(v[i].z * scale * w.z, v[i].w * scale * w.w)};
   }
 }
 

@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(kThreads) EmbedKernel(const EmbedArgs args) {
   const float position = static_cast<float>(args.rows.positions[row]);
   int32_t id = args.rows.token_ids[row];
   WaitForPredecessor();
-  if (id < 0) id = args.drawn[-id - 1];
+  if (id < 0) id = max(0, args.drawn[-id - 1]);  // a draw of -1 was none: what is fed in its name is thrown away
   const T* source = static_cast<const T*>(args.table) + id * args.table_stride;
   float* target = args.residual + row * args.hidden;
   for (int32_t col = static_cast<int32_t>(threadIdx.x) * 8; col < args.hidden; col += kThreads * 8) {

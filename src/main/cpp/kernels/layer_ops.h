@@ -31,7 +31,8 @@ void Embed(Launcher& launcher, Element element, int32_t rows, const EmbedArgs& a
 struct AddNormArgs {
   float* residual = nullptr;   // [T, hidden]
   Product delta;               // data null: nothing to add
-  const void* norm = nullptr;  // [hidden]
+  const float* delta_bias = nullptr;  // [hidden] or null
+  const float* norm = nullptr;  // [hidden]
   void* out = nullptr;         // [T, hidden]
   int32_t hidden = 0;          // a multiple of 8, at most 16,384
   int32_t hidden_real = 0;     // columns that count in the mean; the rest are zero
@@ -43,8 +44,8 @@ struct QkvPostArgs {
   StepRows rows;
   Product qkv;                      // [T, (heads + 2 kv_heads) * head_dim]
   const float* bias = nullptr;      // [the same] or null
-  const void* q_norm = nullptr;     // [head_dim] or null
-  const void* k_norm = nullptr;
+  const float* q_norm = nullptr;    // [head_dim] or null
+  const float* k_norm = nullptr;
   float eps = 0;
   const float2* rotation = nullptr;  // [T, rotary_pairs]
   int32_t rotary_pairs = 0;

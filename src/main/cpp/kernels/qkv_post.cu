@@ -56,12 +56,12 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
     squares += pair.x * pair.x + pair.y * pair.y;
     *reinterpret_cast<float2*>(x + d) = pair;
   }
-  const T* norm = static_cast<const T*>(is_v ? nullptr : is_q ? args.q_norm : args.k_norm);
+  const float* norm = is_v ? nullptr : is_q ? args.q_norm : args.k_norm;
   if (norm != nullptr) {
     const float scale = rsqrtf(WarpSum(squares) / static_cast<float>(dims) + args.eps);
     for (int32_t d = lane * 2; d < dims; d += 64) {  // each lane what it has just written
-      x[d] *= scale * ToFloat(norm[d]);
-      x[d + 1] *= scale * ToFloat(norm[d + 1]);
+      x[d] *= scale * norm[d];
+      x[d + 1] *= scale * norm[d + 1];
     }
   }
   __syncwarp();

@@ -170,7 +170,7 @@ __global__ void CountTokensKernel(const CountArgs args, const int32_t rows) {
   const int32_t scratch = args.scratch[sequence];
   if (scratch < 0) return;
   int32_t id = args.token_ids[row];
-  if (id < 0) id = args.drawn[-id - 1];
+  if (id < 0) id = max(0, args.drawn[-id - 1]);
   uint32_t* count = args.counts + static_cast<int64_t>(scratch) * args.vocab + id;
   if (args.positions[row] < args.prompt[sequence]) {
     atomicOr(count, 0x80000000u);
