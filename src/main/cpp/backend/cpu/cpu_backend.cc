@@ -20,7 +20,7 @@ constexpr int64_t kStrideElements = 32;
 Result<std::unique_ptr<Backend>> CreateCpuBackend(const BackendParams& params) {
   const ModelSpec& spec = params.spec;
   Result<PageArena> arena = PageArena::Create(
-      PageGeometry::Of(spec.layers, spec.kv_heads, spec.head_dim, sizeof(float)), params.pool_bytes);
+      PageGeometry::Of(spec.layers, spec.kv_heads, spec.head_dim, kF32), params.pool_bytes);
   if (!arena.ok()) return arena.status();
   if (params.poison) {
     for (int32_t page = 0; page < arena.value().page_count(); ++page) arena.value().FillWithNan(page);
