@@ -48,7 +48,8 @@ struct LoraSiteArgs {
   int32_t layer = 0;
   int32_t targets = 0;                    // of the site
   int32_t first_target = 0;
-  int32_t inputs = 0;                     // a multiple of 8
+  int32_t inputs = 0;                     // elements of a row of x, a multiple of 8; zero from `columns` on
+  int32_t columns = 0;                    // of A
   int32_t outputs[kLoraSiteTargets] = {};  // of each target; side by side in y
   const void* x = nullptr;                // [T, inputs]
   float* v = nullptr;                     // [group][split]...

@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs 
     ++target;
   }
   const int32_t groups = *args.group_count;
-  const int32_t splits = (args.inputs + kLoraSplitInputs - 1) / kLoraSplitInputs;
+  const int32_t splits = (args.columns + kLoraSplitInputs - 1) / kLoraSplitInputs;
   WaitForPredecessor();
   if (target == args.targets) return;
   const int32_t outputs = args.outputs[target];

@@ -17,7 +17,7 @@ static_assert(kWarps * kLoraTile == kLoraSplitInputs);
 // Tensor     m16n8k16: the group's rows are a, ranks are columns of b. A lane loads 16 bytes of a row of A and of x: the
 //            order of inputs within k is the same for both.
 // Shared     16 KiB
-// Requires   K a multiple of 8, x 16-byte aligned
+// Requires   rows of x are multiples of 8 elements and 16-byte aligned
 // Bound by   bytes: 2 K for each rank of each adapter in use
 // Reference  cpu_reference.cc Gemm (LoRA part)
 template <typename T>
@@ -30,8 +30,8 @@ __global__ void __launch_bounds__(kThreads) LoraShrinkKernel(const LoraSiteArgs 
   const int32_t split = static_cast<int32_t>(blockIdx.x);
   const int32_t tile = split * kWarps + warp;
   const int32_t groups = *args.group_count;
-  const bool has_tile = tile * kLoraTile < args.inputs;
-  const int32_t width = has_tile ? LoraTileWidth(args.inputs, tile) : 0;
+  const bool has_tile = tile * kLoraTile < args.columns;
+  const int32_t width = has_tile ? LoraTileWidth(args.columns, tile) : 0;
   WaitForPredecessor();
 
   for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups; index += static_cast<int32_t>(gridDim.y)) {
@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(kThreads) LoraShrinkKernel(const LoraSiteArgs 
             const int32_t j = rank0 + n * 8 + g;
             const bool valid = has_tile && j < matrix.rank;
             const uint8_t* row =
-                valid ? LoraTileRow(args, use, matrix.a_offset, matrix.rank, args.inputs, tile, j) : nullptr;
+                valid ? LoraTileRow(args, use, matrix.a_offset, matrix.rank, args.columns, tile, j) : nullptr;
 #pragma unroll
             for (int32_t i = 0; i < 4; ++i) {
               const int32_t chunk = q4 + 4 * i;
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kThreads) LoraShrinkKernel(const LoraSiteArgs 
 
 void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args) {
   WithElement(element, [&](auto type) {
-    launcher.Launch(LoraShrinkKernel<decltype(type)>, dim3(LoraSplits(args.inputs), groups_max), dim3(kThreads), 0,
+    launcher.Launch(LoraShrinkKernel<decltype(type)>, dim3(LoraSplits(args.columns), groups_max), dim3(kThreads), 0,
                     args);
   });
 }

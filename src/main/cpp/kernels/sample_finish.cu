@@ -63,7 +63,9 @@ __device__ uint64_t Select(Shared& shared, const float* logits, int32_t vocab, f
     }
     __syncthreads();
   }
-  return shared.prefix;
+  const uint64_t key = shared.prefix;
+  __syncthreads();  // the next Select begins by writing there
+  return key;
 }
 
 __device__ __forceinline__ Scored BlockBest(Scored x, Scored* scratch) {  // in every thread

@@ -122,18 +122,22 @@ class Case {
 
   std::vector<double> Reference() {
     std::vector<double> out;
+    const std::vector<double> wide_pool = Widened(element_, pool_), wide_q = Widened(element_, q_);
+    const auto at = [&](int32_t s, int32_t key, int32_t head, bool value, int32_t d) {
+      return wide_pool[Place(s, key, head, value, d) - pool_.data()];
+    };
     const int32_t group = shape_.heads / shape_.kv_heads;
     for (size_t row = 0; row < positions_.size(); ++row) {
       const int32_t position = positions_[row], s = sequence_[row];
       const int32_t first = shape_.window > 0 ? std::max(0, position + 1 - shape_.window) : 0;
       for (int32_t head = 0; head < shape_.heads; ++head) {
-        const Half* q = q_.data() + (row * shape_.heads + head) * shape_.head_dim;
+        const double* q = wide_q.data() + (row * shape_.heads + head) * shape_.head_dim;
         std::vector<double> p;
         double max = -1e300, total = 0;
         for (int32_t key = first; key <= position; ++key) {
           double dot = 0;
           for (int32_t d = 0; d < shape_.head_dim; ++d) {
-            dot += Widen(element_, q[d]) * Widen(element_, *Place(s, key, head / group, false, d));
+            dot += q[d] * at(s, key, head / group, false, d);
           }
           p.push_back(dot / std::sqrt(double(shape_.head_dim)));
           max = std::max(max, p.back());
@@ -142,7 +146,7 @@ class Case {
         std::vector<double> sum(shape_.head_dim, 0.0);
         for (int32_t key = first; key <= position; ++key) {
           for (int32_t d = 0; d < shape_.head_dim; ++d) {
-            sum[d] += p[key - first] / total * Widen(element_, *Place(s, key, head / group, true, d));
+            sum[d] += p[key - first] / total * at(s, key, head / group, true, d);
           }
         }
         out.insert(out.end(), sum.begin(), sum.end());
