@@ -23,23 +23,23 @@ struct AttentionArgs {
 // ---- a row at a time, the keys split over blocks (decode) ---------------------------------------------------------
 
 inline constexpr int32_t kDecodeHeads = 8;       // query heads of one kv head that a block takes at once
-inline constexpr int32_t kDecodeSplitsMax = 64;  // of one row's keys
-inline constexpr int32_t kDecodeKeysMin = 64;    // of a split: the 4 warps of a block take 16 keys each at a time
+inline constexpr int32_t kDecodeKeysMin = 64;  // of a block: its 4 warps take 16 keys each at a time
 
-// Keys [split * keys, (split + 1) * keys) of a row's range, counted from the range's first key rounded down to 16.
+// A part of the keys that one row sees, for one block of its query heads.
 struct DecodeItem {
   int32_t row = 0;
   int32_t head = 0;       // first query head
+  int32_t key_begin = 0;  // a multiple of 16
+  int32_t key_end = 0;
   int32_t split = 0;
   int32_t splits = 0;
-  int32_t keys = 0;       // of a split, a multiple of 16
   int32_t partial = 0;    // index of split 0's partial result; those of one row and head block are consecutive
   int32_t ticket = 0;     // which counter the splits of one row and head block share
-  int32_t reserved = 0;
 };
 
 struct DecodePlan {
   std::vector<DecodeItem> items;
+  std::vector<int32_t> block_start;  // [blocks + 1]: block b computes the items [block_start[b], block_start[b + 1])
   int32_t partials = 0;
   int32_t tickets = 0;
 };
@@ -49,13 +49,14 @@ struct DecodeRow {
   int32_t position = 0;
 };
 
-// Cuts the rows' keys so that the blocks that fit on the device at once have about equal work.
+// Cuts the rows' keys so that every block that fits on the device at once has the same number of them: the keys of all
+// rows and head blocks, one after another, in equal parts. Blocks beyond those that are needed have no items.
 void PlanDecode(const std::vector<DecodeRow>& rows, int32_t heads, int32_t kv_heads, int32_t window,
                 int32_t sm_count, DecodePlan* plan);
 
 struct DecodeWork {
-  const DecodeItem* items = nullptr;   // device
-  const int32_t* item_count = nullptr;  // device
+  const DecodeItem* items = nullptr;      // device
+  const int32_t* block_start = nullptr;   // device
   float* partial_out = nullptr;        // [partials][kDecodeHeads][head_dim]
   float2* partial_stats = nullptr;     // [partials][kDecodeHeads] (largest logit, sum of exponentials), base 2
   int32_t* tickets = nullptr;          // [tickets], zero before the first launch; every launch leaves them zero
@@ -63,9 +64,8 @@ struct DecodeWork {
 inline constexpr int32_t kDecodeBlocksPerSm = 3;
 
 inline bool HasFastAttention(int32_t head_dim) { return head_dim == 64 || head_dim == 128; }
-// head_dim 64 or 128. blocks: at most the number of items, or sm_count * kDecodeBlocksPerSm when that is not known.
-void AttentionDecode(Launcher& launcher, Element element, int32_t blocks, const AttentionArgs& args,
-                     const DecodeWork& work);
+// head_dim 64 or 128.
+void AttentionDecode(Launcher& launcher, Element element, const AttentionArgs& args, const DecodeWork& work);
 
 // ---- many rows of one sequence (prefill) ----------------------------------------------------------------------------
 

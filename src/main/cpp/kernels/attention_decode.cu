@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "kernels/attention.h"
 #include "kernels/common.cuh"
 #include "kernels/kv_layout.cuh"
@@ -22,10 +20,10 @@ struct Scratch {
 
 // Computes   out[row, head] = sum_t p_t v_t, p = softmax(scale * q.k_t) over the keys t that the row sees
 // Shapes     q, out [T, h * d] T; keys and values in pages (kv_layout.cuh); d = 64 or 128
-// Grid       blocks take items (row, up to 8 query heads of one kv head, a range of keys) in turn; the 4 warps of a
-//            block take every fourth 16 keys of the range and keep their own (m, l, out), merged at the end. The block
-//            that finishes last of a row's splits adds their partial results in the order of the splits, so the sum
-//            does not depend on which block that was.
+// Grid       as many blocks as fit on the device; each computes the items that the plan gives it (row, up to 8 query
+//            heads of one kv head, a range of keys). The 4 warps of a block take every fourth 16 keys of the range and
+//            keep their own (m, l, out), merged at the end. The block that finishes last of a row's splits adds their
+//            partial results in the order of the splits, so the sum does not depend on which block that was.
 // Tensor     S = K Q^T with the keys as rows of m16 and the heads as n8; out^T = V^T P. Keys go from memory to the
 //            fragments directly: the order of dims within k is the same for q and k, so any will do. P is turned by
 //            movmatrix; V^T fragments are made of two tokens' words by byte permutation, which orders the dims of a
@@ -47,15 +45,13 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
   const KvPages& kv = args.kv;
   const int32_t group = args.heads / kv.kv_heads;
   const float scale = args.scale * 1.4426950408889634f;
-  const int32_t item_count = *work.item_count;
-  WaitForPredecessor();
+  const int32_t item_begin = work.block_start[blockIdx.x], item_end = work.block_start[blockIdx.x + 1];
 
-  for (int32_t index = static_cast<int32_t>(blockIdx.x); index < item_count; index += static_cast<int32_t>(gridDim.x)) {
+  for (int32_t index = item_begin; index < item_end; ++index) {
     const DecodeItem item = work.items[index];
     const int32_t position = args.positions[item.row];
     const int32_t first_key = args.window > 0 ? max(0, position + 1 - args.window) : 0;
-    const int32_t begin = first_key / 16 * 16 + item.split * item.keys;
-    const int32_t end = min(begin + item.keys, position + 1);
+    const int32_t end = item.key_end;
     const int32_t kv_head = item.head / group;
     const int32_t heads = min(kDecodeHeads, (kv_head + 1) * group - item.head);
     const int32_t* pages = args.page_ids + args.page_start[args.sequence[item.row]];
@@ -63,6 +59,17 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
     const int64_t v_offset = KvHeadOffset(kv, true, 0);
     const int64_t page_elements = kv.page_bytes / 2;
     const int32_t block_elements = kv.page_tokens * 64;
+    int32_t key = item.key_begin + warp * 16;
+    int32_t page = key < end ? pages[key / kv.page_tokens] : 0;
+    if (index == item_begin) {
+      // All but the newest token's keys and values are there: let the first tile come while the predecessor ends.
+      if (key < end && lane < 16 * kBlocks64) {
+        const T* line = k_base + page * page_elements + lane / 16 * block_elements + (key % kv.page_tokens + lane % 16) * 64;
+        PrefetchToL2(line);
+        PrefetchToL2(line + v_offset);
+      }
+      WaitForPredecessor();
+    }
 
     uint4 query[kChunks];  // dims 8 (q4 + 4i) .. of head g
     {
@@ -76,8 +83,6 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
     float out[kBlocks64 * 4][4] = {};
     float m0 = kMinusInfinity, m1 = kMinusInfinity, l0 = 0.0f, l1 = 0.0f;  // of heads 2 q4 and 2 q4 + 1
 
-    int32_t key = begin + warp * 16;
-    int32_t page = key < end ? pages[key / kv.page_tokens] : 0;
     for (; key < end; key += kWarps * 16) {
       const int32_t token = key % kv.page_tokens;
       const T* k_page = k_base + page * page_elements + token * 64;
@@ -129,7 +134,7 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
       }
       if (__any_sync(0xffffffffu, high0 > m0 || high1 > m1)) {
         const float new0 = fmaxf(m0, high0), new1 = fmaxf(m1, high1);
-        const float shrink0 = exp2f(m0 - new0), shrink1 = exp2f(m1 - new1);
+        const float shrink0 = Exp2(m0 - new0), shrink1 = Exp2(m1 - new1);
         m0 = new0;
         m1 = new1;
         l0 *= shrink0;
@@ -142,10 +147,10 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
           out[tile][3] *= shrink1;
         }
       }
-      s[0] = exp2f(s[0] - m0);
-      s[1] = exp2f(s[1] - m1);
-      s[2] = exp2f(s[2] - m0);
-      s[3] = exp2f(s[3] - m1);
+      s[0] = Exp2(s[0] - m0);
+      s[1] = Exp2(s[1] - m1);
+      s[2] = Exp2(s[2] - m0);
+      s[3] = Exp2(s[3] - m1);
       l0 += s[0] + s[2];
       l1 += s[1] + s[3];
       const uint32_t p0 = TransposeMatrix(PackPair<T>(s[0], s[1]));
@@ -194,7 +199,7 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
       float2 sum = {0, 0};
 #pragma unroll
       for (int32_t w = 0; w < kWarps; ++w) {
-        const float factor = exp2f(scratch.max[w][head] - m);
+        const float factor = Exp2(scratch.max[w][head] - m);
         const float2 part = *reinterpret_cast<const float2*>(&scratch.out[w][head][d]);
         l += factor * scratch.sum[w][head];
         sum = {sum.x + factor * part.x, sum.y + factor * part.y};
@@ -227,7 +232,7 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
           for (int32_t split = 0; split < item.splits; ++split) {
             const int64_t at = slot + split * kDecodeHeads;
             const float2 stats = __ldcg(&work.partial_stats[at]);
-            const float factor = exp2f(stats.x - m);
+            const float factor = Exp2(stats.x - m);
             const float2 part = __ldcg(reinterpret_cast<const float2*>(work.partial_out + at * kHeadDim + d));
             l += factor * stats.y;
             sum = {sum.x + factor * part.x, sum.y + factor * part.y};
@@ -242,21 +247,18 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
   }
 }
 
-template <typename T>
-void LaunchDecode(Launcher& launcher, int32_t blocks, const AttentionArgs& args, const DecodeWork& work) {
-  launcher.Launch(args.kv.head_dim == 64 ? AttentionDecodeKernel<T, 64> : AttentionDecodeKernel<T, 128>, dim3(blocks),
-                  dim3(kWarps * 32), 0, args, work);
-}
-
 }  // namespace
 
-void AttentionDecode(Launcher& launcher, Element element, int32_t blocks, const AttentionArgs& args,
-                     const DecodeWork& work) {
+void AttentionDecode(Launcher& launcher, Element element, const AttentionArgs& args, const DecodeWork& work) {
   if (!HasFastAttention(args.kv.head_dim)) {
     launcher.Note(cudaErrorInvalidValue);
     return;
   }
-  WithElement(element, [&](auto type) { LaunchDecode<decltype(type)>(launcher, blocks, args, work); });
+  WithElement(element, [&](auto type) {
+    using T = decltype(type);
+    launcher.Launch(args.kv.head_dim == 64 ? AttentionDecodeKernel<T, 64> : AttentionDecodeKernel<T, 128>,
+                    dim3(launcher.sm_count * kDecodeBlocksPerSm), dim3(kWarps * 32), 0, args, work);
+  });
 }
 
 }  // namespace chorale::cuda

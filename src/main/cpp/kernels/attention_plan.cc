@@ -7,39 +7,46 @@ namespace chorale::cuda {
 void PlanDecode(const std::vector<DecodeRow>& rows, int32_t heads, int32_t kv_heads, int32_t window,
                 int32_t sm_count, DecodePlan* plan) {
   plan->items.clear();
+  plan->block_start.assign(1, 0);
   plan->partials = 0;
   plan->tickets = 0;
   const int32_t group = heads / kv_heads;
   const int32_t head_blocks = kv_heads * ((group + kDecodeHeads - 1) / kDecodeHeads);
-  const auto keys_of = [window](const DecodeRow& row) {  // rounded to whole tiles of 16
-    const int32_t first = window > 0 ? std::max(0, row.position + 1 - window) / 16 * 16 : 0;
-    return (row.position + 1 - first + 15) / 16 * 16;
+  const auto first_tile_of = [window](const DecodeRow& row) {  // tiles of 16 keys
+    return window > 0 ? std::max(0, row.position + 1 - window) / 16 : 0;
   };
   int64_t total = 0;
-  for (const DecodeRow& row : rows) total += int64_t{keys_of(row)} * head_blocks;
-  // One wave of blocks, each with the same number of keys, if that number is large enough to be worth a block.
+  for (const DecodeRow& row : rows) total += int64_t{row.position / 16 + 1 - first_tile_of(row)} * head_blocks;
   const int64_t blocks = int64_t{sm_count} * kDecodeBlocksPerSm;
-  const int64_t share = std::max<int64_t>((total + blocks - 1) / blocks, kDecodeKeysMin);
+  const int64_t share = std::max<int64_t>((total + blocks - 1) / blocks, kDecodeKeysMin / 16);
+
+  int64_t left = share;  // tiles that the block at hand still takes
+  const auto close_block = [&] {
+    plan->block_start.push_back(static_cast<int32_t>(plan->items.size()));
+    left = share;
+  };
   for (const DecodeRow& row : rows) {
-    const int32_t keys = keys_of(row);
-    const auto wanted = static_cast<int32_t>(std::min<int64_t>((keys + share - 1) / share, kDecodeSplitsMax));
-    const int32_t keys_per_split = ((keys + wanted - 1) / wanted + 15) / 16 * 16;
-    const int32_t splits = (keys + keys_per_split - 1) / keys_per_split;
     for (int32_t kv_head = 0; kv_head < kv_heads; ++kv_head) {
       for (int32_t head = 0; head < group; head += kDecodeHeads) {
-        for (int32_t split = 0; split < splits; ++split) {
-          plan->items.push_back({row.row, kv_head * group + head, split, splits, keys_per_split,
-                                 plan->partials, plan->tickets, 0});
+        const size_t first_item = plan->items.size();
+        int32_t tile = first_tile_of(row);
+        for (const int32_t tile_end = row.position / 16 + 1; tile < tile_end;) {
+          const auto taken = static_cast<int32_t>(std::min<int64_t>(left, tile_end - tile));
+          plan->items.push_back({row.row, kv_head * group + head, tile * 16, std::min((tile + taken) * 16, row.position + 1),
+                                 static_cast<int32_t>(plan->items.size() - first_item), 0, plan->partials, plan->tickets});
+          tile += taken;
+          left -= taken;
+          if (left == 0) close_block();
         }
+        const auto splits = static_cast<int32_t>(plan->items.size() - first_item);
+        for (size_t i = first_item; i < plan->items.size(); ++i) plan->items[i].splits = splits;
         if (splits == 1) continue;
         plan->partials += splits;
         ++plan->tickets;
       }
     }
   }
-  // Long items first: what is left at the end is then short.
-  std::stable_sort(plan->items.begin(), plan->items.end(),
-                   [](const DecodeItem& a, const DecodeItem& b) { return a.keys > b.keys; });
+  while (static_cast<int64_t>(plan->block_start.size()) <= blocks) close_block();
 }
 
 void PlanPrefill(const std::vector<PrefillSequence>& sequences, int32_t heads, int32_t kv_heads,

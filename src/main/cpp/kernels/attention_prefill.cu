@@ -7,7 +7,7 @@ namespace {
 
 constexpr int32_t kWarps = 8;
 constexpr int32_t kKeys = 64;  // of a tile
-constexpr int32_t kStages = 2;
+constexpr int32_t kStages = 3;
 constexpr float kMinusInfinity = -INFINITY;
 
 template <int32_t kHeadDim>
@@ -22,8 +22,8 @@ constexpr size_t SharedBytes() {
 //            keys; a warp 16 of them. Key tiles of 64 in rising order, kStages of them on their way.
 // Tensor     S = Q K^T and out = P V by m16n8k16; softmax in registers, base 2; P from accumulators to fragments as they
 //            lie. Tiles are copied as they lie in the pages, which is their conflict-free form for ldmatrix.
-// Shared     2 stages x 64 keys x (K + V): 64 KiB for d = 128
-// Requires   page_tokens a multiple of 16; at most 128 query heads for each kv head
+// Shared     3 stages x 64 keys x (K + V): 96 KiB for d = 128
+// Requires   page_tokens a multiple of 16; at most 128 query heads for each kv head; scale > 0
 // Bound by   FLOPs: 4 d per pair and visible key
 // Reference  cpu_reference.cc Attention
 template <typename T, int32_t kHeadDim>
@@ -58,7 +58,8 @@ AttentionPrefillKernel(const AttentionArgs args, const PrefillItem* items) {
   const int32_t last_pair = min(first_pair + kPrefillTile, pairs) - 1;
   const int32_t first_position = position_begin + first_pair / group;
   const int32_t last_position = position_begin + last_pair / group;
-  const int32_t key_begin = args.window > 0 ? max(0, first_position + 1 - args.window) / kKeys * kKeys : 0;
+  const int32_t first_key = args.window > 0 ? max(0, first_position + 1 - args.window) : 0;
+  const int32_t key_begin = first_key / kKeys * kKeys;
   const int32_t tile_count = (last_position + 1 - key_begin + kKeys - 1) / kKeys;
   WaitForPredecessor();
 
@@ -72,8 +73,8 @@ AttentionPrefillKernel(const AttentionArgs args, const PrefillItem* items) {
     query[step][3] = *reinterpret_cast<const uint32_t*>(q + place[1] + 8);
   }
 
-  // Copies tile `index`: 16 keys x 64 dims are 2 KiB in one piece. Keys past the last that a query sees become zero:
-  // their places may never have been written, and a NaN among the values would survive its weight of zero.
+  // Copies tile `index`: 16 keys x 64 dims are 2 KiB in one piece. Keys that no query sees become zero: their
+  // places may never have been written, and a NaN among the values would survive its weight of zero.
   const uint32_t shared = SharedAddress(tiles);
   const int64_t value_bytes = 2 * (KvHeadOffset(kv, true, 0) - KvHeadOffset(kv, false, 0));
   const int64_t head_bytes = 2 * KvHeadOffset(kv, false, item.kv_head);
@@ -84,7 +85,8 @@ AttentionPrefillKernel(const AttentionArgs args, const PrefillItem* items) {
     for (int32_t i = tid; i < kPieces; i += kWarps * 32) {
       const int32_t key = key_begin + index * kKeys + i / (kGroupBytes / 16) * 16;
       const int32_t rest = i % (kGroupBytes / 16);  // of the 16 keys: [d / 64][16][8 chunks]
-      const bool visible = key + rest % 128 / 8 <= last_position;
+      const int32_t token_key = key + rest % 128 / 8;
+      const bool visible = token_key >= first_key && token_key <= last_position;
       const int32_t page = visible ? pages[key / kv.page_tokens] : -1;
       const int64_t offset = static_cast<int64_t>(rest / 128 * kv.page_tokens + key % kv.page_tokens) * 128 +
                              rest % 128 * 16;
@@ -105,11 +107,10 @@ AttentionPrefillKernel(const AttentionArgs args, const PrefillItem* items) {
     CommitCopies();
   }
   for (int32_t tile = 0; tile < tile_count; ++tile) {
-    __syncthreads();  // the stage that is filled next has been read by all
+    WaitForCopies<kStages - 2>();
+    __syncthreads();  // the tile is there, and the one before it has been read by all: its stage is filled next
     if (tile + kStages - 1 < tile_count) copy_tile(tile + kStages - 1);
     CommitCopies();
-    WaitForCopies<kStages - 1>();
-    __syncthreads();
     const uint32_t k_tile = shared + static_cast<uint32_t>(tile % kStages) * 2 * kTileBytes;
     const uint32_t v_tile = k_tile + kTileBytes;
     const int32_t key0 = key_begin + tile * kKeys;
@@ -134,8 +135,7 @@ AttentionPrefillKernel(const AttentionArgs args, const PrefillItem* items) {
     for (int32_t i = 0; i < kKeys / 8; ++i) {
 #pragma unroll
       for (int32_t j = 0; j < 4; ++j) {
-        s[i][j] *= scale;
-        if (!edge) continue;
+        if (!edge) break;
         const int32_t key = key0 + i * 8 + q4 * 2 + j % 2;
         const int32_t p = position[j / 2];
         if (key > p || (args.window > 0 && key <= p - args.window)) s[i][j] = kMinusInfinity;
@@ -148,14 +148,14 @@ AttentionPrefillKernel(const AttentionArgs args, const PrefillItem* items) {
       for (int32_t i = 0; i < kKeys / 8; ++i) high = fmaxf(high, fmaxf(s[i][half * 2], s[i][half * 2 + 1]));
       high = fmaxf(high, __shfl_xor_sync(0xffffffffu, high, 1));
       high = fmaxf(high, __shfl_xor_sync(0xffffffffu, high, 2));
-      const float reference = high == kMinusInfinity ? 0.0f : high;  // no key of the tiles so far is visible
-      const float shrink = exp2f(m[half] - reference);
+      const float reference = high == kMinusInfinity ? 0.0f : high * scale;  // -inf: no key so far is visible
+      const float shrink = Exp2(fmaf(m[half], scale, -reference));
       m[half] = high;
       float sum = 0.0f;
 #pragma unroll
       for (int32_t i = 0; i < kKeys / 8; ++i) {
-        s[i][half * 2] = exp2f(s[i][half * 2] - reference);
-        s[i][half * 2 + 1] = exp2f(s[i][half * 2 + 1] - reference);
+        s[i][half * 2] = Exp2(fmaf(s[i][half * 2], scale, -reference));
+        s[i][half * 2 + 1] = Exp2(fmaf(s[i][half * 2 + 1], scale, -reference));
         sum += s[i][half * 2] + s[i][half * 2 + 1];
       }
       l[half] = l[half] * shrink + sum;

@@ -124,6 +124,10 @@ __device__ __forceinline__ uint4 LoadStreaming(const void* pointer) {
   return v;
 }
 
+__device__ __forceinline__ void PrefetchToL2(const void* pointer) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(pointer));
+}
+
 // Copies 16 bytes to shared memory in the background; zeros when `valid` is false (the source is not read then).
 __device__ __forceinline__ void CopyAsync16(uint32_t shared_address, const void* source, bool valid) {
   const int32_t bytes = valid ? 16 : 0;
@@ -164,10 +168,10 @@ __device__ __forceinline__ int32_t PartialCount(const Product& p, int32_t col) {
                               first_unit / p.units_per_block) + 1;
 }
 
-// Four neighbouring columns (col a multiple of 4) of a row; count as of PartialCount. All loads are under way before
-// the first addition.
-__device__ __forceinline__ float4 LoadProduct4(const Product& p, int64_t row, int32_t col, int32_t count) {
-  const float* source = p.data + row * p.cols + col;
+// Four neighbouring columns (col a multiple of 4) of a row of a float32 product; count as of PartialCount. All loads are
+// under way before the first addition.
+__device__ __forceinline__ float4 LoadFloats4(const Product& p, int64_t row, int32_t col, int32_t count) {
+  const float* source = p.floats() + row * p.cols + col;
   float4 part[kProductPartialsMax];
 #pragma unroll
   for (int32_t i = 0; i < kProductPartialsMax; ++i) {
@@ -179,8 +183,26 @@ __device__ __forceinline__ float4 LoadProduct4(const Product& p, int64_t row, in
   }
   return part[0];
 }
-__device__ __forceinline__ float2 LoadProduct2(const Product& p, int64_t row, int32_t col, int32_t count) {
-  const float* source = p.data + row * p.cols + col;
+
+// The same of any product.
+template <typename T>
+__device__ __forceinline__ float4 LoadProduct4(const Product& p, int64_t row, int32_t col) {
+  if (p.half) {
+    const uint2 packed = *reinterpret_cast<const uint2*>(static_cast<const T*>(p.data) + row * p.cols + col);
+    const float2 low = UnpackPair<T>(packed.x), high = UnpackPair<T>(packed.y);
+    return {low.x, low.y, high.x, high.y};
+  }
+  return LoadFloats4(p, row, col, PartialCount(p, col));
+}
+
+// Two neighbouring columns (col even).
+template <typename T>
+__device__ __forceinline__ float2 LoadProduct2(const Product& p, int64_t row, int32_t col) {
+  if (p.half) {
+    return UnpackPair<T>(*reinterpret_cast<const uint32_t*>(static_cast<const T*>(p.data) + row * p.cols + col));
+  }
+  const int32_t count = PartialCount(p, col);
+  const float* source = p.floats() + row * p.cols + col;
   float2 part[kProductPartialsMax];
 #pragma unroll
   for (int32_t i = 0; i < kProductPartialsMax; ++i) {
@@ -189,6 +211,13 @@ __device__ __forceinline__ float2 LoadProduct2(const Product& p, int64_t row, in
 #pragma unroll
   for (int32_t i = 1; i < kProductPartialsMax; ++i) part[0] = {part[0].x + part[i].x, part[0].y + part[i].y};
   return part[0];
+}
+
+// 2^x; what is below 2^-126 becomes 0.
+__device__ __forceinline__ float Exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
 }
 
 }  // namespace chorale::cuda

@@ -102,7 +102,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     if (lane == 0) BarrierArrive(&empty[(i - 1) % kStages]);
 
     const int32_t partial = static_cast<int32_t>(blockIdx.x - tile * y.units_per_tile / y.units_per_block);
-    float* target = y.data + partial * y.partial_stride;
+    float* target = y.floats() + partial * y.partial_stride;
     const int32_t col = static_cast<int32_t>(tile) * kProductTile + tid / 32 * 16 + lane / 4;
 #pragma unroll
     for (int32_t j = 0; j < kRows / 8; ++j) {

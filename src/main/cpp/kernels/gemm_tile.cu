@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(kThreads, 2) GemmTileKernel(const GemmTileArgs
       }
     }
     const int32_t partial = static_cast<int32_t>(blockIdx.x - tile * y.units_per_tile / y.units_per_block);
-    float* target = y.data + partial * y.partial_stride;
+    float* target = y.floats() + partial * y.partial_stride;
 #pragma unroll
     for (int32_t m = 0; m < 2; ++m) {
 #pragma unroll

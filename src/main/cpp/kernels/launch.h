@@ -32,16 +32,20 @@ struct Launcher {
 
   template <typename... P, typename... A>
   void Launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, A&&... arguments) {
-    cudaLaunchAttribute attribute{};
-    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute.val.programmaticStreamSerializationAllowed = 1;
+    // All kernels ask for the same split between L1 and shared memory: with different ones a small kernel could not be
+    // resident beside the product before or after it.
+    cudaLaunchAttribute attributes[2]{};
+    attributes[0].id = cudaLaunchAttributePreferredSharedMemoryCarveout;
+    attributes[0].val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;
+    attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[1].val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t config{};
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared_bytes;
     config.stream = stream;
-    config.attrs = &attribute;
-    config.numAttrs = overlap && sm_major >= 9 ? 1 : 0;
+    config.attrs = attributes;
+    config.numAttrs = overlap && sm_major >= 9 ? 2 : 1;
     Note(cudaLaunchKernelEx(&config, kernel, std::forward<A>(arguments)...));
   }
 };
@@ -51,12 +55,18 @@ struct Launcher {
 // the same number of units (kProductTile weight rows x 64 inputs) thus needs no reduction of its own. Unit u of the
 // work belongs to block u / units_per_block and to tile u / units_per_tile; partial i of a tile is that of the i-th
 // block with a unit of the tile.
+//
+// A product of many rows, by a library, is one partial and may be of 16 bits: there the traffic of float32 would cost
+// more than its rounding is worth.
 struct Product {
-  float* data = nullptr;      // [partials][rows_max][cols]
+  void* data = nullptr;        // [partials][rows_max][cols]
   int64_t partial_stride = 0;  // elements from one partial to the next: rows_max * cols
   int32_t cols = 0;
   uint32_t units_per_tile = 1;
   uint32_t units_per_block = 1;
+  bool half = false;           // elements of 16 bits
+
+  __host__ __device__ float* floats() const { return static_cast<float*>(data); }
 };
 
 inline constexpr int32_t kProductTile = 128;

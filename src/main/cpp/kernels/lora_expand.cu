@@ -108,15 +108,22 @@ __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs 
 #pragma unroll
       for (int32_t side = 0; side < 2; ++side) {  // rows g and g + 8
         if (g + side * 8 >= group.row_count) continue;
-        float* y = args.y.data + static_cast<int64_t>(group.row_begin + g + side * 8) * args.y.cols + target_col +
-                   tile * kLoraTile;
+        const int64_t place = static_cast<int64_t>(group.row_begin + g + side * 8) * args.y.cols + target_col +
+                              tile * kLoraTile;
+        float* y = args.y.floats() + place;
+        T* half_y = static_cast<T*>(args.y.data) + place;
 #pragma unroll
         for (int32_t i = 0; i < 16; i += 4) {
           const int32_t col = half * 64 + q4 * 16 + i;
           float add[4];
 #pragma unroll
           for (int32_t j = 0; j < 4; ++j) add[j] = d[half][(i + j) % 8][side * 2 + (i + j) / 8];
-          if (col + 4 <= used && target_col % 4 == 0 && args.y.cols % 4 == 0) {
+          if (args.y.half) {
+#pragma unroll
+            for (int32_t j = 0; j < 4; ++j) {
+              if (col + j < used) half_y[col + j] = FromFloat<T>(ToFloat(half_y[col + j]) + add[j]);
+            }
+          } else if (col + 4 <= used && target_col % 4 == 0 && args.y.cols % 4 == 0) {
             float4 sum = *reinterpret_cast<float4*>(y + col);
             *reinterpret_cast<float4*>(y + col) = {sum.x + add[0], sum.y + add[1], sum.z + add[2], sum.w + add[3]};
           } else {

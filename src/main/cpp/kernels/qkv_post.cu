@@ -12,12 +12,12 @@ constexpr int32_t kHeadDimMax = 512;
 //            angles (pairs i and i + P of the first 2P dims); for v: x = qkv + bias. q to its buffer, k and v to the
 //            page of the row's position.
 // Shapes     qkv Product [T, (h + 2 hk) d]; q [T, h d] T; pages as in kv_layout.cuh
-// Grid       (heads in groups of 8, T); a warp owns one head of one row, a lane two neighbouring dims at a time
+// Grid       (heads in groups of 8, T); a warp owns one head of one row, a lane kWide neighbouring dims at a time
 // Shared     8 x head_dim floats: the rotation needs dims that other lanes hold
-// Requires   head_dim even and at most 512
+// Requires   head_dim a multiple of kWide and at most 512
 // Bound by   bytes: (4 partials + 2) (h + 2 hk) d a row, in L2 at decode; there by latency
 // Reference  cpu_reference.cc QkvPost
-template <typename T>
+template <typename T, int32_t kWide>
 __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs args) {
   extern __shared__ float staging[];  // [kWarps][head_dim]
   AllowSuccessor();
@@ -44,38 +44,57 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
   }
   WaitForPredecessor();
 
+  const int32_t pairs = is_v ? 0 : args.rotary_pairs;
+  const float2* rotation = args.rotation + row * args.rotary_pairs;
+  float2 angle[kWide];  // (cosine, sine) of the lane's first dims: on their way while the product is
+#pragma unroll
+  for (int32_t i = 0; i < kWide; ++i) {
+    const int32_t d = lane * kWide + i;
+    angle[i] = d < 2 * pairs ? rotation[d < pairs ? d : d - pairs] : float2{1, 0};
+  }
   float* x = staging + warp * dims;
   float squares = 0.0f;
-  for (int32_t d = lane * 2; d < dims; d += 64) {
+  for (int32_t d = lane * kWide; d < dims; d += 32 * kWide) {
     const int32_t col = head * dims + d;
-    float2 pair = LoadProduct2(args.qkv, row, col, PartialCount(args.qkv, col));
-    if (args.bias != nullptr) {
-      pair.x += args.bias[col];
-      pair.y += args.bias[col + 1];
+    float values[kWide];
+    if constexpr (kWide == 4) {
+      *reinterpret_cast<float4*>(values) = LoadProduct4<T>(args.qkv, row, col);
+    } else {
+      *reinterpret_cast<float2*>(values) = LoadProduct2<T>(args.qkv, row, col);
     }
-    squares += pair.x * pair.x + pair.y * pair.y;
-    *reinterpret_cast<float2*>(x + d) = pair;
+#pragma unroll
+    for (int32_t i = 0; i < kWide; ++i) {
+      if (args.bias != nullptr) values[i] += args.bias[col + i];
+      squares += values[i] * values[i];
+      x[d + i] = values[i];
+    }
   }
   const float* norm = is_v ? nullptr : is_q ? args.q_norm : args.k_norm;
   if (norm != nullptr) {
     const float scale = rsqrtf(WarpSum(squares) / static_cast<float>(dims) + args.eps);
-    for (int32_t d = lane * 2; d < dims; d += 64) {  // each lane what it has just written
-      x[d] *= scale * norm[d];
-      x[d + 1] *= scale * norm[d + 1];
+    for (int32_t d = lane * kWide; d < dims; d += 32 * kWide) {  // each lane what it has just written
+#pragma unroll
+      for (int32_t i = 0; i < kWide; ++i) x[d + i] *= scale * norm[d + i];
     }
   }
   __syncwarp();
 
-  const int32_t pairs = is_v ? 0 : args.rotary_pairs;
-  const float2* rotation = args.rotation + row * args.rotary_pairs;
-  const auto rotated = [&](int32_t d) {
-    if (d >= 2 * pairs) return x[d];
-    const float2 angle = rotation[d < pairs ? d : d - pairs];  // (cosine, sine)
-    return d < pairs ? x[d] * angle.x - x[d + pairs] * angle.y : x[d] * angle.x + x[d - pairs] * angle.y;
-  };
-  for (int32_t d = lane * 2; d < dims; d += 64) {
-    const int32_t offset = is_q ? d : KvOffsetInHead(kv, position % kv.page_tokens, d);
-    *reinterpret_cast<uint32_t*>(target + offset) = PackPair<T>(rotated(d), rotated(d + 1));
+  for (int32_t d = lane * kWide; d < dims; d += 32 * kWide) {
+    float y[kWide];
+#pragma unroll
+    for (int32_t i = 0; i < kWide; ++i) {
+      const int32_t e = d + i;
+      y[i] = x[e];
+      if (e >= 2 * pairs) continue;
+      const float2 a = d < 32 * kWide ? angle[i] : rotation[e < pairs ? e : e - pairs];
+      y[i] = e < pairs ? x[e] * a.x - x[e + pairs] * a.y : x[e] * a.x + x[e - pairs] * a.y;
+    }
+    T* place = target + (is_q ? d : KvOffsetInHead(kv, position % kv.page_tokens, d));
+    if constexpr (kWide == 4) {
+      *reinterpret_cast<uint2*>(place) = {PackPair<T>(y[0], y[1]), PackPair<T>(y[2], y[3])};
+    } else {
+      *reinterpret_cast<uint32_t*>(place) = PackPair<T>(y[0], y[1]);
+    }
   }
 }
 
@@ -89,7 +108,8 @@ void QkvPost(Launcher& launcher, Element element, int32_t rows, const QkvPostArg
     return;
   }
   WithElement(element, [&](auto type) {
-    launcher.Launch(QkvPostKernel<decltype(type)>, grid, dim3(kWarps * 32),
+    using T = decltype(type);
+    launcher.Launch(args.kv.head_dim % 4 == 0 ? QkvPostKernel<T, 4> : QkvPostKernel<T, 2>, grid, dim3(kWarps * 32),
                     kWarps * args.kv.head_dim * sizeof(float), args);
   });
 }

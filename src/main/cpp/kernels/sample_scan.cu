@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs ar
   for (int32_t i = 0; i < kFours; ++i) {
     const int32_t token = base + (i * kThreads + tid) * 4;
     float4 four = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
-    if (token < args.vocab) four = LoadProduct4(args.logits, k, token, PartialCount(args.logits, token));
+    if (token < args.vocab) four = LoadFloats4(args.logits, k, token, PartialCount(args.logits, token));
     const float values[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
     for (int32_t j = 0; j < 4; ++j) logit[i][j] = token + j < args.vocab ? values[j] : -INFINITY;
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs ar
   for (int32_t i = 0; i < kFours; ++i) {
     const int32_t token = base + (i * kThreads + tid) * 4;
     if (write_back && token < args.vocab) {
-      float* target = args.logits.data + static_cast<int64_t>(k) * args.logits.cols + token;
+      float* target = args.logits.floats() + static_cast<int64_t>(k) * args.logits.cols + token;
       *reinterpret_cast<float4*>(target) = {logit[i][0], logit[i][1], logit[i][2], logit[i][3]};
     }
 #pragma unroll

@@ -20,8 +20,8 @@ __global__ void __launch_bounds__(kThreads) SwiGluKernel(const SwiGluArgs args) 
   if (col >= args.intermediate) return;
   const int64_t row = blockIdx.y;
   const int32_t up_col = args.intermediate + col;
-  float4 gate = LoadProduct4(args.gate_up, row, col, PartialCount(args.gate_up, col));
-  float4 up = LoadProduct4(args.gate_up, row, up_col, PartialCount(args.gate_up, up_col));
+  float4 gate = LoadProduct4<T>(args.gate_up, row, col);
+  float4 up = LoadProduct4<T>(args.gate_up, row, up_col);
   if (args.bias != nullptr) {
     const float4 g = *reinterpret_cast<const float4*>(args.bias + col);
     const float4 u = *reinterpret_cast<const float4*>(args.bias + up_col);

@@ -59,7 +59,7 @@ class Case {
 
   enum class Kind { kDecode, kPrefill, kPlain };
 
-  void Check(Kind kind, const std::string& name) {
+  void Check(Kind kind, const std::string& name, bool few_blocks = false) {
     const auto rows = static_cast<int32_t>(positions_.size());
     DeviceArray<Half> pool(pool_), q(q_), out(static_cast<int64_t>(q_.size()));
     DeviceArray<int32_t> positions(positions_), sequence(sequence_), page_start(page_start_), page_ids(page_ids_);
@@ -93,21 +93,24 @@ class Case {
       std::vector<DecodeRow> list;
       for (int32_t row = 0; row < rows; ++row) list.push_back({row, positions_[row]});
       DecodePlan plan;
+      // As for a device of 3 multiprocessors: blocks then have several items, and items of several blocks.
+      const int32_t sm_count = lab_.launcher.sm_count;
+      lab_.launcher.sm_count = few_blocks ? 3 : sm_count;
       PlanDecode(list, shape_.heads, shape_.kv_heads, shape_.window, lab_.launcher.sm_count, &plan);
       DeviceArray<DecodeItem> items(plan.items);
-      DeviceArray<int32_t> count(std::vector<int32_t>{static_cast<int32_t>(plan.items.size())});
+      DeviceArray<int32_t> block_start(plan.block_start);
       DeviceArray<float> partial(int64_t{plan.partials} * kDecodeHeads * shape_.head_dim);
       DeviceArray<float2> stats(int64_t{plan.partials} * kDecodeHeads);
       DeviceArray<int32_t> tickets(std::vector<int32_t>(plan.tickets, 0));
-      const DecodeWork work{items.data(), count.data(), partial.data(), stats.data(), tickets.data()};
-      // Fewer blocks than items: blocks take several in turn. Twice: the tickets are left as they were found.
-      const int32_t blocks = std::max<int32_t>(1, static_cast<int32_t>(plan.items.size()) * 2 / 3);
-      AttentionDecode(lab_.launcher, element_, blocks, args, work);
+      const DecodeWork work{items.data(), block_start.data(), partial.data(), stats.data(), tickets.data()};
+      // Twice: the tickets are left as they were found.
+      AttentionDecode(lab_.launcher, element_, args, work);
       lab_.Finish("attention_decode");
       const std::vector<Half> first = out.Download();
-      AttentionDecode(lab_.launcher, element_, static_cast<int32_t>(plan.items.size()), args, work);
+      AttentionDecode(lab_.launcher, element_, args, work);
       lab_.Finish("attention_decode");
       lab_.Expect(name + " is the same twice", first == out.Download());
+      lab_.launcher.sm_count = sm_count;
     }
     lab_.Finish(name.c_str());
     lab_.Compare(name, Widened(element_, out.Download()), Reference(), 5e-3);
@@ -176,8 +179,9 @@ void CheckAttention(Lab& lab) {
       const std::string name = " heads " + std::to_string(s.heads) + "/" + std::to_string(s.kv_heads) + " d " +
                                std::to_string(s.head_dim) + " T " + std::to_string(s.page_tokens) + " window " +
                                std::to_string(s.window);
-      Case(lab, element, s, {{1, 1}, {15, 1}, {16, 1}, {17, 1}, {64, 1}, {131, 1}, {700, 1}, {1027, 1}, {300, 3}})
-          .Check(Case::Kind::kDecode, "attention_decode" + name);
+      Case decode(lab, element, s, {{1, 1}, {15, 1}, {16, 1}, {17, 1}, {64, 1}, {131, 1}, {700, 1}, {1027, 1}, {300, 3}});
+      decode.Check(Case::Kind::kDecode, "attention_decode" + name);
+      decode.Check(Case::Kind::kDecode, "attention_decode, few blocks" + name, true);
       Case(lab, element, s, {{1, 1}, {16, 16}, {70, 70}, {150, 20}, {333, 130}, {65, 1}})
           .Check(Case::Kind::kPrefill, "attention_prefill" + name);
     }

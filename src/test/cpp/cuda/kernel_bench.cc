@@ -76,10 +76,63 @@ void BenchGemm(Lab& lab) {
       const double library = lab.Microseconds(copies, [&] {
         for (int32_t i = 0; i < copies; ++i) {
           lt->Gemm(lab.launcher, kElement,
-                   {weights.data() + i * bytes, s.inputs, x.data(), s.inputs, y.data(), rows, s.cols, s.inputs});
+                   {.weight = weights.data() + i * bytes,
+                    .weight_stride = s.inputs,
+                    .x = x.data(),
+                    .x_stride = s.inputs,
+                    .y = y.data(),
+                    .rows = rows,
+                    .cols = s.cols,
+                    .inputs = s.inputs});
         }
       });
       std::printf(" | %6.1f (%2.0f)", library, Percent(lab, static_cast<double>(bytes), library));
+    }
+    std::printf("\n");
+    std::fflush(stdout);
+  }
+}
+
+void BenchPrefillGemm(Lab& lab) {
+  std::string reason;
+  const std::unique_ptr<CublasLt> lt = CublasLt::Load(&reason);
+  if (lt == nullptr) return;
+  std::printf("\nproducts of many rows, TFLOP/s: library with float32 | 16-bit output (its first choice, the best of %d)\n",
+              CublasLt::kChoices);
+  DeviceArray<uint8_t> weights(int64_t{1} << 30), x(int64_t{2048} * 14336 * 2), y(int64_t{2048} * 28672 * 4);
+  FillNormal(lab.launcher, kElement, weights.data(), weights.size() / 2, 2, 0.02f);
+  FillNormal(lab.launcher, kElement, x.data(), x.size() / 2, 3, 1.0f);
+  for (const auto& [name, cols, inputs] : {std::tuple{"qkv", 6144, 4096}, {"o", 4096, 4096}, {"gate+up", 28672, 4096}, {"down", 4096, 14336}}) {
+    std::printf("  %-8s", name);
+    for (const int32_t rows : {256, 512, 2048}) {
+      std::printf("  M=%d", rows);
+      for (const bool half : {false, true}) {
+        double first = 0, best = 0;
+        int32_t best_choice = 0;
+        for (int32_t choice = 0; choice < CublasLt::kChoices; ++choice) {
+          bool good = true;
+          const double us = lab.Microseconds(4, [&, cols = cols, inputs = inputs] {
+            for (int32_t i = 0; i < 4; ++i) {
+              good = good && lt->Gemm(lab.launcher, kElement,
+                                      {.weight = weights.data() + (i % 2) * int64_t{2} * cols * inputs,
+                                       .weight_stride = inputs,
+                                       .x = x.data(),
+                                       .x_stride = inputs,
+                                       .y = y.data(),
+                                       .half = half,
+                                       .rows = rows,
+                                       .cols = cols,
+                                       .inputs = inputs,
+                                       .choice = choice});
+            }
+          });
+          const double rate = good ? 2.0 * rows * cols * inputs / us / 1e6 : 0;
+          if (choice == 0) first = rate;
+          if (rate > best) best_choice = choice;
+          best = std::max(best, rate);
+        }
+        std::printf(" %s%.0f %.0f(#%d)", half ? "| " : "", first, best, best_choice);
+      }
     }
     std::printf("\n");
     std::fflush(stdout);
@@ -129,7 +182,7 @@ void BenchDecodeAttention(Lab& lab) {
       DecodePlan plan;
       PlanDecode(rows, heads, kv_heads, 0, lab.launcher.sm_count, &plan);
       DeviceArray<DecodeItem> items(plan.items);
-      DeviceArray<int32_t> count(std::vector<int32_t>{static_cast<int32_t>(plan.items.size())});
+      DeviceArray<int32_t> block_start(plan.block_start);
       DeviceArray<float> partial(int64_t{plan.partials} * kDecodeHeads * 128);
       DeviceArray<float2> stats(int64_t{plan.partials} * kDecodeHeads);
       DeviceArray<int32_t> tickets(std::vector<int32_t>(plan.tickets, 0));
@@ -142,13 +195,11 @@ void BenchDecodeAttention(Lab& lab) {
       args.sequence = d_sequence.data();
       args.page_start = sequences.page_start->data();
       args.page_ids = sequences.page_ids->data();
-      const DecodeWork work{items.data(), count.data(), partial.data(), stats.data(), tickets.data()};
-      const auto blocks = std::min<int32_t>(static_cast<int32_t>(plan.items.size()),
-                                            lab.launcher.sm_count * kDecodeBlocksPerSm);
+      const DecodeWork work{items.data(), block_start.data(), partial.data(), stats.data(), tickets.data()};
       const double us = lab.Microseconds(sequences.layers, [&] {
         for (int32_t layer = 0; layer < sequences.layers; ++layer) {
           args.kv = sequences.Layer(layer, kv_heads, 128);
-          AttentionDecode(lab.launcher, kElement, blocks, args, work);
+          AttentionDecode(lab.launcher, kElement, args, work);
         }
       });
       const double bytes = 4.0 * kv_heads * 128 * batch * context;
@@ -289,6 +340,7 @@ void BenchSampling(Lab& lab) {
 void BenchKernels(Lab& lab) {
   BenchBandwidth(lab);
   BenchGemm(lab);
+  BenchPrefillGemm(lab);
   BenchDecodeAttention(lab);
   BenchPrefillAttention(lab);
   BenchLayerOps(lab);

@@ -114,7 +114,6 @@ class Step {
     PlanAdapters(layout, order);
     MakeActivations();
     kv_bytes = int64_t{4} * kKvHeads * kHeadDim * kLayers * (chunk == 1 ? int64_t{batch} * context : 0);
-    for (const int32_t r : ranks) (void)r;
     for (int32_t i = 0; i < kLayers * kTargets; ++i) {
       adapter_bytes += int64_t{2} * ranks[i] * (shapes.in[i % kTargets] + shapes.out[i % kTargets]) * adapters;
     }
@@ -204,7 +203,7 @@ class Step {
       DecodePlan plan;
       PlanDecode(rows, kHeads, kKvHeads, 0, lab_.launcher.sm_count, &plan);
       decode_items_ = Upload(plan.items);
-      item_count_ = Upload(std::vector<int32_t>{static_cast<int32_t>(plan.items.size())});
+      block_start_ = Upload(plan.block_start);
       partial_ = std::make_unique<DeviceArray<float>>(int64_t{plan.partials} * kDecodeHeads * kHeadDim);
       stats_ = std::make_unique<DeviceArray<float2>>(int64_t{plan.partials} * kDecodeHeads);
       tickets_ = Upload(std::vector<int32_t>(plan.tickets, 0));
@@ -295,10 +294,18 @@ class Step {
   Product Multiply(const Matrix& m, const Activation& x, int32_t rows) {
     float* y = m.cols == kVocab ? logits_->data() : y_[turn_++ % 2]->data();
     if (rows > kStreamRowsMax) {
+      const bool half = m.cols != kQkvCols;
       lab_.Expect("cublaslt", lt_ != nullptr && lt_->Gemm(lab_.launcher, kElement,
-                                                          {m.data, m.inputs, x.memory->data(), m.inputs, y, rows, m.cols,
-                                                           m.inputs}));
-      return {y, 0, m.cols, 1, 1};
+                                                          {.weight = m.data,
+                                                           .weight_stride = m.inputs,
+                                                           .x = x.memory->data(),
+                                                           .x_stride = m.inputs,
+                                                           .y = y,
+                                                           .half = half,
+                                                           .rows = rows,
+                                                           .cols = m.cols,
+                                                           .inputs = m.inputs}));
+      return {y, 0, m.cols, 1, 1, half};
     }
     const ProductPlan plan = PlanProduct(m.cols, m.inputs, lab_.launcher.sm_count);
     const Product product{y, int64_t{rows} * m.cols, m.cols, plan.units_per_tile, plan.units_per_block};
@@ -351,10 +358,8 @@ class Step {
       AttentionPrefill(lab_.launcher, kElement, static_cast<int32_t>(prefill_items_->size()), args, prefill_items_->data());
       return;
     }
-    const int32_t blocks = std::min<int32_t>(static_cast<int32_t>(decode_items_->size()),
-                                             lab_.launcher.sm_count * kDecodeBlocksPerSm);
-    AttentionDecode(lab_.launcher, kElement, blocks, args,
-                    {decode_items_->data(), item_count_->data(), partial_->data(), stats_->data(), tickets_->data()});
+    AttentionDecode(lab_.launcher, kElement, args,
+                    {decode_items_->data(), block_start_->data(), partial_->data(), stats_->data(), tickets_->data()});
   }
 
   Lab& lab_;
@@ -366,7 +371,7 @@ class Step {
   bool mlp_lora_ = false;
   Activation x_, q_, attended_, hidden_, last_;
   std::unique_ptr<DeviceArray<uint8_t>> pool_;
-  std::unique_ptr<DeviceArray<int32_t>> page_ids_, page_start_, positions_, sequence_, tokens_, item_count_, tickets_,
+  std::unique_ptr<DeviceArray<int32_t>> page_ids_, page_start_, positions_, sequence_, tokens_, block_start_, tickets_,
       adapter_pages_, group_count_, sampled_, drawn_, top_ids_;
   std::unique_ptr<DeviceArray<DecodeItem>> decode_items_;
   std::unique_ptr<DeviceArray<PrefillItem>> prefill_items_;

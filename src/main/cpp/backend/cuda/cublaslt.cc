@@ -60,8 +60,8 @@ struct CublasLt::Plan {
   void* weight = nullptr;
   void* x = nullptr;
   void* y = nullptr;
-  Algorithm algorithm{};
-  bool usable = false;
+  std::array<Algorithm, kChoices> choices{};
+  int32_t usable = 0;  // choices
 
   ~Plan() {
     if (desc != nullptr) functions->desc_destroy(desc);
@@ -132,7 +132,7 @@ CublasLt::~CublasLt() {
 
 // The library sees matrices column by column: y^T [cols, rows] = W [cols, inputs] (transposed as it lies) x^T.
 CublasLt::Plan* CublasLt::PlanFor(Element element, const GemmArgs& a) {
-  const Shape shape{element, a.rows, a.cols, a.inputs, a.weight_stride, a.x_stride};
+  const Shape shape{element, a.half, a.rows, a.cols, a.inputs, a.weight_stride, a.x_stride};
   if (const auto found = plans_.find(shape); found != plans_.end()) return found->second.get();
   if (plans_.size() >= kPlansMax) plans_.clear();
   const Functions& f = *functions_;
@@ -140,30 +140,32 @@ CublasLt::Plan* CublasLt::PlanFor(Element element, const GemmArgs& a) {
   auto plan = std::make_unique<Plan>();
   plan->functions = &f;
   void* preference = nullptr;
-  Heuristic result{};
+  std::array<Heuristic, kChoices> results{};
   int32_t count = 0;
-  plan->usable =
+  const bool good =
       f.desc_create(&plan->desc, kCompute32F, kReal32F) == 0 &&
       f.desc_set(plan->desc, kDescTransA, &kTranspose, sizeof(kTranspose)) == 0 &&
       f.layout_create(&plan->weight, type, static_cast<uint64_t>(a.inputs), static_cast<uint64_t>(a.cols),
                       a.weight_stride) == 0 &&
       f.layout_create(&plan->x, type, static_cast<uint64_t>(a.inputs), static_cast<uint64_t>(a.rows), a.x_stride) == 0 &&
-      f.layout_create(&plan->y, kReal32F, static_cast<uint64_t>(a.cols), static_cast<uint64_t>(a.rows), a.cols) == 0 &&
+      f.layout_create(&plan->y, a.half ? type : kReal32F, static_cast<uint64_t>(a.cols), static_cast<uint64_t>(a.rows), a.cols) == 0 &&
       f.preference_create(&preference) == 0 &&
       f.preference_set(preference, kPreferenceMaxWorkspace, &kWorkspaceBytes, sizeof(kWorkspaceBytes)) == 0 &&
-      f.heuristic(handle_, plan->desc, plan->weight, plan->x, plan->y, plan->y, preference, 1, &result, &count) == 0 &&
-      count == 1 && result.state == 0;
+      f.heuristic(handle_, plan->desc, plan->weight, plan->x, plan->y, plan->y, preference, kChoices, results.data(),
+                  &count) == 0;
   if (preference != nullptr) f.preference_destroy(preference);
-  plan->algorithm = result.algorithm;
+  for (int32_t i = 0; good && i < count; ++i) {
+    if (results[i].state == 0) plan->choices[plan->usable++] = results[i].algorithm;
+  }
   return plans_.emplace(shape, std::move(plan)).first->second.get();
 }
 
 bool CublasLt::Gemm(Launcher& launcher, Element element, const GemmArgs& a) {
   const Plan* plan = PlanFor(element, a);
-  if (!plan->usable) return false;
+  if (a.choice >= plan->usable) return false;
   const float one = 1.0f, zero = 0.0f;
   return functions_->matmul(handle_, plan->desc, &one, a.weight, plan->weight, a.x, plan->x, &zero, a.y, plan->y, a.y,
-                            plan->y, &plan->algorithm, workspace_, kWorkspaceBytes, launcher.stream) == 0;
+                            plan->y, &plan->choices[a.choice], workspace_, kWorkspaceBytes, launcher.stream) == 0;
 }
 
 // One small product of each type, compared with its definition: the interface above is what the library has.
@@ -190,7 +192,7 @@ bool CublasLt::SelfTest(std::string* reason) {
                  .weight_stride = kInputs,
                  .x = base + kWeightBytes,
                  .x_stride = kInputs,
-                 .y = reinterpret_cast<float*>(base + sizeof(values)),
+                 .y = base + sizeof(values),
                  .rows = kRows,
                  .cols = kCols,
                  .inputs = kInputs}) &&

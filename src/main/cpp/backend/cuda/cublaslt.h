@@ -27,16 +27,19 @@ class CublasLt {
     int64_t weight_stride = 0;
     const void* x = nullptr;       // [rows, inputs]
     int64_t x_stride = 0;
-    float* y = nullptr;            // [rows, cols] float32
+    void* y = nullptr;             // [rows, cols]
+    bool half = false;             // y is of 16 bits, else float32
     int32_t rows = 0, cols = 0, inputs = 0;
+    int32_t choice = 0;            // the how-manieth best algorithm by the library's own guess
   };
-  // y = x W^T. False when the library refuses; then nothing has been launched.
+  static constexpr int32_t kChoices = 8;
+  // y = x W^T. False when the library refuses, or has no such choice; then nothing has been launched.
   bool Gemm(Launcher& launcher, Element element, const GemmArgs& args);
 
  private:
   struct Functions;
   struct Plan;  // descriptors and algorithm of one shape
-  using Shape = std::tuple<Element, int32_t, int32_t, int32_t, int64_t, int64_t>;
+  using Shape = std::tuple<Element, bool, int32_t, int32_t, int32_t, int64_t, int64_t>;
 
   CublasLt() = default;
   bool SelfTest(std::string* reason);
