@@ -346,7 +346,7 @@ void Engine::Execute(StepJob* job) {
   job->hidden.clear();
   job->completed_loads.clear();
   job->page_bytes.clear();
-  job->drawn = {};
+  job->drawn.Clear();
   job->status = RunStep(job);
   last_failed_ = !job->status.ok();
   job->phase_nanos[kPhaseTotal] = Now() - begin;
@@ -358,10 +358,7 @@ Status Engine::RunStep(StepJob* job) {
   CHORALE_RETURN_IF_ERROR(RunMoves(job));
   const int64_t moved = Now();
   job->phase_nanos[kPhaseMoves] = moved - begin;
-  if (step.rows() == 0) {
-    job->drawn.top_start.assign(1, 0);
-    return Status::Ok();
-  }
+  if (step.rows() == 0) return Status::Ok();
   const std::span<const int32_t> ids = step.token_ids();
   if (last_failed_ && std::any_of(ids.begin(), ids.end(), [](int32_t id) { return id < 0; })) {
     return Status::Invalid(Format("step %lld feeds what the step before drew, but that step failed",
