@@ -162,7 +162,10 @@ Status Engine::Begin(std::span<const uint8_t> step) {
                                   static_cast<long long>(last_step_id_ + 1)));
   }
   CHORALE_RETURN_IF_ERROR(recorder_.Step(step_id, job->buffer.bytes()));
-  CHORALE_RETURN_IF_ERROR(adapters_->Advance(*job->view, &job->moves));
+  if (Status status = adapters_->Advance(*job->view, &job->moves); !status.ok()) {
+    recorder_.ForgetStep(step_id);
+    return status;
+  }
   ResolveSegments(job);
   job->late.reset();
   job->done = false;
