@@ -53,6 +53,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(const EngineConfig& config, const
                                                SpanSource& source) {
   BackendParams params;
   params.spec = manifest.spec();
+  if (const SpanEntry* weight = manifest.Find(kRoleWeight, 0)) params.dtype = weight->dtype;
   params.inv_freq = manifest.inv_freq();
   params.pool_bytes = config.pool_bytes;
   params.threads = static_cast<int32_t>(config.threads);
@@ -162,7 +163,10 @@ Status Engine::Begin(std::span<const uint8_t> step) {
                                   static_cast<long long>(last_step_id_ + 1)));
   }
   CHORALE_RETURN_IF_ERROR(recorder_.Step(step_id, job->buffer.bytes()));
-  CHORALE_RETURN_IF_ERROR(adapters_->Advance(*job->view, &job->moves));
+  if (Status status = adapters_->Advance(*job->view, &job->moves); !status.ok()) {
+    recorder_.ForgetStep(step_id);
+    return status;
+  }
   ResolveSegments(job);
   job->late.reset();
   job->done = false;
@@ -346,7 +350,7 @@ void Engine::Execute(StepJob* job) {
   job->hidden.clear();
   job->completed_loads.clear();
   job->page_bytes.clear();
-  job->drawn = {};
+  job->drawn.Clear();
   job->status = RunStep(job);
   last_failed_ = !job->status.ok();
   job->phase_nanos[kPhaseTotal] = Now() - begin;
@@ -358,10 +362,7 @@ Status Engine::RunStep(StepJob* job) {
   CHORALE_RETURN_IF_ERROR(RunMoves(job));
   const int64_t moved = Now();
   job->phase_nanos[kPhaseMoves] = moved - begin;
-  if (step.rows() == 0) {
-    job->drawn.top_start.assign(1, 0);
-    return Status::Ok();
-  }
+  if (step.rows() == 0) return Status::Ok();
   const std::span<const int32_t> ids = step.token_ids();
   if (last_failed_ && std::any_of(ids.begin(), ids.end(), [](int32_t id) { return id < 0; })) {
     return Status::Invalid(Format("step %lld feeds what the step before drew, but that step failed",

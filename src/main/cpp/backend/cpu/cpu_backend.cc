@@ -62,7 +62,7 @@ Result<std::unique_ptr<Weight>> CpuBackend::MakeVector(std::span<const HostTenso
   return std::unique_ptr<Weight>(std::move(weight));
 }
 
-Result<std::unique_ptr<Activation>> CpuBackend::MakeActivation(int64_t rows_max, int64_t cols) {
+Result<std::unique_ptr<Activation>> CpuBackend::MakeActivation(ActivationKind, int64_t rows_max, int64_t cols) {
   const int64_t stride = (cols + kStrideElements - 1) / kStrideElements * kStrideElements;
   Result<AnonymousMemory> memory =
       AnonymousMemory::Allocate(rows_max * stride * static_cast<int64_t>(sizeof(float)), "activations");
