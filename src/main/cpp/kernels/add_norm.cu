@@ -42,7 +42,9 @@ __global__ void __launch_bounds__(kThreadsMax) AddNormKernel(const AddNormArgs a
     if (col >= args.hidden) continue;
     v[i] = *reinterpret_cast<const float4*>(residual + col);
     if (args.delta.data != nullptr) {
-      float4 delta = LoadProduct4<T>(args.delta, row, col);
+      float values[4];
+      LoadProduct<T, 4>(args.delta, row, col, values);
+      float4 delta = {values[0], values[1], values[2], values[3]};
       if (args.delta_bias != nullptr) {
         const float4 bias = *reinterpret_cast<const float4*>(args.delta_bias + col);
         delta = {delta.x + bias.x, delta.y + bias.y, delta.z + bias.z, delta.w + bias.w};

@@ -9,7 +9,8 @@ namespace chorale::cuda {
 
 struct AttentionArgs {
   const void* q = nullptr;              // [T, heads * head_dim], as QkvPost left it
-  void* out = nullptr;                  // [T, heads * head_dim]
+  void* out = nullptr;                  // [T, out_stride]
+  int32_t out_stride = 0;               // even
   int32_t heads = 0;
   float scale = 0;                      // of q.k
   int32_t window = 0;                   // 0: none; else a query at p sees the keys in (p - window, p]

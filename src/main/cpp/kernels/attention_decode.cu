@@ -205,7 +205,7 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
         sum = {sum.x + factor * part.x, sum.y + factor * part.y};
       }
       if (item.splits == 1) {
-        T* target = static_cast<T*>(args.out) + static_cast<int64_t>(item.row) * args.heads * kHeadDim;
+        T* target = static_cast<T*>(args.out) + static_cast<int64_t>(item.row) * args.out_stride;
         *reinterpret_cast<uint32_t*>(target + (item.head + head) * kHeadDim + d) = PackPair<T>(sum.x / l, sum.y / l);
       } else {
         const int64_t slot = (int64_t{item.partial} + item.split) * kDecodeHeads + head;
@@ -237,7 +237,7 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
             l += factor * stats.y;
             sum = {sum.x + factor * part.x, sum.y + factor * part.y};
           }
-          T* target = static_cast<T*>(args.out) + static_cast<int64_t>(item.row) * args.heads * kHeadDim;
+          T* target = static_cast<T*>(args.out) + static_cast<int64_t>(item.row) * args.out_stride;
           *reinterpret_cast<uint32_t*>(target + (item.head + head) * kHeadDim + d) = PackPair<T>(sum.x / l, sum.y / l);
         }
         if (tid == 0) work.tickets[item.ticket] = 0;

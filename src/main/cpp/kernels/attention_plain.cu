@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(kThreads) AttentionPlainKernel(const Attention
 #pragma unroll
   for (int32_t i = 0; i < kHeadDimMax / kThreads; ++i) {
     const int32_t d = tid + i * kThreads;
-    if (d < dims) static_cast<T*>(args.out)[place + d] = FromFloat<T>(out[i] / l);
+    if (d < dims) static_cast<T*>(args.out)[row * args.out_stride + head * dims + d] = FromFloat<T>(out[i] / l);
   }
 }
 

@@ -192,7 +192,8 @@ AttentionPrefillKernel(const AttentionArgs args, const PrefillItem* items) {
     sum += __shfl_xor_sync(0xffffffffu, sum, 2);
     if (pair0 + half * 8 >= pairs) continue;
     const float inverse = 1.0f / sum;
-    T* target = static_cast<T*>(args.out) + place[half] + q4 * 2;
+    T* target = static_cast<T*>(args.out) + static_cast<int64_t>(item.row_begin + clamped[half] / group) * args.out_stride +
+                (item.kv_head * group + clamped[half] % group) * kHeadDim + q4 * 2;
 #pragma unroll
     for (int32_t i = 0; i < kHeadDim / 8; ++i) {
       *reinterpret_cast<uint32_t*>(target + i * 8) =

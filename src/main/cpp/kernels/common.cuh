@@ -184,33 +184,35 @@ __device__ __forceinline__ float4 LoadFloats4(const Product& p, int64_t row, int
   return part[0];
 }
 
-// The same of any product.
-template <typename T>
-__device__ __forceinline__ float4 LoadProduct4(const Product& p, int64_t row, int32_t col) {
+// kWide neighbouring columns (col a multiple of kWide: 4, 2 or 1) of any product.
+template <typename T, int32_t kWide>
+__device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32_t col, float (&values)[kWide]) {
+  static_assert(kWide == 4 || kWide == 2 || kWide == 1);
   if (p.half) {
-    const uint2 packed = *reinterpret_cast<const uint2*>(static_cast<const T*>(p.data) + row * p.cols + col);
-    const float2 low = UnpackPair<T>(packed.x), high = UnpackPair<T>(packed.y);
-    return {low.x, low.y, high.x, high.y};
-  }
-  return LoadFloats4(p, row, col, PartialCount(p, col));
-}
-
-// Two neighbouring columns (col even).
-template <typename T>
-__device__ __forceinline__ float2 LoadProduct2(const Product& p, int64_t row, int32_t col) {
-  if (p.half) {
-    return UnpackPair<T>(*reinterpret_cast<const uint32_t*>(static_cast<const T*>(p.data) + row * p.cols + col));
+    const T* source = static_cast<const T*>(p.data) + row * p.cols + col;
+    if constexpr (kWide == 4) {
+      const uint2 packed = *reinterpret_cast<const uint2*>(source);
+      const float2 low = UnpackPair<T>(packed.x), high = UnpackPair<T>(packed.y);
+      values[0] = low.x, values[1] = low.y, values[2] = high.x, values[3] = high.y;
+    } else {
+#pragma unroll
+      for (int32_t i = 0; i < kWide; ++i) values[i] = ToFloat(source[i]);
+    }
+    return;
   }
   const int32_t count = PartialCount(p, col);
-  const float* source = p.floats() + row * p.cols + col;
-  float2 part[kProductPartialsMax];
+  if constexpr (kWide == 4) {
+    const float4 sum = LoadFloats4(p, row, col, count);
+    values[0] = sum.x, values[1] = sum.y, values[2] = sum.z, values[3] = sum.w;
+  } else {
+    const float* source = p.floats() + row * p.cols + col;
 #pragma unroll
-  for (int32_t i = 0; i < kProductPartialsMax; ++i) {
-    part[i] = i < count ? *reinterpret_cast<const float2*>(source + i * p.partial_stride) : float2{0, 0};
+    for (int32_t i = 0; i < kWide; ++i) values[i] = source[i];
+    for (int32_t part = 1; part < count; ++part) {
+#pragma unroll
+      for (int32_t i = 0; i < kWide; ++i) values[i] += source[part * p.partial_stride + i];
+    }
   }
-#pragma unroll
-  for (int32_t i = 1; i < kProductPartialsMax; ++i) part[0] = {part[0].x + part[i].x, part[0].y + part[i].y};
-  return part[0];
 }
 
 // 2^x; what is below 2^-126 becomes 0.

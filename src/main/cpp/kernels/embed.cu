@@ -52,7 +52,28 @@ __global__ void __launch_bounds__(kThreads) GatherRowsKernel(const uint4* x, con
   }
 }
 
+// Computes   product partial 0 = the sum of its partials + bias
+// Grid       one block a row; a thread owns 4 columns at a time
+// Bound by   bytes; for looking at intermediate results, not for serving
+__global__ void __launch_bounds__(kThreads) CollapseProductKernel(const Product product, const float* bias) {
+  AllowSuccessor();
+  WaitForPredecessor();
+  const int64_t row = blockIdx.x;
+  for (int32_t col = static_cast<int32_t>(threadIdx.x) * 4; col < product.cols; col += kThreads * 4) {
+    float4 sum = LoadFloats4(product, row, col, PartialCount(product, col));
+    if (bias != nullptr) {
+      const float4 b = *reinterpret_cast<const float4*>(bias + col);
+      sum = {sum.x + b.x, sum.y + b.y, sum.z + b.z, sum.w + b.w};
+    }
+    *reinterpret_cast<float4*>(product.floats() + row * product.cols + col) = sum;
+  }
+}
+
 }  // namespace
+
+void CollapseProduct(Launcher& launcher, int32_t rows, const Product& product, const float* bias) {
+  launcher.Launch(CollapseProductKernel, dim3(rows), dim3(kThreads), 0, product, bias);
+}
 
 void Embed(Launcher& launcher, Element element, int32_t rows, const EmbedArgs& args) {
   WithElement(element, [&](auto type) {

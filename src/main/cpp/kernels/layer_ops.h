@@ -5,13 +5,11 @@
 
 namespace chorale::cuda {
 
-// Which token each row of the step is, and where its sequence's keys and values lie. Device memory.
+// Which token each row of the step is, and where its key and value go. Device memory.
 struct StepRows {
-  const int32_t* token_ids = nullptr;   // [T]  -(k+1): drawn[k]
-  const int32_t* positions = nullptr;   // [T]
-  const int32_t* sequence = nullptr;    // [T]
-  const int32_t* page_start = nullptr;  // [S+1]
-  const int32_t* page_ids = nullptr;    // [P]
+  const int32_t* token_ids = nullptr;  // [T]  -(k+1): drawn[k]
+  const int32_t* positions = nullptr;  // [T]
+  const int32_t* pages = nullptr;      // [T]  the page of the row's position
 };
 
 struct EmbedArgs {
@@ -20,7 +18,7 @@ struct EmbedArgs {
   const void* table = nullptr;        // [V, table_stride]
   int64_t table_stride = 0;           // elements
   float* residual = nullptr;          // [T, hidden]
-  int32_t hidden = 0;                 // a multiple of 8
+  int32_t hidden = 0;                 // a multiple of 8, at most table_stride
   const float* inv_freq = nullptr;    // [rotary_pairs]
   float rope_magnitude = 1.0f;
   float2* rotation = nullptr;         // [T, rotary_pairs] (cosine, sine), for QkvPost
@@ -51,6 +49,7 @@ struct QkvPostArgs {
   int32_t rotary_pairs = 0;
   void* q = nullptr;                // [T, heads * head_dim]
   int32_t heads = 0;
+  float* rotated = nullptr;         // [T, qkv.cols] or null: what was computed, before it is rounded; may be qkv's data
   KvPages kv;
 };
 void QkvPost(Launcher& launcher, Element element, int32_t rows, const QkvPostArgs& args);
@@ -58,12 +57,16 @@ void QkvPost(Launcher& launcher, Element element, int32_t rows, const QkvPostArg
 struct SwiGluArgs {
   Product gate_up;            // [T, 2 * intermediate]
   const float* bias = nullptr;  // [2 * intermediate] or null
-  void* out = nullptr;        // [T, intermediate]
-  int32_t intermediate = 0;   // a multiple of 8
+  void* out = nullptr;        // [T, out_stride]
+  int32_t intermediate = 0;
+  int32_t out_stride = 0;
 };
 void SwiGlu(Launcher& launcher, Element element, int32_t rows, const SwiGluArgs& args);
 
 // out row i = x row rows[i]; columns of 16 bits, a multiple of 8.
 void GatherRows(Launcher& launcher, const void* x, const int32_t* rows, int32_t count, int32_t cols, void* out);
+
+// The float32 product's partials, and the bias where there is one, are added up into its first partial.
+void CollapseProduct(Launcher& launcher, int32_t rows, const Product& product, const float* bias);
 
 }  // namespace chorale::cuda

@@ -18,6 +18,13 @@ struct LoraMatrix {
   float scale = 0;        // alpha / r or alpha / sqrt(r)
 };
 
+// The page pool as the LoRA kernels see it.
+struct LoraPool {
+  const uint8_t* pages = nullptr;
+  int64_t page_bytes = 0;
+  uint32_t slice_bytes = 0;
+};
+
 struct LoraUse {
   const LoraMatrix* matrices = nullptr;  // [layers][7], device
   const int32_t* pages = nullptr;        // device
@@ -42,9 +49,7 @@ struct LoraSiteArgs {
   const LoraGroup* groups = nullptr;      // device
   const int32_t* group_count = nullptr;   // device
   const LoraUse* uses = nullptr;          // device
-  const uint8_t* pool = nullptr;
-  int64_t page_bytes = 0;
-  uint32_t slice_bytes = 0;
+  LoraPool pool;
   int32_t layer = 0;
   int32_t targets = 0;                    // of the site
   int32_t first_target = 0;
@@ -59,6 +64,20 @@ struct LoraSiteArgs {
 // groups_max: how many blocks to launch for the groups; with more groups than that, blocks take several in turn.
 void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
 void LoraExpand(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
+
+struct LoraMergeArgs {
+  LoraPool pool;
+  const int32_t* pages = nullptr;  // of the adapter, device
+  int32_t layer = 0;
+  LoraMatrix matrix;
+  float scale = 1.0f;              // factor on the matrix's own
+  void* weight = nullptr;          // [outputs, stride], changed in place
+  int64_t stride = 0;
+  int32_t inputs = 0;
+  int32_t outputs = 0;
+};
+// weight += scale * B A, each sum in float32 and rounded once.
+void LoraMerge(Launcher& launcher, Element element, const LoraMergeArgs& args);
 
 inline int32_t LoraSplits(int32_t inputs) { return (inputs + kLoraSplitInputs - 1) / kLoraSplitInputs; }
 

@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs 
           const int32_t j = rank0 + 2 * q4 + i % 2 + i / 2 * 8;
           const bool valid = j < rank;
           const uint8_t* row =
-              valid ? LoraTileRow(args, use, matrix.b_offset, rank, outputs, tile, j) : nullptr;
+              valid ? LoraTileRow(args.pool, use.pages, args.layer, matrix.b_offset, rank, outputs, tile, j) : nullptr;
 #pragma unroll
           for (int32_t half = 0; half < 2; ++half) {
             const int32_t chunk = half * 8 + g;

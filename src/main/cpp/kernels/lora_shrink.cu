@@ -61,7 +61,8 @@ __global__ void __launch_bounds__(kThreads) LoraShrinkKernel(const LoraSiteArgs 
             const int32_t j = rank0 + n * 8 + g;
             const bool valid = has_tile && j < matrix.rank;
             const uint8_t* row =
-                valid ? LoraTileRow(args, use, matrix.a_offset, matrix.rank, args.columns, tile, j) : nullptr;
+                valid ? LoraTileRow(args.pool, use.pages, args.layer, matrix.a_offset, matrix.rank, args.columns, tile, j)
+                      : nullptr;
 #pragma unroll
             for (int32_t i = 0; i < 4; ++i) {
               const int32_t chunk = q4 + 4 * i;

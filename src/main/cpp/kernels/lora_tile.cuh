@@ -15,13 +15,14 @@ __device__ __forceinline__ int32_t LoraTileWidth(int32_t columns, int32_t tile) 
 }
 
 // Row `rank_row` of tile `tile` of the matrix at `offset`; rows never straddle slices, tiles may.
-__device__ __forceinline__ const uint8_t* LoraTileRow(const LoraSiteArgs& args, const LoraUse& use, uint32_t offset,
-                                                      int32_t rank, int32_t columns, int32_t tile, int32_t rank_row) {
+__device__ __forceinline__ const uint8_t* LoraTileRow(const LoraPool& pool, const int32_t* pages, int32_t layer,
+                                                      uint32_t offset, int32_t rank, int32_t columns, int32_t tile,
+                                                      int32_t rank_row) {
   const uint32_t place = offset + static_cast<uint32_t>(tile * kLoraTile * rank * 2) +
                          static_cast<uint32_t>(rank_row * LoraTileWidth(columns, tile) * 2);
-  const uint32_t page = place / args.slice_bytes;
-  return args.pool + use.pages[page] * args.page_bytes + static_cast<int64_t>(args.layer) * args.slice_bytes +
-         (place - page * args.slice_bytes);
+  const uint32_t page = place / pool.slice_bytes;
+  return pool.pages + pages[page] * pool.page_bytes + static_cast<int64_t>(layer) * pool.slice_bytes +
+         (place - page * pool.slice_bytes);
 }
 
 }  // namespace chorale::cuda

@@ -14,7 +14,7 @@ constexpr int32_t kHeadDimMax = 512;
 // Shapes     qkv Product [T, (h + 2 hk) d]; q [T, h d] T; pages as in kv_layout.cuh
 // Grid       (heads in groups of 8, T); a warp owns one head of one row, a lane kWide neighbouring dims at a time
 // Shared     8 x head_dim floats: the rotation needs dims that other lanes hold
-// Requires   head_dim a multiple of kWide and at most 512
+// Requires   head_dim a multiple of kWide (4 or 1) and at most 512
 // Bound by   bytes: (4 partials + 2) (h + 2 hk) d a row, in L2 at decode; there by latency
 // Reference  cpu_reference.cc QkvPost
 template <typename T, int32_t kWide>
@@ -38,8 +38,7 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
   if (is_q) {
     target = static_cast<T*>(args.q) + (row * args.heads + head) * dims;
   } else {
-    const int32_t page = args.rows.page_ids[args.rows.page_start[args.rows.sequence[row]] + position / kv.page_tokens];
-    target = reinterpret_cast<T*>(kv.slices + page * kv.page_bytes) +
+    target = reinterpret_cast<T*>(kv.slices + args.rows.pages[row] * kv.page_bytes) +
              KvHeadOffset(kv, is_v, head - args.heads - (is_v ? kv.kv_heads : 0));
   }
   WaitForPredecessor();
@@ -57,11 +56,7 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
   for (int32_t d = lane * kWide; d < dims; d += 32 * kWide) {
     const int32_t col = head * dims + d;
     float values[kWide];
-    if constexpr (kWide == 4) {
-      *reinterpret_cast<float4*>(values) = LoadProduct4<T>(args.qkv, row, col);
-    } else {
-      *reinterpret_cast<float2*>(values) = LoadProduct2<T>(args.qkv, row, col);
-    }
+    LoadProduct<T, kWide>(args.qkv, row, col, values);
 #pragma unroll
     for (int32_t i = 0; i < kWide; ++i) {
       if (args.bias != nullptr) values[i] += args.bias[col + i];
@@ -89,11 +84,16 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
       const float2 a = d < 32 * kWide ? angle[i] : rotation[e < pairs ? e : e - pairs];
       y[i] = e < pairs ? x[e] * a.x - x[e + pairs] * a.y : x[e] * a.x + x[e - pairs] * a.y;
     }
+    if (args.rotated != nullptr) {
+#pragma unroll
+      for (int32_t i = 0; i < kWide; ++i) args.rotated[row * args.qkv.cols + head * dims + d + i] = y[i];
+    }
     T* place = target + (is_q ? d : KvOffsetInHead(kv, position % kv.page_tokens, d));
     if constexpr (kWide == 4) {
       *reinterpret_cast<uint2*>(place) = {PackPair<T>(y[0], y[1]), PackPair<T>(y[2], y[3])};
     } else {
-      *reinterpret_cast<uint32_t*>(place) = PackPair<T>(y[0], y[1]);
+#pragma unroll
+      for (int32_t i = 0; i < kWide; ++i) place[i] = FromFloat<T>(y[i]);
     }
   }
 }
@@ -103,13 +103,13 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
 void QkvPost(Launcher& launcher, Element element, int32_t rows, const QkvPostArgs& args) {
   const int32_t heads = args.heads + 2 * args.kv.kv_heads;
   const dim3 grid((heads + kWarps - 1) / kWarps, rows);
-  if (args.kv.head_dim % 2 != 0 || args.kv.head_dim > kHeadDimMax || rows > 65535) {
+  if (args.kv.head_dim > kHeadDimMax || rows > 65535) {
     launcher.Note(cudaErrorInvalidValue);
     return;
   }
   WithElement(element, [&](auto type) {
     using T = decltype(type);
-    launcher.Launch(args.kv.head_dim % 4 == 0 ? QkvPostKernel<T, 4> : QkvPostKernel<T, 2>, grid, dim3(kWarps * 32),
+    launcher.Launch(args.kv.head_dim % 4 == 0 ? QkvPostKernel<T, 4> : QkvPostKernel<T, 1>, grid, dim3(kWarps * 32),
                     kWarps * args.kv.head_dim * sizeof(float), args);
   });
 }

@@ -49,10 +49,31 @@ struct Ranking {
   __device__ __forceinline__ float Value(int32_t token) const {
     return temperature == 0 ? logits[token] : ScaledLogit(logits[token], max, temperature);
   }
-  __device__ __forceinline__ int32_t Bin(float value) const {  // 1/8 wide, the last for all that is far below
-    const float depth = temperature == 0 ? max - value : -value;
-    return static_cast<int32_t>(fminf(depth * 8.0f, kBins - 1.0f));
+  __device__ __forceinline__ int32_t Bin(int32_t token) const {  // 1/8 wide, the last for all that is far below
+    return static_cast<int32_t>(fminf((max - logits[token]) * 8.0f, kBins - 1.0f));
   }
+};
+
+// Adds weights to bins. Neighbours often go to the same bin, so a thread keeps what it has for one until another comes.
+class BinAdder {
+ public:
+  __device__ __forceinline__ explicit BinAdder(unsigned long long* bins) : bins_(bins) {}
+  __device__ __forceinline__ void Add(int32_t bin, unsigned long long weight) {
+    if (bin != bin_) {
+      Flush();
+      bin_ = bin;
+    }
+    sum_ += weight;
+  }
+  __device__ __forceinline__ void Flush() {
+    if (sum_ != 0) atomicAdd(bins_ + bin_, sum_);
+    sum_ = 0;
+  }
+
+ private:
+  unsigned long long* bins_;
+  unsigned long long sum_ = 0;
+  int32_t bin_ = 0;
 };
 
 // Adds the bins from `first` in steps of `step` until the next would bring the weight above to `wanted`: that is the bin
@@ -82,25 +103,26 @@ __device__ uint64_t Select(Shared& shared, const Ranking& ranking, unsigned long
     shared.prefix = 0;
   }
   __syncthreads();
-  unsigned long long far = 0;  // weight in the last bin, which many tokens share
+  BinAdder near(shared.bins), far(shared.bins);  // the last bin is apart: most tokens may be there
   for (int32_t token = tid; token < ranking.vocab; token += kThreads) {
     const float value = ranking.Value(token);
+    const int32_t bin = ranking.Bin(token);
     const unsigned long long w = weight(value, RankKey(value, token));
-    const int32_t bin = ranking.Bin(value);
     if (bin == kBins - 1) {
-      far += w;
-    } else if (w != 0) {
-      atomicAdd(&shared.bins[bin], w);
+      far.Add(bin, w);
+    } else {
+      near.Add(bin, w);
     }
   }
-  if (far != 0) atomicAdd(&shared.bins[kBins - 1], far);
+  near.Flush();
+  far.Flush();
   __syncthreads();
   if (tid == 0) shared.bin = FindBin(shared, 0, 1, wanted);
   __syncthreads();
   const int32_t chosen = shared.bin;
   for (int32_t token = tid; token < ranking.vocab; token += kThreads) {
+    if (ranking.Bin(token) != chosen) continue;
     const float value = ranking.Value(token);
-    if (ranking.Bin(value) != chosen) continue;
     const int32_t place = atomicAdd(&shared.listed, 1);
     if (place < kListMax) shared.list[place] = RankKey(value, token);
   }
@@ -111,6 +133,7 @@ __device__ uint64_t Select(Shared& shared, const Ranking& ranking, unsigned long
     if (tid < kBins) shared.bins[tid] = 0;
     __syncthreads();
     const uint64_t prefix = shared.prefix;
+    BinAdder adder(shared.bins);
     for (int32_t i = tid; i < count; i += kThreads) {
       uint64_t key;
       float value;
@@ -118,14 +141,14 @@ __device__ uint64_t Select(Shared& shared, const Ranking& ranking, unsigned long
         key = shared.list[i];
         value = ValueOfKey(key);
       } else {
+        if (ranking.Bin(i) != chosen) continue;
         value = ranking.Value(i);
-        if (ranking.Bin(value) != chosen) continue;
         key = RankKey(value, i);
       }
       if (shift < 56 && key >> (shift + 8) != prefix >> (shift + 8)) continue;
-      const unsigned long long w = weight(value, key);
-      if (w != 0) atomicAdd(&shared.bins[key >> shift & 0xff], w);
+      adder.Add(static_cast<int32_t>(key >> shift & 0xff), weight(value, key));
     }
+    adder.Flush();
     __syncthreads();
     if (tid == 0) shared.prefix = prefix | static_cast<uint64_t>(FindBin(shared, kBins - 1, -1, wanted)) << shift;
     __syncthreads();

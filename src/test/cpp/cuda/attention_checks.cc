@@ -66,6 +66,7 @@ class Case {
     AttentionArgs args;
     args.q = q.data();
     args.out = out.data();
+    args.out_stride = shape_.heads * shape_.head_dim;
     args.heads = shape_.heads;
     args.scale = static_cast<float>(1 / std::sqrt(double(shape_.head_dim)));
     args.window = shape_.window;

@@ -189,6 +189,7 @@ void BenchDecodeAttention(Lab& lab) {
       AttentionArgs args;
       args.q = q.data();
       args.out = out.data();
+      args.out_stride = heads * 128;
       args.heads = heads;
       args.scale = 0.088388f;
       args.positions = d_positions.data();
@@ -227,6 +228,7 @@ void BenchPrefillAttention(Lab& lab) {
       AttentionArgs args;
       args.q = q.data();
       args.out = out.data();
+      args.out_stride = heads * 128;
       args.heads = heads;
       args.scale = 0.088388f;
       args.positions = d_positions.data();
@@ -273,12 +275,11 @@ void BenchLayerOps(Lab& lab) {
       for (int32_t i = 0; i < kLaunches; ++i) AddNorm(lab.launcher, kElement, rows, norm_args);
     });
     Sequences sequences(lab, rows, 16, 8, 128);
-    std::vector<int32_t> positions(rows, 3), ids(rows);
-    std::iota(ids.begin(), ids.end(), 0);
-    DeviceArray<int32_t> d_positions(positions), d_sequence(ids);
+    std::vector<int32_t> positions(rows, 3);
+    DeviceArray<int32_t> d_positions(positions);
     DeviceArray<float2> rotation(int64_t{rows} * 64);
     QkvPostArgs post;
-    post.rows = {nullptr, d_positions.data(), d_sequence.data(), sequences.page_start->data(), sequences.page_ids->data()};
+    post.rows = {nullptr, d_positions.data(), sequences.page_ids->data()};  // a page each
     post.qkv = product(y, 6144, 4096);
     post.rotation = rotation.data();
     post.rotary_pairs = 64;
@@ -288,7 +289,7 @@ void BenchLayerOps(Lab& lab) {
     const double qkv_post = lab.Microseconds(kLaunches, [&] {
       for (int32_t i = 0; i < kLaunches; ++i) QkvPost(lab.launcher, kElement, rows, post);
     });
-    const SwiGluArgs swiglu_args{product(y, 28672, 4096), nullptr, out.data(), 14336};
+    const SwiGluArgs swiglu_args{product(y, 28672, 4096), nullptr, out.data(), 14336, 14336};
     const double swiglu = lab.Microseconds(kLaunches, [&] {
       for (int32_t i = 0; i < kLaunches; ++i) SwiGlu(lab.launcher, kElement, rows, swiglu_args);
     });
@@ -300,8 +301,7 @@ void BenchSampling(Lab& lab) {
   std::printf("\nsampling, V = 128,256, us\n");
   constexpr int32_t kVocab = 128256;
   for (const int32_t count : {1, 32, 128}) {
-    const ProductPlan plan = PlanProduct(kVocab, 4096, lab.launcher.sm_count);
-    DeviceArray<float> logits(int64_t{2} * count * kVocab);
+    DeviceArray<float> logits(int64_t{count} * kVocab);
     FillNormal(lab.launcher, logits.data(), logits.size(), 7, 0.0f, 2.0f);
     DeviceArray<int32_t> ids(count), top_ids(int64_t{count} * kTopLogprobsMax);
     DeviceArray<float> logprobs(count), top_logprobs(int64_t{count} * kTopLogprobsMax);
@@ -317,7 +317,8 @@ void BenchSampling(Lab& lab) {
       }
       DeviceArray<SampleRow> d_rows(rows);
       SampleArgs args;
-      args.logits = {logits.data(), int64_t{count} * kVocab, kVocab, plan.units_per_tile, plan.units_per_block};
+      // One part: the second pass writes there, so parts would add up from launch to launch.
+      args.logits = {logits.data(), int64_t{count} * kVocab, kVocab, 1, 1};
       args.vocab = kVocab;
       args.rows = d_rows.data();
       args.summaries = summaries.data();

@@ -95,7 +95,7 @@ struct QkvShape {
 void CheckQkvPost(Lab& lab, Element element, const QkvShape& s) {
   const int32_t rows = 7, pages = 11, pairs = s.rotary / 2;
   const int32_t width = (s.heads + 2 * s.kv_heads) * s.head_dim;
-  RandomProduct qkv(lab, rows, width, 4096, 132);
+  RandomProduct qkv(lab, rows, (width + 7) / 8 * 8, 4096, 132);
   const std::vector<float> bias = lab.NormalFloats(width, 1.0);
   const std::vector<float> q_norm = lab.NormalFloats(s.head_dim, 1.0), k_norm = lab.NormalFloats(s.head_dim, 1.0);
   std::vector<float2> rotation;
@@ -104,16 +104,15 @@ void CheckQkvPost(Lab& lab, Element element, const QkvShape& s) {
     rotation.push_back({static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))});
   }
   // Two sequences of 4 and 3 rows with pages in no order.
-  const std::vector<int32_t> sequence = {0, 0, 0, 0, 1, 1, 1};
   const int32_t t = s.page_tokens;
-  const std::vector<int32_t> positions = {t - 2, t - 1, t, t + 1, 0, 1, 2}, page_start = {0, 2, 3}, page_ids = {9, 2, 5};
+  const std::vector<int32_t> positions = {t - 2, t - 1, t, t + 1, 0, 1, 2}, row_pages = {9, 9, 2, 2, 5, 5, 5};
   const int64_t slice = int64_t{2} * s.kv_heads * t * s.head_dim, page_elements = slice * 3;  // this is the middle layer
   DeviceArray<Half> pool(page_elements * pages), q(int64_t{rows} * s.heads * s.head_dim);
   DeviceArray<float> d_bias(bias), d_q_norm(q_norm), d_k_norm(k_norm);
   DeviceArray<float2> d_rotation(rotation);
-  DeviceArray<int32_t> d_sequence(sequence), d_positions(positions), d_start(page_start), d_pages(page_ids);
+  DeviceArray<int32_t> d_positions(positions), d_pages(row_pages);
   QkvPostArgs args;
-  args.rows = {nullptr, d_positions.data(), d_sequence.data(), d_start.data(), d_pages.data()};
+  args.rows = {nullptr, d_positions.data(), d_pages.data()};
   args.qkv = qkv.product;
   args.bias = s.bias ? d_bias.data() : nullptr;
   args.q_norm = s.norm ? d_q_norm.data() : nullptr;
@@ -155,8 +154,7 @@ void CheckQkvPost(Lab& lab, Element element, const QkvShape& s) {
           continue;
         }
         const int32_t kv_head = head - s.heads - (is_v ? s.kv_heads : 0);
-        const int32_t page = page_ids[page_start[sequence[row]] + positions[row] / t];
-        const int64_t place = page * page_elements + slice + KvHeadOffset(args.kv, is_v, kv_head) +
+        const int64_t place = row_pages[row] * page_elements + slice + KvHeadOffset(args.kv, is_v, kv_head) +
                               KvOffsetInHead(args.kv, positions[row] % t, d);
         got.push_back(Widen(element, got_pool[place]));
         ++written;
@@ -172,11 +170,11 @@ void CheckQkvPost(Lab& lab, Element element, const QkvShape& s) {
 }
 
 void CheckSwiGlu(Lab& lab, Element element, int32_t rows, int32_t intermediate, bool with_bias) {
-  RandomProduct gate_up(lab, rows, 2 * intermediate, 4096, 132);
+  RandomProduct gate_up(lab, rows, (2 * intermediate + 7) / 8 * 8, 4096, 132);
   const std::vector<float> bias = lab.NormalFloats(2 * intermediate, 1.0);
   DeviceArray<float> d_bias(bias);
   DeviceArray<Half> out(int64_t{rows} * intermediate);
-  SwiGluArgs args{gate_up.product, with_bias ? d_bias.data() : nullptr, out.data(), intermediate};
+  SwiGluArgs args{gate_up.product, with_bias ? d_bias.data() : nullptr, out.data(), intermediate, intermediate};
   SwiGlu(lab.launcher, element, rows, args);
   lab.Finish("swiglu");
   std::vector<double> want;
@@ -202,6 +200,8 @@ void CheckLayerOps(Lab& lab) {
     CheckQkvPost(lab, element, {6, 2, 32, 64, 32, false, true});
     CheckQkvPost(lab, element, {4, 4, 80, 16, 40, true, true});
     CheckQkvPost(lab, element, {4, 2, 128, 32, 128, true, true});
+    CheckQkvPost(lab, element, {3, 1, 5, 64, 4, true, true});
+    CheckSwiGlu(lab, element, 4, 43, true);
     CheckSwiGlu(lab, element, 3, 512, true);
     CheckSwiGlu(lab, element, 5, 14336, false);
   }

@@ -123,9 +123,7 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   args.groups = d_groups.data();
   args.group_count = d_count.data();
   args.uses = d_uses.data();
-  args.pool = d_pool.data();
-  args.page_bytes = geometry.page_bytes;
-  args.slice_bytes = static_cast<uint32_t>(geometry.slice_bytes);
+  args.pool = {d_pool.data(), geometry.page_bytes, static_cast<uint32_t>(geometry.slice_bytes)};
   args.layer = kLayer;
   args.targets = s.targets;
   args.first_target = s.first_target;
@@ -169,6 +167,35 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     use += users[i].size();
   }
   lab.Compare("lora site of " + std::to_string(s.targets) + " targets, K=" + std::to_string(s.inputs), got, want, 3e-3);
+
+  // The last adapter merged into the weight of the site's first target.
+  const Adapter& adapter = adapters.back();
+  const LoraMatrices& m = adapter.layout.at(kLayer, s.first_target);
+  const std::vector<Half> weight = lab.NormalHalves(element, int64_t{s.outputs[0]} * stride, 1.0);
+  DeviceArray<Half> d_weight(weight);
+  LoraMergeArgs merge;
+  merge.pool = args.pool;
+  merge.pages = d_pages.data() + static_cast<int64_t>(all_pages.size() - adapter.pages.size());
+  merge.layer = kLayer;
+  merge.matrix = {static_cast<uint32_t>(m.a.offset), static_cast<uint32_t>(m.b.offset), m.rank(), m.scale};
+  merge.scale = 0.5f;
+  merge.weight = d_weight.data();
+  merge.stride = stride;
+  merge.inputs = s.inputs;
+  merge.outputs = s.outputs[0];
+  LoraMerge(lab.launcher, element, merge);
+  lab.Finish("lora_merge");
+  std::vector<double> merged = Widened(element, weight);
+  for (int32_t n = 0; n < s.outputs[0]; ++n) {
+    for (int32_t k = 0; k < s.inputs; ++k) {
+      double sum = 0;
+      for (int32_t j = 0; j < m.rank(); ++j) {
+        sum += Widen(element, adapter.b[0][j * s.outputs[0] + n]) * Widen(element, adapter.a[0][j * s.inputs + k]);
+      }
+      merged[int64_t{n} * stride + k] += 0.5 * m.scale * sum;
+    }
+  }
+  lab.Compare("lora merge N=" + std::to_string(s.outputs[0]), Widened(element, d_weight.Download()), merged, 3e-3);
 }
 
 }  // namespace

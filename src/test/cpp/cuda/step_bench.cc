@@ -76,7 +76,7 @@ class Step {
        int32_t rank, bool all_targets)
       : lab_(lab), w_(weights), lt_(lt), rows_(batch * chunk), batch_(batch), chunk_(chunk), adapters_(adapters),
         geometry_(PageGeometry::Of(kLayers, kKvHeads, kHeadDim, kBF16)) {
-    std::vector<int32_t> page_ids, page_start{0}, positions, sequence, tokens;
+    std::vector<int32_t> page_ids, page_start{0}, positions, sequence, tokens, row_pages;
     const int32_t pages_each = (context + geometry_.page_tokens - 1) / geometry_.page_tokens;
     std::vector<AdapterLayout> layouts;
     LinearShapes shapes{.layers = kLayers,
@@ -103,6 +103,7 @@ class Step {
         positions.push_back(context - chunk + i);
         sequence.push_back(s);
         tokens.push_back(lab.Uniform(0, kVocab - 1));
+        row_pages.push_back(page_ids[page_start[s] + positions.back() / geometry_.page_tokens]);
       }
     }
     page_ids_ = Upload(page_ids);
@@ -110,6 +111,7 @@ class Step {
     positions_ = Upload(positions);
     sequence_ = Upload(sequence);
     tokens_ = Upload(tokens);
+    row_pages_ = Upload(row_pages);
     PlanAttention(positions);
     PlanAdapters(layout, order);
     MakeActivations();
@@ -152,7 +154,7 @@ class Step {
       delta = Linear(layer, 1, m[1], attended_, parts);
       if (parts.small) Norm(delta);
       const Product gate_up = Linear(layer, 2, m[2], x_, parts);
-      if (parts.small) SwiGlu(l, kElement, rows_, {gate_up, nullptr, hidden_.memory->data(), kIntermediate});
+      if (parts.small) SwiGlu(l, kElement, rows_, {gate_up, nullptr, hidden_.memory->data(), kIntermediate, kIntermediate});
       delta = Linear(layer, 3, m[3], hidden_, parts);
     }
     Norm(delta);
@@ -190,7 +192,7 @@ class Step {
   }
 
   StepRows Rows() const {
-    return {tokens_->data(), positions_->data(), sequence_->data(), page_start_->data(), page_ids_->data()};
+    return {tokens_->data(), positions_->data(), row_pages_->data()};
   }
   KvPages Kv(int32_t layer) const {
     return {pool_->data() + layer * geometry_.slice_bytes, geometry_.page_bytes, geometry_.page_tokens, kKvHeads, kHeadDim};
@@ -326,9 +328,7 @@ class Step {
       args.groups = groups_->data();
       args.group_count = group_count_->data();
       args.uses = uses_->data();
-      args.pool = pool_->data();
-      args.page_bytes = geometry_.page_bytes;
-      args.slice_bytes = static_cast<uint32_t>(geometry_.slice_bytes);
+      args.pool = {pool_->data(), geometry_.page_bytes, static_cast<uint32_t>(geometry_.slice_bytes)};
       args.layer = layer;
       args.targets = kSites[site].count;
       args.first_target = kSites[site].first;
@@ -347,6 +347,7 @@ class Step {
     AttentionArgs args;
     args.q = q_.memory->data();
     args.out = attended_.memory->data();
+    args.out_stride = kHidden;
     args.heads = kHeads;
     args.scale = 0.088388f;
     args.positions = positions_->data();
@@ -371,7 +372,7 @@ class Step {
   bool mlp_lora_ = false;
   Activation x_, q_, attended_, hidden_, last_;
   std::unique_ptr<DeviceArray<uint8_t>> pool_;
-  std::unique_ptr<DeviceArray<int32_t>> page_ids_, page_start_, positions_, sequence_, tokens_, block_start_, tickets_,
+  std::unique_ptr<DeviceArray<int32_t>> page_ids_, page_start_, positions_, sequence_, tokens_, row_pages_, block_start_, tickets_,
       adapter_pages_, group_count_, sampled_, drawn_, top_ids_;
   std::unique_ptr<DeviceArray<DecodeItem>> decode_items_;
   std::unique_ptr<DeviceArray<PrefillItem>> prefill_items_;
