@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/attention.h"
 #include "kernels/common.cuh"
 #include "kernels/kv_layout.cuh"
@@ -7,16 +9,15 @@ namespace {
 
 constexpr int32_t kWarps = 4;
 constexpr float kMinusInfinity = -INFINITY;
+constexpr float kLeast = -1e30f;  // below any logit
 
-// What one warp, then one block, knows after its keys: for each head the largest logit m (base 2), the sum l of
-// exponentials relative to it, and the weighted sum of values.
-template <int32_t kHeadDim>
-struct Scratch {
-  float out[kWarps][kDecodeHeads][kHeadDim + 8];
-  float max[kWarps][kDecodeHeads];
-  float sum[kWarps][kDecodeHeads];
-  int32_t last;
-};
+// What half of the warps hand to the other half: for each head the largest logit m (base 2), the sum l of exponentials
+// relative to it, and the weighted sum of values, of two warps. Dynamic shared memory, since a group may have fewer than
+// 8 heads, and little of it, so that the next product can be resident beside these blocks.
+constexpr int32_t Stride(int32_t head_dim) { return head_dim + 8; }  // floats of a head, to spread the banks
+constexpr size_t SharedBytes(int32_t heads, int32_t head_dim) {
+  return sizeof(float) * 2 * heads * (Stride(head_dim) + 2);
+}
 
 // Computes   out[row, head] = sum_t p_t v_t, p = softmax(scale * q.k_t) over the keys t that the row sees
 // Shapes     q, out [T, h * d] T; keys and values in pages (kv_layout.cuh); d = 64 or 128
@@ -28,7 +29,7 @@ struct Scratch {
 //            fragments directly: the order of dims within k is the same for q and k, so any will do. P is turned by
 //            movmatrix; V^T fragments are made of two tokens' words by byte permutation, which orders the dims of a
 //            fragment 8g + 2i, 8g + 2i + 1. A fragment of unused heads (MHA: 7 of 8) costs nothing that matters here.
-// Shared     17 KiB for d = 128; 3 blocks on a multiprocessor: 12 warps with 8 KiB of loads each in flight
+// Shared     1.1 KiB for each head (d = 128); 3 blocks on a multiprocessor: 12 warps with 8 KiB of loads each in flight
 // Requires   keys of an item begin at a multiple of 16; page_tokens a multiple of 16
 // Bound by   bytes: 4 d per key and kv head
 // Reference  cpu_reference.cc Attention
@@ -37,7 +38,9 @@ __global__ void __launch_bounds__(kWarps * 32, kDecodeBlocksPerSm)
 AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
   constexpr int32_t kChunks = kHeadDim / 32;   // 16-byte chunks of a row that a lane holds
   constexpr int32_t kBlocks64 = kHeadDim / 64;
-  __shared__ Scratch<kHeadDim> scratch;
+  constexpr int32_t kStride = kHeadDim + 8;  // Stride(kHeadDim)
+  extern __shared__ float scratch[];  // [2][heads][Stride], then m and l [2][heads][2]
+  __shared__ int32_t last;
   AllowSuccessor();
   const int32_t tid = static_cast<int32_t>(threadIdx.x);
   const int32_t warp = tid / 32, lane = tid % 32;
@@ -169,56 +172,82 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
       }
     }
 
-    // The warp's result to shared memory.
+    // Warps 2 and 3 hand their results to 0 and 1, then 1 to 0: fixed order, little shared memory.
 #pragma unroll
     for (int32_t mask = 4; mask < 32; mask *= 2) {
       l0 += __shfl_xor_sync(0xffffffffu, l0, mask);
       l1 += __shfl_xor_sync(0xffffffffu, l1, mask);
     }
-    if (g == 0) {
-      scratch.max[warp][2 * q4] = m0;
-      scratch.max[warp][2 * q4 + 1] = m1;
-      scratch.sum[warp][2 * q4] = l0;
-      scratch.sum[warp][2 * q4 + 1] = l1;
-    }
+    const int32_t heads_max = min(kDecodeHeads, group);
+    const bool has0 = 2 * q4 < heads, has1 = 2 * q4 + 1 < heads;
 #pragma unroll
-    for (int32_t tile = 0; tile < kBlocks64 * 4; ++tile) {
-      const int32_t d = tile / 4 * 64 + 8 * g + 2 * (tile % 4);
-      *reinterpret_cast<float2*>(&scratch.out[warp][2 * q4][d]) = {out[tile][0], out[tile][2]};
-      *reinterpret_cast<float2*>(&scratch.out[warp][2 * q4 + 1][d]) = {out[tile][1], out[tile][3]};
-    }
-    __syncthreads();
-
-    // The block's result: either the output, or a partial one.
-    for (int32_t i = tid; i < heads * kHeadDim / 2; i += kWarps * 32) {
-      const int32_t head = i / (kHeadDim / 2), d = i % (kHeadDim / 2) * 2;
-      float m = kMinusInfinity;
+    for (int32_t givers = 2; givers >= 1; givers /= 2) {
+      float* place = scratch + warp % givers * heads_max * kStride;
+      float* stats = scratch + 2 * heads_max * kStride + warp % givers * heads_max * 2;
+      if (warp >= givers && warp < 2 * givers) {
+        if (g == 0 && has0) *reinterpret_cast<float2*>(stats + 4 * q4) = {m0, l0};
+        if (g == 0 && has1) *reinterpret_cast<float2*>(stats + 4 * q4 + 2) = {m1, l1};
 #pragma unroll
-      for (int32_t w = 0; w < kWarps; ++w) m = fmaxf(m, scratch.max[w][head]);
-      float l = 0.0f;
-      float2 sum = {0, 0};
-#pragma unroll
-      for (int32_t w = 0; w < kWarps; ++w) {
-        const float factor = Exp2(scratch.max[w][head] - m);
-        const float2 part = *reinterpret_cast<const float2*>(&scratch.out[w][head][d]);
-        l += factor * scratch.sum[w][head];
-        sum = {sum.x + factor * part.x, sum.y + factor * part.y};
+        for (int32_t tile = 0; tile < kBlocks64 * 4; ++tile) {
+          const int32_t d = tile / 4 * 64 + 8 * g + 2 * (tile % 4);
+          if (has0) *reinterpret_cast<float2*>(place + 2 * q4 * kStride + d) = {out[tile][0], out[tile][2]};
+          if (has1) *reinterpret_cast<float2*>(place + (2 * q4 + 1) * kStride + d) = {out[tile][1], out[tile][3]};
+        }
       }
-      if (item.splits == 1) {
-        T* target = static_cast<T*>(args.out) + static_cast<int64_t>(item.row) * args.out_stride;
-        *reinterpret_cast<uint32_t*>(target + (item.head + head) * kHeadDim + d) = PackPair<T>(sum.x / l, sum.y / l);
-      } else {
-        const int64_t slot = (int64_t{item.partial} + item.split) * kDecodeHeads + head;
-        *reinterpret_cast<float2*>(work.partial_out + slot * kHeadDim + d) = sum;
-        if (d == 0) work.partial_stats[slot] = {m, l};
+      __syncthreads();
+      if (warp < givers) {
+        const float2 other0 = has0 ? *reinterpret_cast<const float2*>(stats + 4 * q4) : float2{kMinusInfinity, 0};
+        const float2 other1 = has1 ? *reinterpret_cast<const float2*>(stats + 4 * q4 + 2) : float2{kMinusInfinity, 0};
+        // A warp without keys has m = -inf; where both have none the sums are zero whatever the factors are.
+        const float new0 = fmaxf(fmaxf(m0, other0.x), kLeast), new1 = fmaxf(fmaxf(m1, other1.x), kLeast);
+        const float own0 = Exp2(m0 - new0), own1 = Exp2(m1 - new1);
+        const float given0 = Exp2(other0.x - new0), given1 = Exp2(other1.x - new1);
+        m0 = new0;
+        m1 = new1;
+        l0 = l0 * own0 + other0.y * given0;
+        l1 = l1 * own1 + other1.y * given1;
+#pragma unroll
+        for (int32_t tile = 0; tile < kBlocks64 * 4; ++tile) {
+          const int32_t d = tile / 4 * 64 + 8 * g + 2 * (tile % 4);
+          const float2 a = has0 ? *reinterpret_cast<const float2*>(place + 2 * q4 * kStride + d) : float2{0, 0};
+          const float2 b = has1 ? *reinterpret_cast<const float2*>(place + (2 * q4 + 1) * kStride + d) : float2{0, 0};
+          out[tile][0] = out[tile][0] * own0 + a.x * given0;
+          out[tile][2] = out[tile][2] * own0 + a.y * given0;
+          out[tile][1] = out[tile][1] * own1 + b.x * given1;
+          out[tile][3] = out[tile][3] * own1 + b.y * given1;
+        }
+      }
+      __syncthreads();
+    }
+
+    // The block's result, in warp 0: either the output, or a partial one.
+    if (warp == 0) {
+      T* target = static_cast<T*>(args.out) + static_cast<int64_t>(item.row) * args.out_stride + item.head * kHeadDim;
+      const int64_t slot = (int64_t{item.partial} + item.split) * kDecodeHeads;
+#pragma unroll
+      for (int32_t side = 0; side < 2; ++side) {
+        const int32_t head = 2 * q4 + side;
+        if (head >= heads) continue;
+        const float l = side == 0 ? l0 : l1;
+        if (item.splits > 1 && g == 0) work.partial_stats[slot + head] = {side == 0 ? m0 : m1, l};
+#pragma unroll
+        for (int32_t tile = 0; tile < kBlocks64 * 4; ++tile) {
+          const int32_t d = tile / 4 * 64 + 8 * g + 2 * (tile % 4);
+          const float low = out[tile][side], high = out[tile][side + 2];
+          if (item.splits == 1) {
+            *reinterpret_cast<uint32_t*>(target + head * kHeadDim + d) = PackPair<T>(low / l, high / l);
+          } else {
+            *reinterpret_cast<float2*>(work.partial_out + (slot + head) * kHeadDim + d) = {low, high};
+          }
+        }
       }
     }
     if (item.splits > 1) {
       __threadfence();
       __syncthreads();
-      if (tid == 0) scratch.last = atomicAdd(work.tickets + item.ticket, 1) == item.splits - 1;
+      if (tid == 0) last = atomicAdd(work.tickets + item.ticket, 1) == item.splits - 1;
       __syncthreads();
-      if (scratch.last != 0) {
+      if (last != 0) {
         __threadfence();
         for (int32_t i = tid; i < heads * kHeadDim / 2; i += kWarps * 32) {
           const int32_t head = i / (kHeadDim / 2), d = i % (kHeadDim / 2) * 2;
@@ -243,7 +272,7 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
         if (tid == 0) work.tickets[item.ticket] = 0;
       }
     }
-    __syncthreads();  // scratch is used again
+    __syncthreads();  // `last` is written again
   }
 }
 
@@ -257,7 +286,8 @@ void AttentionDecode(Launcher& launcher, Element element, const AttentionArgs& a
   WithElement(element, [&](auto type) {
     using T = decltype(type);
     launcher.Launch(args.kv.head_dim == 64 ? AttentionDecodeKernel<T, 64> : AttentionDecodeKernel<T, 128>,
-                    dim3(launcher.sm_count * kDecodeBlocksPerSm), dim3(kWarps * 32), 0, args, work);
+                    dim3(launcher.sm_count * kDecodeBlocksPerSm), dim3(kWarps * 32),
+                    SharedBytes(std::min(kDecodeHeads, args.heads / args.kv.kv_heads), args.kv.head_dim), args, work);
   });
 }
 

@@ -128,6 +128,12 @@ __device__ __forceinline__ void PrefetchToL2(const void* pointer) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(pointer));
 }
 
+__device__ __forceinline__ int32_t LoadAcquire(const int32_t* pointer) {
+  int32_t value;
+  asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(value) : "l"(pointer) : "memory");
+  return value;
+}
+
 // Copies 16 bytes to shared memory in the background; zeros when `valid` is false (the source is not read then).
 __device__ __forceinline__ void CopyAsync16(uint32_t shared_address, const void* source, bool valid) {
   const int32_t bytes = valid ? 16 : 0;
@@ -184,10 +190,24 @@ __device__ __forceinline__ float4 LoadFloats4(const Product& p, int64_t row, int
   return part[0];
 }
 
-// kWide neighbouring columns (col a multiple of kWide: 4, 2 or 1) of any product.
+// Adds the product's LoRA part to kWide neighbouring columns.
+template <int32_t kWide>
+__device__ __forceinline__ void AddLora(const Product& p, int64_t row, int32_t col, float (&values)[kWide]) {
+  if (p.lora == nullptr || p.lora_rows[row] == 0) return;
+  const float* source = p.lora + row * p.cols + col;
+  if constexpr (kWide == 4) {
+    const float4 part = *reinterpret_cast<const float4*>(source);
+    values[0] += part.x, values[1] += part.y, values[2] += part.z, values[3] += part.w;
+  } else {
+#pragma unroll
+    for (int32_t i = 0; i < kWide; ++i) values[i] += source[i];
+  }
+}
+
+// kWide neighbouring columns (col a multiple of kWide: 4 or 1) of any product.
 template <typename T, int32_t kWide>
 __device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32_t col, float (&values)[kWide]) {
-  static_assert(kWide == 4 || kWide == 2 || kWide == 1);
+  static_assert(kWide == 4 || kWide == 1);
   if (p.half) {
     const T* source = static_cast<const T*>(p.data) + row * p.cols + col;
     if constexpr (kWide == 4) {
@@ -213,6 +233,7 @@ __device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32
       for (int32_t i = 0; i < kWide; ++i) values[i] += source[part * p.partial_stride + i];
     }
   }
+  AddLora<kWide>(p, row, col, values);
 }
 
 // 2^x; what is below 2^-126 becomes 0.

@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kThreads) GatherRowsKernel(const uint4* x, con
   }
 }
 
-// Computes   product partial 0 = the sum of its partials + bias
+// Computes   product partial 0 = the sum of its partials + LoRA part + bias
 // Grid       one block a row; a thread owns 4 columns at a time
 // Bound by   bytes; for looking at intermediate results, not for serving
 __global__ void __launch_bounds__(kThreads) CollapseProductKernel(const Product product, const float* bias) {
@@ -60,12 +60,12 @@ __global__ void __launch_bounds__(kThreads) CollapseProductKernel(const Product 
   WaitForPredecessor();
   const int64_t row = blockIdx.x;
   for (int32_t col = static_cast<int32_t>(threadIdx.x) * 4; col < product.cols; col += kThreads * 4) {
-    float4 sum = LoadFloats4(product, row, col, PartialCount(product, col));
-    if (bias != nullptr) {
-      const float4 b = *reinterpret_cast<const float4*>(bias + col);
-      sum = {sum.x + b.x, sum.y + b.y, sum.z + b.z, sum.w + b.w};
+    float values[4];
+    LoadProduct<bf16, 4>(product, row, col, values);  // float32, so the type does not matter
+#pragma unroll
+    for (int32_t i = 0; i < 4; ++i) {
+      product.floats()[row * product.cols + col + i] = values[i] + (bias != nullptr ? bias[col + i] : 0.0f);
     }
-    *reinterpret_cast<float4*>(product.floats() + row * product.cols + col) = sum;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cuda.h>
 
 #include "kernels/launch.h"
+#include "kernels/lora.h"
 
 namespace chorale::cuda {
 
@@ -31,8 +32,10 @@ bool EncodeStreamMap(Element element, const void* matrix, int64_t rows, int64_t 
 struct GemmStreamArgs {
   CUtensorMap weight;  // box of kProductTile rows
   CUtensorMap x;       // box of StreamBox(rows) rows
-  Product y;
+  Product y;           // y.lora, where there is LoRA: written for the rows of the groups
   int32_t rows = 0;
+  LoraSiteArgs lora;
+  int32_t* lora_ready = nullptr;  // [groups] zero; null: no LoRA
 };
 void GemmStream(Launcher& launcher, Element element, const ProductPlan& plan, const GemmStreamArgs& args);
 

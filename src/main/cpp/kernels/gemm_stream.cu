@@ -1,34 +1,84 @@
 #include "kernels/bulk_copy.cuh"
 #include "kernels/gemm.h"
+#include "kernels/lora_unit.cuh"
 #include "kernels/wgmma.cuh"
 
 namespace chorale::cuda {
 namespace {
 
 constexpr int32_t kWarpgroups = 2;  // consumers, 64 weight rows each
-constexpr int32_t kThreads = kWarpgroups * 128 + 32;
+constexpr int32_t kProducer = kWarpgroups * 128;  // the first thread of the warp that copies
+constexpr int32_t kThreads = kProducer + 32;
+// Units that are fetched to L2 while the kernel waits, beyond those that shared memory holds.
+[[maybe_unused]] constexpr int32_t kAheadUnits = 8;
 constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 
-// What a block keeps in shared memory for `rows` rows of x: as many stages as fit.
+// What a block keeps in shared memory for `rows` rows of x: as many stages as leave a little room for small kernels.
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kWeightBytes + rows * kUnitInputs * 2; }
-__host__ __device__ constexpr int32_t StageCount(int32_t rows) { return 224 * 1024 / StageBytes(rows); }
+__host__ __device__ constexpr int32_t StageCount(int32_t rows) { return 220 * 1024 / StageBytes(rows); }
 __host__ __device__ constexpr int32_t SharedBytes(int32_t rows) { return StageCount(rows) * StageBytes(rows) + 1024; }  // to align
+
+// What the four LoRA warps of a block do.
+template <typename T>
+__device__ __forceinline__ void LoraWarps(const LoraSiteArgs& lora, const Product& y, int32_t* ready, int32_t warp) {
+  __shared__ LoraScratch scratch;
+  const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+  const int32_t groups = *lora.group_count;
+  const int32_t splits = (lora.columns + kLoraSplitInputs - 1) / kLoraSplitInputs;
+  WaitForPredecessor();
+  for (int32_t unit = static_cast<int32_t>(blockIdx.x); unit < groups * splits; unit += static_cast<int32_t>(gridDim.x)) {
+    const int32_t group = unit / splits;
+    LoraShrinkUnit<T>(lora, lora.groups[group], unit % splits, warp, scratch);
+    __threadfence();
+    LoraBarrier();
+    if (warp == 0 && lane == 0) atomicAdd(ready + group, 1);
+  }
+  int32_t tiles = 0;
+#pragma unroll
+  for (int32_t t = 0; t < kLoraSiteTargets; ++t) {
+    if (t < lora.targets) tiles += (lora.outputs[t] + kLoraTile - 1) / kLoraTile;
+  }
+  float* out = const_cast<float*>(y.lora);
+  const int32_t warps = static_cast<int32_t>(gridDim.x) * kLoraWarps;
+  for (int32_t unit = static_cast<int32_t>(blockIdx.x) * kLoraWarps + warp; unit < groups * tiles; unit += warps) {
+    const int32_t group = unit / tiles;
+    while (LoadAcquire(ready + group) < splits) __nanosleep(64);
+    const LoraOutputTile place = FindLoraTile(lora, unit % tiles);
+    const int32_t first = place.col + place.tile * kLoraTile;
+    LoraExpandUnit<T>(lora, lora.groups[group], place, [&](int32_t row, int32_t col, const float (&sums)[8]) {
+      float* target = out + static_cast<int64_t>(row) * y.cols + first + col;
+      if (col + 8 <= place.used && first % 4 == 0) {
+        *reinterpret_cast<float4*>(target) = {sums[0], sums[1], sums[2], sums[3]};
+        *reinterpret_cast<float4*>(target + 4) = {sums[4], sums[5], sums[6], sums[7]};
+        return;
+      }
+#pragma unroll
+      for (int32_t i = 0; i < 8; ++i) {
+        if (col + i < place.used) target[i] = sums[i];
+      }
+    });
+  }
+}
 
 // Computes   y = x W^T, W [N, K] and x [M, K] of T, y a Product in float32
 // Shapes     M <= kRows; N and K anything (what is outside a matrix reads as zero)
 // Grid       block b computes the units [b * units_per_block, ...): kProductTile weight rows x 64 inputs each, tile after
 //            tile. One thread of the last warp copies, two warpgroups multiply, 64 weight rows each.
 // Tensor     wgmma m64nRk16: the weights are a, x is b, both straight from shared memory (128-byte swizzle)
-// Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 224 KiB in all: one block a multiprocessor, with
-//            more in flight than the memory's latency needs. The stages are filled with weights BEFORE the kernel waits
-//            for its predecessor: while small kernels run, memory keeps streaming.
+// Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor, with
+//            more in flight than the memory's latency needs. The stages are filled with weights, and the next ones
+//            fetched to L2, BEFORE the kernel waits for its predecessor: while small kernels run, memory keeps streaming.
+// LoRA       with kLora four more warps compute the LoRA part of the same product (lora_unit.cuh) from the same x: first
+//            v = A x, in units for whole blocks, then B v into y.lora, in units for warps, each as soon as all of its
+//            group's v is there (`ready` counts; all blocks are resident at once, so waiting cannot deadlock). Adapters
+//            thus cost the bytes they have and no launch.
 // Requires   sm_90a; bases 16-byte aligned, row strides multiples of 16 bytes
 // Bound by   bytes: 2 N K; weights are marked to leave L2 first, so that activations and partial sums stay there
 // Reference  cpu_reference.cc Gemm
-template <typename T, int32_t kRows>
-__global__ void __launch_bounds__(kThreads, 1)
+template <typename T, int32_t kRows, bool kLora>
+__global__ void __launch_bounds__(kThreads + (kLora ? kLoraWarps * 32 : 0), 1)
 GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
-                 const int32_t rows, const int32_t units) {
+                 const int32_t rows, const int32_t units, const LoraSiteArgs lora, int32_t* ready) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   constexpr int32_t kStages = StageCount(kRows);
   constexpr int32_t kStage = StageBytes(kRows);
@@ -48,8 +98,14 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   const int32_t first = static_cast<int32_t>(blockIdx.x * y.units_per_block);
   const int32_t count = min(static_cast<int32_t>(y.units_per_block), units - first);
 
-  if (tid >= kWarpgroups * 128) {
-    if (tid != kWarpgroups * 128) return;
+  if constexpr (kLora) {
+    if (tid >= kThreads) {
+      LoraWarps<T>(lora, y, ready, (tid - kThreads) / 32);
+      return;
+    }
+  }
+  if (tid >= kProducer) {
+    if (tid != kProducer) return;
     uint64_t read_once, keep;
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once));
     asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(keep));
@@ -67,6 +123,11 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     };
     const int32_t ahead = min(count, kStages);
     for (int32_t i = 0; i < ahead; ++i) copy_weight(i);
+    for (int32_t i = ahead; i < min(count, kStages + kAheadUnits); ++i) {
+      const uint32_t unit = static_cast<uint32_t>(first + i);
+      PrefetchBox(&weight, static_cast<int32_t>(unit % y.units_per_tile) * kUnitInputs,
+                  static_cast<int32_t>(unit / y.units_per_tile) * kProductTile);
+    }
     WaitForPredecessor();
     asm volatile("fence.proxy.async.global;" ::: "memory");  // x was written by ordinary stores
     for (int32_t i = 0; i < ahead; ++i) copy_x(i);
@@ -134,12 +195,21 @@ EncodeFunction FindEncode() {
   return reinterpret_cast<EncodeFunction>(function);
 }
 
+template <typename T, int32_t kRows, bool kLora>
+void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
+  const auto kernel = GemmStreamKernel<T, kRows, kLora>;
+  launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SharedBytes(kRows)));
+  launcher.Launch(kernel, dim3(plan.blocks), dim3(kThreads + (kLora ? kLoraWarps * 32 : 0)), SharedBytes(kRows),
+                  args.weight, args.x, args.y, args.rows, plan.units, args.lora, args.lora_ready);
+}
+
 template <typename T, int32_t kRows>
 void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
-  const auto kernel = GemmStreamKernel<T, kRows>;
-  launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SharedBytes(kRows)));
-  launcher.Launch(kernel, dim3(plan.blocks), dim3(kThreads), SharedBytes(kRows), args.weight, args.x, args.y, args.rows,
-                  plan.units);
+  if (args.lora_ready != nullptr) {
+    LaunchStream<T, kRows, true>(launcher, plan, args);
+  } else {
+    LaunchStream<T, kRows, false>(launcher, plan, args);
+  }
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ void SwiGlu(Launcher& launcher, Element element, int32_t rows, const SwiGluArgs&
 // out row i = x row rows[i]; columns of 16 bits, a multiple of 8.
 void GatherRows(Launcher& launcher, const void* x, const int32_t* rows, int32_t count, int32_t cols, void* out);
 
-// The float32 product's partials, and the bias where there is one, are added up into its first partial.
+// The float32 product's partials, its LoRA part and the bias, where there are any, are added up into its first partial.
 void CollapseProduct(Launcher& launcher, int32_t rows, const Product& product, const float* bias);
 
 }  // namespace chorale::cuda

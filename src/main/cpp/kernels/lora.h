@@ -7,7 +7,7 @@ namespace chorale::cuda {
 
 inline constexpr int32_t kLoraGroupRows = 16;
 inline constexpr int32_t kLoraSiteTargets = 3;
-inline constexpr int32_t kLoraSplitInputs = 1024;  // inputs that one block of LoraShrink takes
+inline constexpr int32_t kLoraSplitInputs = 512;  // inputs of one unit of A x: a tile of 128 for each of four warps
 
 // Where A and B of one target of one layer lie: tiles of 128 columns with one row a rank (memory/page_layout.h), in
 // the range of bytes that the layer's slices of the adapter's pages form, one after another.
@@ -61,7 +61,8 @@ struct LoraSiteArgs {
   Product y;                              // partial 0 is added to
 };
 
-// groups_max: how many blocks to launch for the groups; with more groups than that, blocks take several in turn.
+// Two launches: v = A x, then y += B v. groups_max: how many blocks to launch for the groups; with more groups than that,
+// blocks take several in turn. The same inside the launch of the base product, beside it: gemm.h.
 void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
 void LoraExpand(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
 

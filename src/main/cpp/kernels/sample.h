@@ -28,7 +28,7 @@ struct SampleRow {
 
 // What the first pass knows of a chunk.
 struct SampleSummary {
-  double exp_sum;      // of exp(logit - max)
+  double exp_sum;      // of exp(logit - max), where a log-probability is wanted
   float max;           // the largest logit: -inf when none is allowed
   int32_t max_id;      // the lowest id that has it
   int32_t draw_id;     // the best token by (logit - max) / temperature + Gumbel noise

@@ -46,13 +46,26 @@ struct Ranking {
   float max;          // of the logits
   float temperature;  // 0: rank by the logits themselves
 
-  __device__ __forceinline__ float Value(int32_t token) const {
-    return temperature == 0 ? logits[token] : ScaledLogit(logits[token], max, temperature);
+  __device__ __forceinline__ float Value(float logit) const {
+    return temperature == 0 ? logit : ScaledLogit(logit, max, temperature);
   }
-  __device__ __forceinline__ int32_t Bin(int32_t token) const {  // 1/8 wide, the last for all that is far below
-    return static_cast<int32_t>(fminf((max - logits[token]) * 8.0f, kBins - 1.0f));
+  __device__ __forceinline__ int32_t Bin(float logit) const {  // 1/8 wide, the last for all that is far below
+    return static_cast<int32_t>(fminf((max - logit) * 8.0f, kBins - 1.0f));
   }
 };
+
+// body(token, logit) for all tokens of the row; a thread has several loads of four under way.
+template <typename Body>
+__device__ __forceinline__ void ForEachToken(const Ranking& ranking, Body&& body) {
+#pragma unroll 4
+  for (int32_t token = static_cast<int32_t>(threadIdx.x) * 4; token < ranking.vocab; token += kThreads * 4) {
+    const float4 four = *reinterpret_cast<const float4*>(ranking.logits + token);
+    body(token, four.x);
+    if (token + 1 < ranking.vocab) body(token + 1, four.y);
+    if (token + 2 < ranking.vocab) body(token + 2, four.z);
+    if (token + 3 < ranking.vocab) body(token + 3, four.w);
+  }
+}
 
 // Adds weights to bins. Neighbours often go to the same bin, so a thread keeps what it has for one until another comes.
 class BinAdder {
@@ -104,28 +117,27 @@ __device__ uint64_t Select(Shared& shared, const Ranking& ranking, unsigned long
   }
   __syncthreads();
   BinAdder near(shared.bins), far(shared.bins);  // the last bin is apart: most tokens may be there
-  for (int32_t token = tid; token < ranking.vocab; token += kThreads) {
-    const float value = ranking.Value(token);
-    const int32_t bin = ranking.Bin(token);
+  ForEachToken(ranking, [&](int32_t token, float logit) {
+    const float value = ranking.Value(logit);
+    const int32_t bin = ranking.Bin(logit);
     const unsigned long long w = weight(value, RankKey(value, token));
     if (bin == kBins - 1) {
       far.Add(bin, w);
     } else {
       near.Add(bin, w);
     }
-  }
+  });
   near.Flush();
   far.Flush();
   __syncthreads();
   if (tid == 0) shared.bin = FindBin(shared, 0, 1, wanted);
   __syncthreads();
   const int32_t chosen = shared.bin;
-  for (int32_t token = tid; token < ranking.vocab; token += kThreads) {
-    if (ranking.Bin(token) != chosen) continue;
-    const float value = ranking.Value(token);
+  ForEachToken(ranking, [&](int32_t token, float logit) {
+    if (ranking.Bin(logit) != chosen) return;
     const int32_t place = atomicAdd(&shared.listed, 1);
-    if (place < kListMax) shared.list[place] = RankKey(value, token);
-  }
+    if (place < kListMax) shared.list[place] = RankKey(ranking.Value(logit), token);
+  });
   __syncthreads();
   const bool fits = shared.listed <= kListMax;
   const int32_t count = fits ? shared.listed : ranking.vocab;
@@ -141,8 +153,8 @@ __device__ uint64_t Select(Shared& shared, const Ranking& ranking, unsigned long
         key = shared.list[i];
         value = ValueOfKey(key);
       } else {
-        if (ranking.Bin(i) != chosen) continue;
-        value = ranking.Value(i);
+        if (ranking.Bin(ranking.logits[i]) != chosen) continue;
+        value = ranking.Value(ranking.logits[i]);
         key = RankKey(value, i);
       }
       if (shift < 56 && key >> (shift + 8) != prefix >> (shift + 8)) continue;
@@ -236,10 +248,10 @@ __global__ void __launch_bounds__(kThreads) SampleFinishKernel(const SampleArgs 
       if (tid < kBins) shared.bins[tid] = 0;
       __syncthreads();
       unsigned long long own = 0;
-      for (int32_t token = tid; token < args.vocab; token += kThreads) {
-        const float t = ScaledLogit(logits[token], max, row.temperature);
+      ForEachToken(ranking, [&](int32_t token, float logit) {
+        const float t = ranking.Value(logit);
         own += mass(t, RankKey(t, token));
-      }
+      });
       atomicAdd(&shared.bins[0], own);
       __syncthreads();
       const auto wanted =
@@ -252,19 +264,28 @@ __global__ void __launch_bounds__(kThreads) SampleFinishKernel(const SampleArgs 
     for (int32_t pass = 0; pass < 2; ++pass) {
       const float bound = near_max - NearMargin(near_max);
       draw = NoScore();
+#pragma unroll 2
       for (int32_t token = tid * 4; token < args.vocab; token += kThreads * 4) {
+        const float4 four = *reinterpret_cast<const float4*>(logits + token);
+        const float logit[4] = {four.x, four.y, four.z, four.w};
+        float t[4];
+        bool left[4];
+#pragma unroll
+        for (int32_t j = 0; j < 4; ++j) {
+          t[j] = ranking.Value(logit[j]);
+          left[j] = token + j < args.vocab && RankKey(t[j], token + j) >= least;
+        }
+        if (!(left[0] || left[1] || left[2] || left[3])) continue;
         const uint4 random = RandomOfTokens(row, token);
         const uint32_t r[4] = {random.x, random.y, random.z, random.w};
 #pragma unroll
         for (int32_t j = 0; j < 4; ++j) {
-          if (token + j >= args.vocab) continue;
-          const float t = ScaledLogit(logits[token + j], max, row.temperature);
-          if (RankKey(t, token + j) < least) continue;
-          const float near = t + GumbelNear(r[j]);
+          if (!left[j]) continue;
+          const float near = t[j] + GumbelNear(r[j]);
           if (pass == 0) {
             near_max = fmaxf(near_max, near);
           } else if (near >= bound) {
-            const Scored candidate = {static_cast<double>(t) + Gumbel(r[j]), token + j, logits[token + j]};
+            const Scored candidate = {static_cast<double>(t[j]) + Gumbel(r[j]), token + j, logit[j]};
             if (Better(candidate, draw)) draw = candidate;
           }
         }

@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs ar
   best = BlockBest(best, best_scratch);
   const float max = best.logit;
   double exp_sum = 0;
-  if (max > -INFINITY && !bad) {
+  if (row.top_logprobs >= 0 && max > -INFINITY && !bad) {
 #pragma unroll
     for (int32_t i = 0; i < kFours * 4; ++i) exp_sum += static_cast<double>(expf(logit[i / 4][i % 4] - max));
   }
@@ -122,13 +122,14 @@ __global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs ar
     float near[kFours][4];
     uint4 random[kFours];
     float near_max = -INFINITY;
+    const float inverse_temperature = 1.0f / row.temperature;
 #pragma unroll
     for (int32_t i = 0; i < kFours; ++i) {
       random[i] = RandomOfTokens(row, base + (i * kThreads + tid) * 4);
       const uint32_t r[4] = {random[i].x, random[i].y, random[i].z, random[i].w};
 #pragma unroll
       for (int32_t j = 0; j < 4; ++j) {
-        near[i][j] = ScaledLogit(logit[i][j], max, row.temperature) + GumbelNear(r[j]);
+        near[i][j] = (logit[i][j] - max) * inverse_temperature + GumbelNear(r[j]);
         near_max = fmaxf(near_max, near[i][j]);
       }
     }

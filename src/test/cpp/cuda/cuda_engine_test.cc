@@ -145,7 +145,7 @@ void RunSteps(EngineHarness& harness) {
         pages.push_back(120 + i * 20 + static_cast<int32_t>(pages.size()));
       }
       if (decode) {
-        step.Sequence({i + 1}, static_cast<int32_t>(prompt.size()), pages, static_cast<int32_t>(prompt.size()));
+        step.Sequence({(i + 1) % harness.spec().vocab}, static_cast<int32_t>(prompt.size()), pages, static_cast<int32_t>(prompt.size()));
       } else {
         step.Sequence(prompt, 0, pages, static_cast<int32_t>(prompt.size()));
       }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -167,6 +168,39 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     use += users[i].size();
   }
   lab.Compare("lora site of " + std::to_string(s.targets) + " targets, K=" + std::to_string(s.inputs), got, want, 3e-3);
+
+  // The same beside a product of the same x: y.lora is written for the rows of the groups and nowhere else.
+  if (lab.launcher.sm_major == 9) {
+    const std::vector<Half> base = lab.NormalHalves(element, int64_t{cols} * stride, 1.0);
+    DeviceArray<Half> d_base(base);
+    const ProductPlan plan = PlanProduct(cols, s.inputs, lab.launcher.sm_count);
+    const int64_t part = int64_t{rows} * cols;
+    DeviceArray<float> product(plan.partials_max * part), lora(part);
+    DeviceArray<int32_t> ready(std::vector<int32_t>(groups.size(), 0));
+    GemmStreamArgs gemm;
+    lab.Expect("maps", EncodeStreamMap(element, d_base.data(), cols, s.inputs, stride, kProductTile, &gemm.weight) &&
+                           EncodeStreamMap(element, d_x.data(), rows, s.inputs, stride, StreamBox(rows), &gemm.x));
+    gemm.y = {product.data(), part, cols, plan.units_per_tile, plan.units_per_block, false, lora.data()};
+    gemm.rows = rows;
+    gemm.lora = args;
+    gemm.lora_ready = ready.data();
+    GemmStream(lab.launcher, element, plan, gemm);
+    lab.Finish("lora beside a product");
+    const std::vector<float> got_lora = lora.Download();
+    std::vector<double> beside, wanted;
+    int64_t written = 0;
+    for (const float value : got_lora) written += std::isnan(value) ? 0 : 1;
+    int64_t group_rows = 0;
+    for (const LoraGroup& group : groups) {
+      group_rows += group.row_count;
+      for (int64_t i = int64_t{group.row_begin} * cols; i < int64_t{group.row_begin + group.row_count} * cols; ++i) {
+        beside.push_back(got_lora[i]);
+        wanted.push_back(want[i]);
+      }
+    }
+    lab.Compare("lora beside a product of " + std::to_string(cols) + " columns", beside, wanted, 3e-3);
+    lab.Expect("lora beside a product writes its own rows only", written == group_rows * cols);
+  }
 
   // The last adapter merged into the weight of the site's first target.
   const Adapter& adapter = adapters.back();

@@ -123,6 +123,7 @@ class Step {
 
   void Run(const Parts& parts = {}) {
     Launcher& l = lab_.launcher;
+    if (ready_ != nullptr) Must(cudaMemsetAsync(ready_->data(), 0, static_cast<size_t>(ready_->bytes()), l.stream), "memset");
     EmbedArgs embed;
     embed.rows = Rows();
     embed.drawn = drawn_->data();
@@ -246,6 +247,9 @@ class Step {
     group_count_ = Upload(std::vector<int32_t>{group_count_host_});
     v_ = std::make_unique<DeviceArray<float>>(v_floats);
     mlp_lora_ = layout.at(0, kGate).rank() > 0;
+    ready_ = std::make_unique<DeviceArray<int32_t>>(int64_t{kLayers} * 4 * group_count_host_);
+    lora_rows_ = Upload(std::vector<int32_t>(rows_, 1));
+    lora_part_ = std::make_unique<DeviceArray<float>>(int64_t{rows_} * 2 * kIntermediate);
   }
 
   void MakeActivations() {
@@ -293,7 +297,8 @@ class Step {
     AddNorm(lab_.launcher, kElement, rows_, args);
   }
 
-  Product Multiply(const Matrix& m, const Activation& x, int32_t rows) {
+  Product Multiply(const Matrix& m, const Activation& x, int32_t rows, const LoraSiteArgs* lora = nullptr,
+                   int32_t* ready = nullptr) {
     float* y = m.cols == kVocab ? logits_->data() : y_[turn_++ % 2]->data();
     if (rows > kStreamRowsMax) {
       const bool half = m.cols != kQkvCols;
@@ -310,9 +315,15 @@ class Step {
       return {y, 0, m.cols, 1, 1, half};
     }
     const ProductPlan plan = PlanProduct(m.cols, m.inputs, lab_.launcher.sm_count);
-    const Product product{y, int64_t{rows} * m.cols, m.cols, plan.units_per_tile, plan.units_per_block};
-    GemmStream(lab_.launcher, kElement, plan, {m.map, x.map, product, rows});
-    return product;
+    GemmStreamArgs args{m.map, x.map, {y, int64_t{rows} * m.cols, m.cols, plan.units_per_tile, plan.units_per_block}, rows};
+    if (lora != nullptr) {
+      args.y.lora = lora_part_->data();
+      args.y.lora_rows = lora_rows_->data();
+      args.lora = *lora;
+      args.lora_ready = ready;
+    }
+    GemmStream(lab_.launcher, kElement, plan, args);
+    return args.y;
   }
 
   Product Linear(int32_t layer, int32_t site, const Matrix& m, const Activation& x, const Parts& parts) {
@@ -336,8 +347,11 @@ class Step {
       std::copy_n(kSites[site].outputs, 3, args.outputs);
       args.x = x.memory->data();
       args.v = v_->data();
-      LoraShrink(lab_.launcher, kElement, group_count_host_, args);
     }
+    if (lora && rows_ <= kStreamRowsMax) {
+      return Multiply(m, x, rows_, &args, ready_->data() + (int64_t{layer} * 4 + site) * group_count_host_);
+    }
+    if (lora) LoraShrink(lab_.launcher, kElement, group_count_host_, args);
     args.y = Multiply(m, x, rows_);
     if (lora) LoraExpand(lab_.launcher, kElement, group_count_host_, args);
     return args.y;
@@ -372,11 +386,11 @@ class Step {
   bool mlp_lora_ = false;
   Activation x_, q_, attended_, hidden_, last_;
   std::unique_ptr<DeviceArray<uint8_t>> pool_;
-  std::unique_ptr<DeviceArray<int32_t>> page_ids_, page_start_, positions_, sequence_, tokens_, row_pages_, block_start_, tickets_,
+  std::unique_ptr<DeviceArray<int32_t>> page_ids_, page_start_, positions_, sequence_, tokens_, row_pages_, lora_rows_, ready_, block_start_, tickets_,
       adapter_pages_, group_count_, sampled_, drawn_, top_ids_;
   std::unique_ptr<DeviceArray<DecodeItem>> decode_items_;
   std::unique_ptr<DeviceArray<PrefillItem>> prefill_items_;
-  std::unique_ptr<DeviceArray<float>> partial_, residual_, y_[2], logits_, inv_freq_, v_, logprobs_, top_logprobs_;
+  std::unique_ptr<DeviceArray<float>> partial_, residual_, y_[2], logits_, inv_freq_, v_, lora_part_, logprobs_, top_logprobs_;
   std::unique_ptr<DeviceArray<float2>> stats_, rotation_;
   std::unique_ptr<DeviceArray<LoraMatrix>> matrices_;
   std::unique_ptr<DeviceArray<LoraUse>> uses_;
@@ -419,7 +433,7 @@ void BenchStep(Lab& lab) {
   for (const int32_t batch : {1, 32, 128}) {
     double base = 0;
     for (const auto& [adapters, rank, all] :
-         {std::tuple{0, 0, false}, {1, 16, true}, {8, 16, true}, {32, 16, false}, {32, 16, true}}) {
+         {std::tuple{0, 0, false}, {1, 16, true}, {8, 16, true}, {8, 64, true}, {32, 16, false}, {32, 16, true}}) {
       if (adapters > batch) continue;
       Step step(lab, weights, lt.get(), batch, 1024, 1, adapters, rank, all);
       if (adapters == 0 || adapters == 8) CheckOverlap(lab, step, "decode step");
@@ -448,13 +462,13 @@ void BenchStep(Lab& lab) {
     std::printf("  no prefill: %s\n", reason.c_str());
     return;
   }
-  for (const int32_t length : {512, 2048}) {
-    Step step(lab, weights, lt.get(), 1, length, length, 0, 0, false);
+  for (const auto& [length, adapters] : {std::pair{512, 0}, {2048, 0}, {2048, 1}}) {
+    Step step(lab, weights, lt.get(), 1, length, length, adapters, 16, true);
     const double ms = lab.Microseconds(1, [&] { step.Run(); }) / 1e3;
     const double no_attention = lab.Microseconds(1, [&] { step.Run({false, true, true, true}); }) / 1e3;
     const double linears = lab.Microseconds(1, [&] { step.Run({false, false, false, false}); }) / 1e3;
-    std::printf("  prefill %d tokens: %.2f ms, %.0f tokens/s; all but attention %.2f, products alone %.2f\n", length, ms,
-                length / ms * 1e3, no_attention, linears);
+    std::printf("  prefill %d tokens, %d adapters: %.2f ms, %.0f tokens/s; all but attention %.2f, products alone %.2f\n", length,
+                adapters, ms, length / ms * 1e3, no_attention, linears);
   }
 }
 

@@ -84,6 +84,15 @@ Status CudaBackend::Open(const BackendParams& params) {
   CHORALE_RETURN_IF_ERROR(allocate(&inv_freq_, half * 4, "inverse frequencies"));
   CHORALE_RETURN_IF_ERROR(allocate(&rotation_, rows_max_ * half * 8, "rotations"));
   CHORALE_RETURN_IF_ERROR(allocate(&q_, int64_t{2} * rows_max_ * OutWidth(spec_, kQ), "queries"));
+  const int64_t stream_rows = std::min(rows_max_, kStreamRowsMax);
+  for (int32_t site = 0; site < kSites; ++site) {
+    int64_t width = 0;
+    for (int32_t t = 0; t < kSiteTargets[site].count; ++t) {
+      width += OutWidth(spec_, static_cast<Target>(kSiteTargets[site].first + t));
+    }
+    CHORALE_RETURN_IF_ERROR(allocate(&lora_parts_[site], 4 * stream_rows * Padded(width), "LoRA parts"));
+  }
+  CHORALE_RETURN_IF_ERROR(allocate(&lora_ready_, int64_t{4} * spec_.layers * kSites * kStreamRowsMax, "LoRA counters"));
   const int64_t chunks = SampleChunks(spec_.vocab);
   CHORALE_RETURN_IF_ERROR(
       allocate(&summaries_, samples_max_ * chunks * static_cast<int64_t>(sizeof(SampleSummary)), "sampling"));

@@ -16,6 +16,7 @@
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
 #include "kernels/sample.h"
+#include "model/weights.h"
 
 namespace chorale::cuda {
 
@@ -78,7 +79,12 @@ class CudaBackend final : public Backend {
   void PrepareRows();
   void PrepareLora(const LoraBatch& lora);
   bool LoraArgs(const LoraSite& site, const CudaActivation& x, const CudaMatrix& weight, LoraSiteArgs* args) const;
-  Product Multiply(const CudaMatrix& weight, const CudaActivation& x, int32_t rows, CudaActivation& y, bool half);
+  bool CanStream(const CudaMatrix& weight, const CudaActivation& x, int32_t rows) const {
+    return rows <= kStreamRowsMax && weight.mapped && x.mapped;
+  }
+  // y = x W^T; with `lora`, which needs CanStream, its part as well.
+  Product Multiply(const CudaMatrix& weight, const CudaActivation& x, int32_t rows, CudaActivation& y, bool half,
+                   const LoraSiteArgs* lora);
   void FinishMatrix(CudaMatrix* matrix) const;
   AttentionWork& WorkFor(int32_t window);
   void CountStepTokens();
@@ -114,6 +120,7 @@ class CudaBackend final : public Backend {
 
   std::vector<LoraMatrix> lora_matrices_;
   std::vector<int32_t> lora_pages_, lora_use_cols_, lora_group_count_;
+  std::vector<int32_t> lora_rows_;  // [T] 1: the row uses adapters
   std::vector<chorale::cuda::LoraUse> lora_uses_;
   std::vector<chorale::cuda::LoraGroup> lora_groups_;
   const LoraMatrix* device_matrices_ = nullptr;
@@ -122,7 +129,10 @@ class CudaBackend final : public Backend {
   const chorale::cuda::LoraGroup* device_groups_ = nullptr;
   const int32_t* device_group_count_ = nullptr;
   Upload use_upload_;  // holds addresses of what upload_ sends, so goes after it
+  const int32_t* device_lora_rows_ = nullptr;
   DeviceMemory lora_v_;
+  DeviceMemory lora_parts_[kSites];  // [kStreamRowsMax, stride] float32: the LoRA part of each site's product
+  DeviceMemory lora_ready_;          // [layers][kSites][kStreamRowsMax] counters, zero when a step begins
 
   std::map<int32_t, AttentionWork> attention_;  // by window
   DeviceMemory decode_out_, decode_stats_, decode_tickets_;

@@ -117,6 +117,11 @@ void CudaBackend::PrepareLora(const LoraBatch& lora) {
                             static_cast<int32_t>(v_floats), v_cols});
     v_floats += int64_t{splits} * kLoraGroupRows * v_cols;
   }
+  lora_rows_.assign(static_cast<size_t>(rows_), 0);
+  for (const LoraGroup& group : lora_groups_) std::fill_n(lora_rows_.begin() + group.row_begin, group.row_count, 1);
+  if (!lora_groups_.empty()) {
+    Check(cudaMemsetAsync(lora_ready_.data(), 0, static_cast<size_t>(lora_ready_.bytes()), launcher_.stream), "counters");
+  }
   if (v_floats > INT32_MAX) throw std::runtime_error("a step's adapters need too many rank activations");
   Reserve<float>(&lora_v_, v_floats, launcher_.stream, "rank activations");
   lora_group_count_.assign(1, static_cast<int32_t>(lora_groups_.size()));
@@ -124,6 +129,7 @@ void CudaBackend::PrepareLora(const LoraBatch& lora) {
   upload_.Add(lora_pages_, &device_lora_pages_);
   upload_.Add(lora_groups_, &device_groups_);
   upload_.Add(lora_group_count_, &device_group_count_);
+  upload_.Add(lora_rows_, &device_lora_rows_);
 }
 
 // Which rows go to which kernel, and how their keys are cut.
@@ -220,10 +226,10 @@ bool CudaBackend::LoraArgs(const LoraSite& site, const CudaActivation& x, const 
 }
 
 Product CudaBackend::Multiply(const CudaMatrix& weight, const CudaActivation& x, int32_t rows, CudaActivation& y,
-                              bool half) {
+                              bool half, const LoraSiteArgs* lora) {
   const auto cols = static_cast<int32_t>(y.stride());
-  Product product{y.memory.data(), int64_t{rows} * cols, cols, 1, 1, false};
-  if (rows >= kLibraryRowsLeast && cublaslt_ != nullptr && (rows > kStreamRowsMax || !weight.mapped)) {
+  Product product{y.memory.data(), int64_t{rows} * cols, cols, 1, 1};
+  if (rows >= kLibraryRowsLeast && cublaslt_ != nullptr && !CanStream(weight, x, rows)) {
     product.half = half && rows >= kHalfProductRowsLeast;
     if (cublaslt_->Gemm(launcher_, element_,
                         {.weight = weight.memory.data(),
@@ -242,8 +248,18 @@ Product CudaBackend::Multiply(const CudaMatrix& weight, const CudaActivation& x,
   const ProductPlan& plan = rows <= kStreamRowsMax ? weight.split : weight.whole;
   product.units_per_tile = plan.units_per_tile;
   product.units_per_block = plan.units_per_block;
-  if (rows <= kStreamRowsMax && weight.mapped && x.mapped) {
-    GemmStream(launcher_, element_, plan, {weight.map, x.maps[StreamBoxIndex(rows)], product, rows});
+  if (CanStream(weight, x, rows)) {
+    GemmStreamArgs args{.weight = weight.map, .x = x.maps[StreamBoxIndex(rows)], .rows = rows};
+    if (lora != nullptr) {
+      int32_t site = 0;
+      while (kSiteTargets[site].first != lora->first_target) ++site;
+      product.lora = lora_parts_[site].as<float>();
+      product.lora_rows = device_lora_rows_;
+      args.lora = *lora;
+      args.lora_ready = lora_ready_.as<int32_t>() + (int64_t{lora->layer} * kSites + site) * kStreamRowsMax;
+    }
+    args.y = product;
+    GemmStream(launcher_, element_, plan, args);
   } else {
     GemmTile(launcher_, element_, plan,
              {.weight = weight.memory.data(),
@@ -264,11 +280,12 @@ void CudaBackend::Gemm(const GemmParams& params) {
   const auto groups = static_cast<int32_t>(std::min<size_t>(lora_groups_.size(), 65535));
   LoraSiteArgs lora;
   const bool has_lora = LoraArgs(params.lora, x, weight, &lora);
-  if (has_lora) LoraShrink(launcher_, element_, groups, lora);
+  const bool beside = has_lora && CanStream(weight, x, rows_);  // in the launch of the product
+  if (has_lora && !beside) LoraShrink(launcher_, element_, groups, lora);
   // Keys and values are rounded when they are stored: theirs is the product whose own rounding would count twice.
-  y.product = lora.y = Multiply(weight, x, rows_, y, params.lora.first != kQ);
+  y.product = lora.y = Multiply(weight, x, rows_, y, params.lora.first != kQ, beside ? &lora : nullptr);
   y.bias = Values(params.bias);
-  if (has_lora) LoraExpand(launcher_, element_, groups, lora);
+  if (has_lora && !beside) LoraExpand(launcher_, element_, groups, lora);
 }
 
 void CudaBackend::QkvPost(const QkvPostParams& params) {
@@ -345,7 +362,7 @@ void CudaBackend::Gather(const GatherParams& params) {
 void CudaBackend::Logits(const LogitsParams& params) {
   if (params.count == 0) return;
   CudaActivation& logits = Cuda(params.logits);
-  logits.product = Multiply(Matrix(params.head), Cuda(params.x), params.count, logits, false);
+  logits.product = Multiply(Matrix(params.head), Cuda(params.x), params.count, logits, false, nullptr);
   logits.bias = nullptr;
 }
 
@@ -354,10 +371,12 @@ void CudaBackend::Logits(const LogitsParams& params) {
 // A product becomes one float32 part with its bias.
 void CudaBackend::Collapse(const CudaActivation& x) {
   Product& product = x.product;
-  if (product.half || (product.units_per_tile == product.units_per_block && x.bias == nullptr)) return;
+  const bool whole = product.units_per_tile == product.units_per_block && product.lora == nullptr && x.bias == nullptr;
+  if (product.half || whole) return;
   const auto rows = static_cast<int32_t>(product.partial_stride / product.cols);
   CollapseProduct(launcher_, rows, product, x.bias);
   product.units_per_tile = product.units_per_block = 1;
+  product.lora = nullptr;
   x.bias = nullptr;
 }
 
