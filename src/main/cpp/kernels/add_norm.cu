@@ -6,13 +6,13 @@
 namespace chorale::cuda {
 namespace {
 
-constexpr int32_t kThreadsMax = 512;
-constexpr int32_t kFoursMax = 8;  // groups of four columns that a thread holds: hidden <= 8 * 4 * 512
+constexpr int32_t kThreadsMax = 1024;
+constexpr int32_t kFoursMax = 4;  // groups of four columns that a thread holds: hidden <= 4 * 4 * 1024
 
 // Computes   residual += delta (the sum of its partials) + bias;  out = residual * rsqrt(mean(residual^2) + eps) * norm
 // Shapes     residual [T, H] f32; delta Product [T, H]; bias, norm [H] f32; out [T, H] T
 // Grid       one block a row; a thread owns 4 columns in each of up to kFours places, H / 4 threads rounded up to
-//            warps, at most 512: few enough to be resident beside a product.
+//            warps.
 //            A warp's 128 columns are one tile of the product, so the number of partials is the same in all its lanes.
 // Shared     32 floats
 // Requires   H a multiple of 8; bases 16-byte aligned; columns from hidden_real on are zero
@@ -72,10 +72,10 @@ __global__ void __launch_bounds__(kThreadsMax) AddNormKernel(const AddNormArgs a
 
 void AddNorm(Launcher& launcher, Element element, int32_t rows, const AddNormArgs& args) {
   const int32_t threads = std::min((args.hidden / 4 + 31) / 32 * 32, kThreadsMax);
-  const bool few = args.hidden <= threads * 8;
+  const bool one = args.hidden <= threads * 4;
   WithElement(element, [&](auto type) {
     using T = decltype(type);
-    launcher.Launch(few ? AddNormKernel<T, 2> : AddNormKernel<T, kFoursMax>, dim3(rows), dim3(threads), 0, args);
+    launcher.Launch(one ? AddNormKernel<T, 1> : AddNormKernel<T, kFoursMax>, dim3(rows), dim3(threads), 0, args);
   });
 }
 

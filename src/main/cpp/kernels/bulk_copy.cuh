@@ -36,10 +36,4 @@ __device__ __forceinline__ void CopyBox(uint32_t target, const CUtensorMap* map,
       : "memory");
 }
 
-// Fetches the box to L2.
-__device__ __forceinline__ void PrefetchBox(const CUtensorMap* map, int32_t col, int32_t row) {
-  asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(map), "r"(col), "r"(row)
-               : "memory");
-}
-
 }  // namespace chorale::cuda

@@ -205,7 +205,8 @@ __device__ __forceinline__ void AddLora(const Product& p, int64_t row, int32_t c
 }
 
 // kWide neighbouring columns (col a multiple of kWide: 4 or 1) of any product.
-template <typename T, int32_t kWide>
+// kWhole: the caller knows that there is one partial.
+template <typename T, int32_t kWide, bool kWhole = false>
 __device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32_t col, float (&values)[kWide]) {
   static_assert(kWide == 4 || kWide == 1);
   if (p.half) {
@@ -220,12 +221,13 @@ __device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32
     }
     return;
   }
-  const int32_t count = PartialCount(p, col);
   if constexpr (kWide == 4) {
-    const float4 sum = LoadFloats4(p, row, col, count);
+    const float4 sum = kWhole ? *reinterpret_cast<const float4*>(p.floats() + row * p.cols + col)
+                              : LoadFloats4(p, row, col, PartialCount(p, col));
     values[0] = sum.x, values[1] = sum.y, values[2] = sum.z, values[3] = sum.w;
   } else {
     const float* source = p.floats() + row * p.cols + col;
+    const int32_t count = kWhole ? 1 : PartialCount(p, col);
 #pragma unroll
     for (int32_t i = 0; i < kWide; ++i) values[i] = source[i];
     for (int32_t part = 1; part < count; ++part) {

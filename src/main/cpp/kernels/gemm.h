@@ -32,10 +32,11 @@ bool EncodeStreamMap(Element element, const void* matrix, int64_t rows, int64_t 
 struct GemmStreamArgs {
   CUtensorMap weight;  // box of kProductTile rows
   CUtensorMap x;       // box of StreamBox(rows) rows
-  Product y;           // y.lora, where there is LoRA: written for the rows of the groups
+  Product y;           // y.lora, where it is there: written for the rows of the groups
   int32_t rows = 0;
-  LoraSiteArgs lora;
-  int32_t* lora_ready = nullptr;  // [groups] zero; null: no LoRA
+  int32_t stages_ahead = 64;      // that are copied before the kernel waits for its predecessor, at most
+  int32_t stages_in_flight = 64;  // after that, at most
+  LoraSiteArgs lora;              // used where y.lora is there
 };
 void GemmStream(Launcher& launcher, Element element, const ProductPlan& plan, const GemmStreamArgs& args);
 

@@ -9,29 +9,31 @@ namespace {
 constexpr int32_t kWarpgroups = 2;  // consumers, 64 weight rows each
 constexpr int32_t kProducer = kWarpgroups * 128;  // the first thread of the warp that copies
 constexpr int32_t kThreads = kProducer + 32;
-// Units that are fetched to L2 while the kernel waits, beyond those that shared memory holds.
-[[maybe_unused]] constexpr int32_t kAheadUnits = 8;
+constexpr int32_t kLoraTeams = 1;  // of kLoraWarps warps
+constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraTeams * kLoraWarps * 32 : 0); }
 constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 
 // What a block keeps in shared memory for `rows` rows of x: as many stages as leave a little room for small kernels.
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kWeightBytes + rows * kUnitInputs * 2; }
-__host__ __device__ constexpr int32_t StageCount(int32_t rows) { return 220 * 1024 / StageBytes(rows); }
-__host__ __device__ constexpr int32_t SharedBytes(int32_t rows) { return StageCount(rows) * StageBytes(rows) + 1024; }  // to align
+__host__ __device__ constexpr int32_t StageCount(int32_t rows, bool lora) {
+  return (lora ? 176 : 220) * 1024 / StageBytes(rows);
+}
+__host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
+  return StageCount(rows, lora) * StageBytes(rows) + 1024;  // to align
+}
 
-// What the four LoRA warps of a block do.
+// What the LoRA warps of a block do.
 template <typename T>
-__device__ __forceinline__ void LoraWarps(const LoraSiteArgs& lora, const Product& y, int32_t* ready, int32_t warp) {
-  __shared__ LoraScratch scratch;
-  const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+__device__ __forceinline__ void LoraWarps(const LoraSiteArgs& lora, const Product& y, int32_t warp) {
+  __shared__ LoraScratch scratch[kLoraTeams];
+  const int32_t team = warp / kLoraWarps, teams = static_cast<int32_t>(gridDim.x) * kLoraTeams;
   const int32_t groups = *lora.group_count;
   const int32_t splits = (lora.columns + kLoraSplitInputs - 1) / kLoraSplitInputs;
   WaitForPredecessor();
-  for (int32_t unit = static_cast<int32_t>(blockIdx.x); unit < groups * splits; unit += static_cast<int32_t>(gridDim.x)) {
+  for (int32_t unit = static_cast<int32_t>(blockIdx.x) + team * static_cast<int32_t>(gridDim.x); unit < groups * splits;
+       unit += teams) {
     const int32_t group = unit / splits;
-    LoraShrinkUnit<T>(lora, lora.groups[group], unit % splits, warp, scratch);
-    __threadfence();
-    LoraBarrier();
-    if (warp == 0 && lane == 0) atomicAdd(ready + group, 1);
+    LoraShrinkUnit<T>(lora, group, unit % splits, warp % kLoraWarps, scratch[team], 1 + team);
   }
   int32_t tiles = 0;
 #pragma unroll
@@ -39,10 +41,10 @@ __device__ __forceinline__ void LoraWarps(const LoraSiteArgs& lora, const Produc
     if (t < lora.targets) tiles += (lora.outputs[t] + kLoraTile - 1) / kLoraTile;
   }
   float* out = const_cast<float*>(y.lora);
-  const int32_t warps = static_cast<int32_t>(gridDim.x) * kLoraWarps;
-  for (int32_t unit = static_cast<int32_t>(blockIdx.x) * kLoraWarps + warp; unit < groups * tiles; unit += warps) {
+  const int32_t warps = teams * kLoraWarps;
+  for (int32_t unit = static_cast<int32_t>(blockIdx.x) * kLoraTeams * kLoraWarps + warp; unit < groups * tiles; unit += warps) {
     const int32_t group = unit / tiles;
-    while (LoadAcquire(ready + group) < splits) __nanosleep(64);
+    while (LoadAcquire(lora.ready + group) < kLoraReady) __nanosleep(32);
     const LoraOutputTile place = FindLoraTile(lora, unit % tiles);
     const int32_t first = place.col + place.tile * kLoraTile;
     LoraExpandUnit<T>(lora, lora.groups[group], place, [&](int32_t row, int32_t col, const float (&sums)[8]) {
@@ -68,19 +70,20 @@ __device__ __forceinline__ void LoraWarps(const LoraSiteArgs& lora, const Produc
 // Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor, with
 //            more in flight than the memory's latency needs. The stages are filled with weights, and the next ones
 //            fetched to L2, BEFORE the kernel waits for its predecessor: while small kernels run, memory keeps streaming.
-// LoRA       with kLora four more warps compute the LoRA part of the same product (lora_unit.cuh) from the same x: first
-//            v = A x, in units for whole blocks, then B v into y.lora, in units for warps, each as soon as all of its
-//            group's v is there (`ready` counts; all blocks are resident at once, so waiting cannot deadlock). Adapters
+// LoRA       with kLora two more teams of four warps compute the LoRA part of the same product (lora_unit.cuh) from the same x: first
+//            v = A x, in units for teams, then B v into y.lora, in units for warps, each as soon as all of its
+//            group's v is there (all blocks are resident at once, so waiting cannot deadlock). Adapters
 //            thus cost the bytes they have and no launch.
 // Requires   sm_90a; bases 16-byte aligned, row strides multiples of 16 bytes
 // Bound by   bytes: 2 N K; weights are marked to leave L2 first, so that activations and partial sums stay there
 // Reference  cpu_reference.cc Gemm
 template <typename T, int32_t kRows, bool kLora>
-__global__ void __launch_bounds__(kThreads + (kLora ? kLoraWarps * 32 : 0), 1)
+__global__ void __launch_bounds__(ThreadCount(kLora), 1)
 GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
-                 const int32_t rows, const int32_t units, const LoraSiteArgs lora, int32_t* ready) {
+                 const int32_t rows, const int32_t units, const int32_t stages_ahead, const int32_t depth,
+                 const LoraSiteArgs lora) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  constexpr int32_t kStages = StageCount(kRows);
+  constexpr int32_t kStages = StageCount(kRows, kLora);
   constexpr int32_t kStage = StageBytes(kRows);
   extern __shared__ uint8_t shared_bytes[];
   __shared__ uint64_t full[kStages], empty[kStages];
@@ -100,7 +103,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
 
   if constexpr (kLora) {
     if (tid >= kThreads) {
-      LoraWarps<T>(lora, y, ready, (tid - kThreads) / 32);
+      LoraWarps<T>(lora, y, (tid - kThreads) / 32);
       return;
     }
   }
@@ -121,18 +124,15 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       CopyBox(stages + static_cast<uint32_t>(i % kStages) * kStage + kWeightBytes, &x,
               static_cast<int32_t>(unit % y.units_per_tile) * kUnitInputs, 0, &full[i % kStages], keep);
     };
-    const int32_t ahead = min(count, kStages);
+    const int32_t ahead = min(count, min(stages_ahead, kStages)), in_flight = min(depth, kStages);
     for (int32_t i = 0; i < ahead; ++i) copy_weight(i);
-    for (int32_t i = ahead; i < min(count, kStages + kAheadUnits); ++i) {
-      const uint32_t unit = static_cast<uint32_t>(first + i);
-      PrefetchBox(&weight, static_cast<int32_t>(unit % y.units_per_tile) * kUnitInputs,
-                  static_cast<int32_t>(unit / y.units_per_tile) * kProductTile);
-    }
     WaitForPredecessor();
     asm volatile("fence.proxy.async.global;" ::: "memory");  // x was written by ordinary stores
     for (int32_t i = 0; i < ahead; ++i) copy_x(i);
     for (int32_t i = ahead; i < count; ++i) {
-      BarrierWait(&empty[i % kStages], static_cast<uint32_t>(i / kStages - 1) % 2);
+      if (i >= in_flight) {  // what lies `in_flight` units back has been consumed, and so has all before it
+        BarrierWait(&empty[(i - in_flight) % kStages], static_cast<uint32_t>((i - in_flight) / kStages) % 2);
+      }
       copy_weight(i);
       copy_x(i);
     }
@@ -198,14 +198,14 @@ EncodeFunction FindEncode() {
 template <typename T, int32_t kRows, bool kLora>
 void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
   const auto kernel = GemmStreamKernel<T, kRows, kLora>;
-  launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SharedBytes(kRows)));
-  launcher.Launch(kernel, dim3(plan.blocks), dim3(kThreads + (kLora ? kLoraWarps * 32 : 0)), SharedBytes(kRows),
-                  args.weight, args.x, args.y, args.rows, plan.units, args.lora, args.lora_ready);
+  launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SharedBytes(kRows, kLora)));
+  launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), SharedBytes(kRows, kLora),
+                  args.weight, args.x, args.y, args.rows, plan.units, args.stages_ahead, args.stages_in_flight, args.lora);
 }
 
 template <typename T, int32_t kRows>
 void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
-  if (args.lora_ready != nullptr) {
+  if (args.y.lora != nullptr) {
     LaunchStream<T, kRows, true>(launcher, plan, args);
   } else {
     LaunchStream<T, kRows, false>(launcher, plan, args);

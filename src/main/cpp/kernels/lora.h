@@ -38,12 +38,18 @@ struct LoraGroup {
   int32_t row_count = 0;
   int32_t use_begin = 0;
   int32_t use_end = 0;
-  int32_t v_offset = 0;  // of the group's v, in floats: [split][kLoraGroupRows][LoraColumns of the site]
-  int32_t v_cols = 0;    // columns of a row: at least LoraColumns of every site
+  int32_t v_offset = 0;  // of the group's part of v, in floats; see LoraActivationFloats
+  int32_t v_cols = 0;    // columns of a row: at least those that the group's adapters take at any site
 };
 
 // A rank takes its own count of columns of v, rounded up to 16.
 __host__ __device__ constexpr int32_t LoraColumns(int32_t rank) { return (rank + 15) / 16 * 16; }
+inline int32_t LoraSplits(int32_t inputs) { return (inputs + kLoraSplitInputs - 1) / kLoraSplitInputs; }
+// A group's v = A x: first the sum, scaled, [kLoraGroupRows][v_cols] of 16 bits; then the parts that it is the sum of,
+// [split][kLoraGroupRows][v_cols] float32.
+inline int64_t LoraActivationFloats(int32_t inputs, int32_t v_cols) {
+  return (int64_t{kLoraGroupRows} / 2 + int64_t{LoraSplits(inputs)} * kLoraGroupRows) * v_cols;
+}
 
 struct LoraSiteArgs {
   const LoraGroup* groups = nullptr;      // device
@@ -57,7 +63,8 @@ struct LoraSiteArgs {
   int32_t columns = 0;                    // of A
   int32_t outputs[kLoraSiteTargets] = {};  // of each target; side by side in y
   const void* x = nullptr;                // [T, inputs]
-  float* v = nullptr;                     // [group][split]...
+  float* v = nullptr;                     // of all groups
+  int32_t* ready = nullptr;               // [groups] zero before the shrink: what is done of a group's v
   Product y;                              // partial 0 is added to
 };
 
@@ -79,7 +86,5 @@ struct LoraMergeArgs {
 };
 // weight += scale * B A, each sum in float32 and rounded once.
 void LoraMerge(Launcher& launcher, Element element, const LoraMergeArgs& args);
-
-inline int32_t LoraSplits(int32_t inputs) { return (inputs + kLoraSplitInputs - 1) / kLoraSplitInputs; }
 
 }  // namespace chorale::cuda

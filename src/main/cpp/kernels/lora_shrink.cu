@@ -3,7 +3,7 @@
 namespace chorale::cuda {
 namespace {
 
-// Computes   v = A x, one part for each 512 inputs (lora_unit.cuh)
+// Computes   v = A x (lora_unit.cuh)
 // Shapes     x [T, K] T; A in tiles of 128 inputs, [rank][128] T; v float32
 // Grid       (K / 512 rounded up, groups): one unit a block
 // Shared     4 KiB
@@ -17,8 +17,7 @@ __global__ void __launch_bounds__(kLoraWarps * 32) LoraShrinkKernel(const LoraSi
   const int32_t groups = *args.group_count;
   WaitForPredecessor();
   for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups; index += static_cast<int32_t>(gridDim.y)) {
-    LoraShrinkUnit<T>(args, args.groups[index], static_cast<int32_t>(blockIdx.x), static_cast<int32_t>(threadIdx.x) / 32,
-                      scratch);
+    LoraShrinkUnit<T>(args, index, static_cast<int32_t>(blockIdx.x), static_cast<int32_t>(threadIdx.x) / 32, scratch, 1);
   }
 }
 

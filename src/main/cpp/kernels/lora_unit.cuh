@@ -14,18 +14,26 @@ static_assert(kLoraWarps * kLoraTile == kLoraSplitInputs);
 
 struct LoraScratch {
   float sums[kLoraWarps][kLoraGroupRows][kLoraRanks];
+  int32_t last;
 };
 
-// A barrier of the four warps; the rest of the block, if there is one, goes on.
-__device__ __forceinline__ void LoraBarrier() { asm volatile("bar.sync 1, 128;" ::: "memory"); }
+// A barrier of the four warps of a team, each team its own; the rest of the block, if there is one, goes on.
+__device__ __forceinline__ void LoraBarrier(int32_t barrier) {
+  asm volatile("bar.sync %0, 128;" ::"r"(barrier) : "memory");
+}
 
-// v[split][row][j] = sum of A[j][k] x[row][k] over the 512 inputs k of the split, for the ranks j of all targets of the
+inline constexpr int32_t kLoraReady = 1 << 20;  // what `ready` of a group counts from when all of its v is there
+
+// parts[split][row][j] = sum of A[j][k] x[row][k] over the 512 inputs k of the split, for the ranks j of all targets of the
 // site and all adapters of the group, one after another, each rounded up to 16 columns (which are not written). A warp
 // takes a tile of 128 inputs; the four sums are added in the order of the warps. Tensor cores: rows of the group are a,
 // ranks are columns of b; a lane loads 16 bytes of a row of A and of x, since the order of inputs within k is the same.
+// The team that completes the group's last split adds the splits up in their order: v[row][j], scaled, of 16 bits, with
+// zeros up to the 16 columns of each rank.
 template <typename T>
-__device__ __forceinline__ void LoraShrinkUnit(const LoraSiteArgs& args, const LoraGroup& group, int32_t split,
-                                               int32_t warp, LoraScratch& scratch) {
+__device__ __forceinline__ void LoraShrinkUnit(const LoraSiteArgs& args, int32_t index, int32_t split, int32_t warp,
+                                               LoraScratch& scratch, int32_t barrier) {
+  const LoraGroup group = args.groups[index];
   const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
   const int32_t g = lane / 4, q4 = lane % 4;
   const int32_t tile = split * kLoraWarps + warp;
@@ -43,7 +51,9 @@ __device__ __forceinline__ void LoraShrinkUnit(const LoraSiteArgs& args, const L
                                                             : uint4{0, 0, 0, 0};
     }
   }
-  float* v = args.v + group.v_offset + static_cast<int64_t>(split) * kLoraGroupRows * group.v_cols;
+  float* parts = args.v + group.v_offset + kLoraGroupRows / 2 * group.v_cols;
+  const int64_t split_stride = static_cast<int64_t>(kLoraGroupRows) * group.v_cols;
+  float* own = parts + split * split_stride;
   int32_t v_col = 0;
   for (int32_t u = group.use_begin; u < group.use_end; ++u) {
     const LoraUse use = args.uses[u];
@@ -75,7 +85,7 @@ __device__ __forceinline__ void LoraShrinkUnit(const LoraSiteArgs& args, const L
           *reinterpret_cast<float2*>(&scratch.sums[warp][g][n * 8 + q4 * 2]) = {d[0], d[1]};
           *reinterpret_cast<float2*>(&scratch.sums[warp][g + 8][n * 8 + q4 * 2]) = {d[2], d[3]};
         }
-        LoraBarrier();
+        LoraBarrier(barrier);
 #pragma unroll
         for (int32_t i = 0; i < kLoraGroupRows * kLoraRanks / (32 * kLoraWarps); ++i) {
           const int32_t place = (warp * 32 + lane) + i * 32 * kLoraWarps;
@@ -84,13 +94,45 @@ __device__ __forceinline__ void LoraShrinkUnit(const LoraSiteArgs& args, const L
           float sum = 0.0f;
 #pragma unroll
           for (int32_t w = 0; w < kLoraWarps; ++w) sum += scratch.sums[w][row][j];
-          v[row * group.v_cols + v_col + rank0 + j] = sum;
+          own[row * group.v_cols + v_col + rank0 + j] = sum;
         }
-        LoraBarrier();
+        LoraBarrier(barrier);
       }
       v_col += LoraColumns(matrix.rank);
     }
   }
+
+  const int32_t splits = (args.columns + kLoraSplitInputs - 1) / kLoraSplitInputs;
+  int32_t* ready = args.ready + index;
+  __threadfence();
+  LoraBarrier(barrier);
+  if (warp == 0 && lane == 0) scratch.last = atomicAdd(ready, 1) == splits - 1;
+  LoraBarrier(barrier);
+  if (scratch.last == 0) return;
+  __threadfence();
+  T* v = reinterpret_cast<T*>(args.v + group.v_offset);
+  v_col = 0;
+  for (int32_t u = group.use_begin; u < group.use_end; ++u) {
+    const LoraUse use = args.uses[u];
+    for (int32_t t = 0; t < args.targets; ++t) {
+      const LoraMatrix matrix = use.matrices[args.layer * 7 + args.first_target + t];
+      const int32_t cols = LoraColumns(matrix.rank);
+      const float scale = matrix.scale * use.scale;
+      for (int32_t i = warp * 32 + lane; i < group.row_count * cols; i += 32 * kLoraWarps) {
+        const int32_t place = i / cols * group.v_cols + v_col + i % cols;
+        float sum = 0.0f;
+        if (i % cols < matrix.rank) {
+#pragma unroll 8
+          for (int32_t s = 0; s < splits; ++s) sum += __ldcg(parts + s * split_stride + place);
+        }
+        v[place] = FromFloat<T>(sum * scale);
+      }
+      v_col += cols;
+    }
+  }
+  __threadfence();
+  LoraBarrier(barrier);
+  if (warp == 0 && lane == 0) atomicAdd(ready, kLoraReady);
 }
 
 struct LoraOutputTile {
@@ -113,11 +155,10 @@ __device__ __forceinline__ LoraOutputTile FindLoraTile(const LoraSiteArgs& args,
   return {-1, 0, 0, 0};
 }
 
-// For the rows of the group: sums[row][n] = sum over its adapters of scale * sum_j B[n][j] v[row][j], v the sum of its
-// splits; the scale is applied to v, which is then rounded to T. 64 outputs at a time; `store(row, col, sums)` gets 8
-// neighbouring ones, col counted from the tile's first. Tensor cores: rows are a, outputs are columns of b; a lane loads
-// 16 bytes (8 outputs) of each of four ranks and pairs ranks by byte permutation, so that column n of product i is
-// output 8n + i.
+// For the rows of the group: sums[row][n] = sum over its adapters of sum_j B[n][j] v[row][j]. `store(row, col, sums)` gets
+// 8 neighbouring outputs, col counted from the tile's first. Tensor cores: rows are a, outputs are columns of b; a lane
+// loads 16 bytes (8 outputs) of each of four ranks and pairs ranks by byte permutation, so that column n of product i of
+// half a tile is output 8n + i.
 template <typename T, typename Store>
 __device__ __forceinline__ void LoraExpandUnit(const LoraSiteArgs& args, const LoraGroup& group,
                                                const LoraOutputTile& place, Store&& store) {
@@ -125,10 +166,10 @@ __device__ __forceinline__ void LoraExpandUnit(const LoraSiteArgs& args, const L
   const int32_t g = lane / 4, q4 = lane % 4;
   const int32_t outputs = place.target == 0 ? args.outputs[0] : place.target == 1 ? args.outputs[1] : args.outputs[2];
   const int32_t width = LoraTileWidth(outputs, place.tile);
-  const int32_t splits = (args.columns + kLoraSplitInputs - 1) / kLoraSplitInputs;
-  const float* v_group = args.v + group.v_offset;
-  const int64_t split_stride = static_cast<int64_t>(kLoraGroupRows) * group.v_cols;
-  for (int32_t half = 0; half * 64 < place.used; ++half) {
+  const T* v = reinterpret_cast<const T*>(args.v + group.v_offset);
+#pragma unroll 1
+  for (int32_t half = 0; half * 64 < place.used; ++half) {  // 64 outputs at a time, to fit 128 registers
+    const int32_t chunk = half * 8 + g;
     float d[8][4] = {};
     int32_t v_col = 0;
     for (int32_t u = group.use_begin; u < group.use_end; ++u) {
@@ -140,35 +181,24 @@ __device__ __forceinline__ void LoraExpandUnit(const LoraSiteArgs& args, const L
           v_col += LoraColumns(matrix.rank);
           continue;
         }
-        const float scale = matrix.scale * use.scale;
         for (int32_t rank0 = 0; rank0 < matrix.rank; rank0 += 16) {
           uint4 b[4];  // ranks 2 q4, 2 q4 + 1, 2 q4 + 8, 2 q4 + 9; outputs 8 g .. of the half
-          const int32_t chunk = half * 8 + g;
 #pragma unroll
           for (int32_t i = 0; i < 4; ++i) {
             const int32_t j = rank0 + 2 * q4 + i % 2 + i / 2 * 8;
             b[i] = {0, 0, 0, 0};
-            if (j < matrix.rank && chunk * 8 < width) {
-              b[i] = LoadStreaming(LoraTileRow(args.pool, use.pages, args.layer, matrix.b_offset, matrix.rank, outputs,
-                                               place.tile, j) +
-                                   chunk * 16);
-            }
+            if (j >= matrix.rank) continue;
+            const uint8_t* row =
+                LoraTileRow(args.pool, use.pages, args.layer, matrix.b_offset, matrix.rank, outputs, place.tile, j);
+            if (chunk * 8 < width) b[i] = LoadStreaming(row + chunk * 16);
+            if (half == 0 && place.used > 64 && g == 0) PrefetchToL2(row + 128);  // the other half comes next
           }
           uint32_t a[4];
 #pragma unroll
           for (int32_t i = 0; i < 4; ++i) {  // row g ranks 2 q4, row g + 8, row g ranks 2 q4 + 8, row g + 8
             const int32_t row = g + i % 2 * 8;
-            const int32_t j = rank0 + 2 * q4 + i / 2 * 8;
-            float2 sum = {0, 0};
-            if (row < group.row_count && j < matrix.rank) {
-              const float* source = v_group + row * group.v_cols + v_col + j;
-#pragma unroll 4
-              for (int32_t split = 0; split < splits; ++split) {
-                const float2 part = __ldcg(reinterpret_cast<const float2*>(source + split * split_stride));
-                sum = {sum.x + part.x, sum.y + part.y};
-              }
-            }
-            a[i] = PackPair<T>(sum.x * scale, j + 1 < matrix.rank ? sum.y * scale : 0.0f);
+            const T* source = v + row * group.v_cols + v_col + rank0 + 2 * q4 + i / 2 * 8;
+            a[i] = row < group.row_count ? __ldcg(reinterpret_cast<const uint32_t*>(source)) : 0;
           }
           const uint32_t* w0 = &b[0].x;
           const uint32_t* w1 = &b[1].x;

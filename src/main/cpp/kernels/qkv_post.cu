@@ -17,7 +17,7 @@ constexpr int32_t kHeadDimMax = 512;
 // Requires   head_dim a multiple of kWide (4 or 1) and at most 512
 // Bound by   bytes: (4 partials + 2) (h + 2 hk) d a row, in L2 at decode; there by latency
 // Reference  cpu_reference.cc QkvPost
-template <typename T, int32_t kWide>
+template <typename T, int32_t kWide, bool kWhole>
 __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs args) {
   extern __shared__ float staging[];  // [kWarps][head_dim]
   AllowSuccessor();
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
   for (int32_t d = lane * kWide; d < dims; d += 32 * kWide) {
     const int32_t col = head * dims + d;
     float values[kWide];
-    LoadProduct<T, kWide>(args.qkv, row, col, values);
+    LoadProduct<T, kWide, kWhole>(args.qkv, row, col, values);
 #pragma unroll
     for (int32_t i = 0; i < kWide; ++i) {
       if (args.bias != nullptr) values[i] += args.bias[col + i];
@@ -109,8 +109,11 @@ void QkvPost(Launcher& launcher, Element element, int32_t rows, const QkvPostArg
   }
   WithElement(element, [&](auto type) {
     using T = decltype(type);
-    launcher.Launch(args.kv.head_dim % 4 == 0 ? QkvPostKernel<T, 4> : QkvPostKernel<T, 1>, grid, dim3(kWarps * 32),
-                    kWarps * args.kv.head_dim * sizeof(float), args);
+    const bool whole = args.qkv.units_per_tile == args.qkv.units_per_block;
+    const auto kernel = args.kv.head_dim % 4 != 0 ? QkvPostKernel<T, 1, false>
+                        : whole                   ? QkvPostKernel<T, 4, true>
+                                                  : QkvPostKernel<T, 4, false>;
+    launcher.Launch(kernel, grid, dim3(kWarps * 32), kWarps * args.kv.head_dim * sizeof(float), args);
   });
 }
 

@@ -27,7 +27,7 @@ __device__ __forceinline__ float ValueOfKey(uint64_t key) {
 __device__ __forceinline__ uint64_t LargerKey(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 struct Shared {
-  unsigned long long bins[kBins];
+  uint32_t bins[2][kBins];  // low and high halves of weights
   uint64_t list[kListMax];
   int32_t listed;
   int32_t bin;
@@ -67,10 +67,24 @@ __device__ __forceinline__ void ForEachToken(const Ranking& ranking, Body&& body
   }
 }
 
+// 64 bits in two atomic additions of 32, which shared memory does by itself: the low one tells whether there is a carry.
+__device__ __forceinline__ void AddToBin(Shared& shared, int32_t bin, unsigned long long weight) {
+  const auto low = static_cast<uint32_t>(weight);
+  const uint32_t old = atomicAdd(&shared.bins[0][bin], low);
+  const uint32_t high = static_cast<uint32_t>(weight >> 32) + (old + low < old ? 1 : 0);
+  if (high != 0) atomicAdd(&shared.bins[1][bin], high);
+}
+__device__ __forceinline__ unsigned long long BinOf(const Shared& shared, int32_t bin) {
+  return static_cast<unsigned long long>(shared.bins[1][bin]) << 32 | shared.bins[0][bin];
+}
+__device__ __forceinline__ void ClearBins(Shared& shared) {
+  if (threadIdx.x < 2 * kBins) shared.bins[threadIdx.x / kBins][threadIdx.x % kBins] = 0;
+}
+
 // Adds weights to bins. Neighbours often go to the same bin, so a thread keeps what it has for one until another comes.
 class BinAdder {
  public:
-  __device__ __forceinline__ explicit BinAdder(unsigned long long* bins) : bins_(bins) {}
+  __device__ __forceinline__ explicit BinAdder(Shared& shared) : shared_(&shared) {}
   __device__ __forceinline__ void Add(int32_t bin, unsigned long long weight) {
     if (bin != bin_) {
       Flush();
@@ -79,12 +93,12 @@ class BinAdder {
     sum_ += weight;
   }
   __device__ __forceinline__ void Flush() {
-    if (sum_ != 0) atomicAdd(bins_ + bin_, sum_);
+    if (sum_ != 0) AddToBin(*shared_, bin_, sum_);
     sum_ = 0;
   }
 
  private:
-  unsigned long long* bins_;
+  Shared* shared_;
   unsigned long long sum_ = 0;
   int32_t bin_ = 0;
 };
@@ -94,8 +108,8 @@ class BinAdder {
 __device__ __forceinline__ int32_t FindBin(Shared& shared, int32_t first, int32_t step, unsigned long long wanted) {
   int32_t bin = first;
   unsigned long long above = shared.above;
-  for (int32_t i = 1; i < kBins && above + shared.bins[bin] < wanted; ++i) {
-    above += shared.bins[bin];
+  for (int32_t i = 1; i < kBins && above + BinOf(shared, bin) < wanted; ++i) {
+    above += BinOf(shared, bin);
     bin += step;
   }
   shared.above = above;
@@ -109,14 +123,14 @@ __device__ __forceinline__ int32_t FindBin(Shared& shared, int32_t first, int32_
 template <typename Weight>
 __device__ uint64_t Select(Shared& shared, const Ranking& ranking, unsigned long long wanted, Weight&& weight) {
   const int32_t tid = static_cast<int32_t>(threadIdx.x);
-  if (tid < kBins) shared.bins[tid] = 0;
+  ClearBins(shared);
   if (tid == 0) {
     shared.above = 0;
     shared.listed = 0;
     shared.prefix = 0;
   }
   __syncthreads();
-  BinAdder near(shared.bins), far(shared.bins);  // the last bin is apart: most tokens may be there
+  BinAdder near(shared), far(shared);  // the last bin is apart: most tokens may be there
   ForEachToken(ranking, [&](int32_t token, float logit) {
     const float value = ranking.Value(logit);
     const int32_t bin = ranking.Bin(logit);
@@ -142,10 +156,10 @@ __device__ uint64_t Select(Shared& shared, const Ranking& ranking, unsigned long
   const bool fits = shared.listed <= kListMax;
   const int32_t count = fits ? shared.listed : ranking.vocab;
   for (int32_t shift = 56; shift >= 0; shift -= 8) {
-    if (tid < kBins) shared.bins[tid] = 0;
+    ClearBins(shared);
     __syncthreads();
     const uint64_t prefix = shared.prefix;
-    BinAdder adder(shared.bins);
+    BinAdder adder(shared);
     for (int32_t i = tid; i < count; i += kThreads) {
       uint64_t key;
       float value;
@@ -245,17 +259,17 @@ __global__ void __launch_bounds__(kThreads) SampleFinishKernel(const SampleArgs 
       const auto mass = [floor_key](float t, uint64_t key) {
         return key >= floor_key ? static_cast<unsigned long long>(expf(t) * 70368744177664.0f) : 0ull;
       };
-      if (tid < kBins) shared.bins[tid] = 0;
+      ClearBins(shared);
       __syncthreads();
       unsigned long long own = 0;
       ForEachToken(ranking, [&](int32_t token, float logit) {
         const float t = ranking.Value(logit);
         own += mass(t, RankKey(t, token));
       });
-      atomicAdd(&shared.bins[0], own);
+      AddToBin(shared, 0, own);
       __syncthreads();
       const auto wanted =
-          static_cast<unsigned long long>(ceil(static_cast<double>(row.top_p) * static_cast<double>(shared.bins[0])));
+          static_cast<unsigned long long>(ceil(static_cast<double>(row.top_p) * static_cast<double>(BinOf(shared, 0))));
       __syncthreads();
       least = LargerKey(least, Select(shared, ranking, wanted > 0 ? wanted : 1, mass));
     }

@@ -1,7 +1,7 @@
 // kernel_lab: every CUDA kernel against plain float64 loops, and its speed against what the memory or the multipliers of
 // the device at hand can do.
 //
-//   kernel_lab PART...   layers, products, attention, lora, sampling: checks; bench: kernels; step: whole steps
+//   kernel_lab PART...   layers, products, attention, lora, sampling: checks; bench: kernels; step: whole steps; tune: a search
 #include <cstring>
 
 #include "cuda/lab.h"
@@ -15,7 +15,7 @@ struct Part {
 };
 constexpr Part kParts[] = {{"layers", CheckLayerOps}, {"products", CheckGemm},       {"attention", CheckAttention},
                            {"lora", CheckLora},       {"sampling", CheckSampling},   {"bench", BenchKernels},
-                           {"step", BenchStep}};
+                           {"step", BenchStep},        {"tune", TuneStages}};
 
 const Part* FindPart(const char* name) {
   for (const Part& part : kParts) {

@@ -117,5 +117,6 @@ void CheckLora(Lab& lab);
 void CheckSampling(Lab& lab);
 void BenchKernels(Lab& lab);
 void BenchStep(Lab& lab);
+void TuneStages(Lab& lab);
 
 }  // namespace chorale::cuda

@@ -108,7 +108,7 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     }
     row += counts[i];
     group.use_end = static_cast<int32_t>(uses.size());
-    v_floats += LoraSplits(s.inputs) * kLoraGroupRows * group.v_cols;
+    v_floats += static_cast<int32_t>(LoraActivationFloats(s.inputs, group.v_cols));
     if (group.use_begin < group.use_end) groups.push_back(group);
   }
   const int32_t rows = row, stride = (s.inputs + 7) / 8 * 8;
@@ -133,6 +133,8 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   std::copy_n(s.outputs, kLoraSiteTargets, args.outputs);
   args.x = d_x.data();
   args.v = v.data();
+  DeviceArray<int32_t> ready(std::vector<int32_t>(groups.size(), 0)), ready_beside(std::vector<int32_t>(groups.size(), 0));
+  args.ready = ready.data();
   args.y = y.product;
   LoraShrink(lab.launcher, element, 3, args);  // fewer than the groups
   LoraExpand(lab.launcher, element, 3, args);
@@ -176,14 +178,13 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     const ProductPlan plan = PlanProduct(cols, s.inputs, lab.launcher.sm_count);
     const int64_t part = int64_t{rows} * cols;
     DeviceArray<float> product(plan.partials_max * part), lora(part);
-    DeviceArray<int32_t> ready(std::vector<int32_t>(groups.size(), 0));
+    args.ready = ready_beside.data();
     GemmStreamArgs gemm;
     lab.Expect("maps", EncodeStreamMap(element, d_base.data(), cols, s.inputs, stride, kProductTile, &gemm.weight) &&
                            EncodeStreamMap(element, d_x.data(), rows, s.inputs, stride, StreamBox(rows), &gemm.x));
     gemm.y = {product.data(), part, cols, plan.units_per_tile, plan.units_per_block, false, lora.data()};
     gemm.rows = rows;
     gemm.lora = args;
-    gemm.lora_ready = ready.data();
     GemmStream(lab.launcher, element, plan, gemm);
     lab.Finish("lora beside a product");
     const std::vector<float> got_lora = lora.Download();

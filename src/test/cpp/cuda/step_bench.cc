@@ -179,6 +179,7 @@ class Step {
   std::vector<float> Residual() const { return residual_->Download(); }
   std::vector<int32_t> Drawn() const { return drawn_->Download(); }
   int64_t kv_bytes = 0, adapter_bytes = 0;
+  int32_t stages_ahead = 64, stages_in_flight = 64;
 
  private:
   struct Activation {  // [rows, cols] of 16 bits, and its map
@@ -238,7 +239,7 @@ class Step {
       for (int32_t row = begin; row < end; row += kLoraGroupRows) {
         const int32_t v_cols = 3 * LoraColumns(layout.at(0, kQ).rank());
         groups.push_back({row, std::min(kLoraGroupRows, end - row), a, a + 1, v_floats, v_cols});
-        v_floats += LoraSplits(kIntermediate) * kLoraGroupRows * v_cols;
+        v_floats += static_cast<int32_t>(LoraActivationFloats(kIntermediate, v_cols));
       }
     }
     group_count_host_ = static_cast<int32_t>(groups.size());
@@ -297,8 +298,7 @@ class Step {
     AddNorm(lab_.launcher, kElement, rows_, args);
   }
 
-  Product Multiply(const Matrix& m, const Activation& x, int32_t rows, const LoraSiteArgs* lora = nullptr,
-                   int32_t* ready = nullptr) {
+  Product Multiply(const Matrix& m, const Activation& x, int32_t rows, const LoraSiteArgs* lora = nullptr) {
     float* y = m.cols == kVocab ? logits_->data() : y_[turn_++ % 2]->data();
     if (rows > kStreamRowsMax) {
       const bool half = m.cols != kQkvCols;
@@ -316,11 +316,12 @@ class Step {
     }
     const ProductPlan plan = PlanProduct(m.cols, m.inputs, lab_.launcher.sm_count);
     GemmStreamArgs args{m.map, x.map, {y, int64_t{rows} * m.cols, m.cols, plan.units_per_tile, plan.units_per_block}, rows};
+    args.stages_ahead = stages_ahead;
+    args.stages_in_flight = stages_in_flight;
     if (lora != nullptr) {
       args.y.lora = lora_part_->data();
       args.y.lora_rows = lora_rows_->data();
       args.lora = *lora;
-      args.lora_ready = ready;
     }
     GemmStream(lab_.launcher, kElement, plan, args);
     return args.y;
@@ -347,9 +348,10 @@ class Step {
       std::copy_n(kSites[site].outputs, 3, args.outputs);
       args.x = x.memory->data();
       args.v = v_->data();
+      args.ready = ready_->data() + (int64_t{layer} * 4 + site) * group_count_host_;
     }
     if (lora && rows_ <= kStreamRowsMax) {
-      return Multiply(m, x, rows_, &args, ready_->data() + (int64_t{layer} * 4 + site) * group_count_host_);
+      return Multiply(m, x, rows_, &args);
     }
     if (lora) LoraShrink(lab_.launcher, kElement, group_count_host_, args);
     args.y = Multiply(m, x, rows_);
@@ -417,6 +419,22 @@ void CheckOverlap(Lab& lab, Step& step, const char* name) {
 }
 
 }  // namespace
+
+// How many stages a product should hold before it waits, and keep in flight.
+void TuneStages(Lab& lab) {
+  Weights weights(lab);
+  for (const auto& [batch, adapters] : {std::pair{1, 0}, {1, 1}, {32, 0}, {32, 1}, {32, 8}, {32, 32}, {128, 0}, {128, 8}}) {
+    Step step(lab, weights, nullptr, batch, 1024, 1, adapters, 16, true);
+    std::printf("B=%-3d %2d adapters, ms at (ahead, in flight):", batch, adapters);
+    for (const auto& [ahead, in_flight] : {std::pair{12, 12}, {8, 12}, {8, 6}, {8, 4}, {8, 3}, {4, 4}, {4, 3}}) {
+      step.stages_ahead = ahead;
+      step.stages_in_flight = in_flight;
+      std::printf(" (%d,%d) %.3f", ahead, in_flight, lab.Microseconds(1, [&] { step.Run(); }) / 1e3);
+    }
+    std::printf("\n");
+    std::fflush(stdout);
+  }
+}
 
 void BenchStep(Lab& lab) {
   Weights weights(lab);

@@ -92,7 +92,6 @@ Status CudaBackend::Open(const BackendParams& params) {
     }
     CHORALE_RETURN_IF_ERROR(allocate(&lora_parts_[site], 4 * stream_rows * Padded(width), "LoRA parts"));
   }
-  CHORALE_RETURN_IF_ERROR(allocate(&lora_ready_, int64_t{4} * spec_.layers * kSites * kStreamRowsMax, "LoRA counters"));
   const int64_t chunks = SampleChunks(spec_.vocab);
   CHORALE_RETURN_IF_ERROR(
       allocate(&summaries_, samples_max_ * chunks * static_cast<int64_t>(sizeof(SampleSummary)), "sampling"));

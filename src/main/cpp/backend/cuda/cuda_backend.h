@@ -132,7 +132,7 @@ class CudaBackend final : public Backend {
   const int32_t* device_lora_rows_ = nullptr;
   DeviceMemory lora_v_;
   DeviceMemory lora_parts_[kSites];  // [kStreamRowsMax, stride] float32: the LoRA part of each site's product
-  DeviceMemory lora_ready_;          // [layers][kSites][kStreamRowsMax] counters, zero when a step begins
+  DeviceMemory lora_ready_;          // [layers][kSites][groups] counters, zero when a step begins
 
   std::map<int32_t, AttentionWork> attention_;  // by window
   DeviceMemory decode_out_, decode_stats_, decode_tickets_;

@@ -16,6 +16,15 @@ constexpr int32_t kPrefillRowsLeast = 8;
 constexpr int32_t kLibraryRowsLeast = 65;   // more rows than this: the library, where there is one
 constexpr int32_t kHalfProductRowsLeast = 129;
 
+// With more of the base weights in flight the adapters' loads would hardly get a turn.
+constexpr int32_t kStagesBesideLora = 4;
+
+int32_t SiteOf(int32_t first_target) {
+  int32_t site = 0;
+  while (kSiteTargets[site].first != first_target) ++site;
+  return site;
+}
+
 template <typename T>
 void Reserve(DeviceMemory* memory, int64_t count, cudaStream_t stream, const char* purpose, bool zeros = false) {
   const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
@@ -99,7 +108,7 @@ void CudaBackend::PrepareLora(const LoraBatch& lora) {
     }
     lora_use_cols_.push_back(most);
   }
-  const int32_t splits = LoraSplits(std::max({spec_.hidden, spec_.intermediate, spec_.heads * spec_.head_dim}));
+  const int32_t inputs_most = std::max({spec_.hidden, spec_.intermediate, spec_.heads * spec_.head_dim});
   int64_t v_floats = 0;
   for (const chorale::LoraGroup& group : lora.groups) {  // of up to 8 rows; two of the same adapters make one
     if (!lora_groups_.empty()) {
@@ -115,12 +124,14 @@ void CudaBackend::PrepareLora(const LoraBatch& lora) {
     for (int32_t use = group.use_begin; use < group.use_end; ++use) v_cols += lora_use_cols_[use];
     lora_groups_.push_back({group.row_begin, group.row_end - group.row_begin, group.use_begin, group.use_end,
                             static_cast<int32_t>(v_floats), v_cols});
-    v_floats += int64_t{splits} * kLoraGroupRows * v_cols;
+    v_floats += LoraActivationFloats(inputs_most, v_cols);
   }
   lora_rows_.assign(static_cast<size_t>(rows_), 0);
   for (const LoraGroup& group : lora_groups_) std::fill_n(lora_rows_.begin() + group.row_begin, group.row_count, 1);
   if (!lora_groups_.empty()) {
-    Check(cudaMemsetAsync(lora_ready_.data(), 0, static_cast<size_t>(lora_ready_.bytes()), launcher_.stream), "counters");
+    const auto counters = static_cast<int64_t>(lora_groups_.size()) * spec_.layers * kSites;
+    Reserve<int32_t>(&lora_ready_, counters, launcher_.stream, "LoRA counters");
+    Check(cudaMemsetAsync(lora_ready_.data(), 0, static_cast<size_t>(counters) * 4, launcher_.stream), "LoRA counters");
   }
   if (v_floats > INT32_MAX) throw std::runtime_error("a step's adapters need too many rank activations");
   Reserve<float>(&lora_v_, v_floats, launcher_.stream, "rank activations");
@@ -222,6 +233,8 @@ bool CudaBackend::LoraArgs(const LoraSite& site, const CudaActivation& x, const 
   }
   args->x = x.memory.data();
   args->v = lora_v_.as<float>();
+  args->ready = lora_ready_.as<int32_t>() +
+                (int64_t{site.layer} * kSites + SiteOf(site.first)) * static_cast<int64_t>(lora_groups_.size());
   return used;
 }
 
@@ -251,12 +264,10 @@ Product CudaBackend::Multiply(const CudaMatrix& weight, const CudaActivation& x,
   if (CanStream(weight, x, rows)) {
     GemmStreamArgs args{.weight = weight.map, .x = x.maps[StreamBoxIndex(rows)], .rows = rows};
     if (lora != nullptr) {
-      int32_t site = 0;
-      while (kSiteTargets[site].first != lora->first_target) ++site;
-      product.lora = lora_parts_[site].as<float>();
+      product.lora = lora_parts_[SiteOf(lora->first_target)].as<float>();
       product.lora_rows = device_lora_rows_;
       args.lora = *lora;
-      args.lora_ready = lora_ready_.as<int32_t>() + (int64_t{lora->layer} * kSites + site) * kStreamRowsMax;
+      args.stages_in_flight = kStagesBesideLora;
     }
     args.y = product;
     GemmStream(launcher_, element_, plan, args);
