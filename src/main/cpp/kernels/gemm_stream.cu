@@ -9,8 +9,8 @@ namespace {
 constexpr int32_t kWarpgroups = 2;  // consumers, 64 weight rows each
 constexpr int32_t kProducer = kWarpgroups * 128;  // the first thread of the warp that copies
 constexpr int32_t kThreads = kProducer + 32;
-constexpr int32_t kLoraTeams = 1;  // of kLoraWarps warps
-constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraTeams * kLoraWarps * 32 : 0); }
+constexpr int32_t kLoraWarpsBeside = 7;  // with the 9 others they share the registers evenly: 128 for each thread
+constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarpsBeside * 32 : 0); }
 constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 
 // What a block keeps in shared memory for `rows` rows of x: as many stages as leave a little room for small kernels.
@@ -22,27 +22,38 @@ __host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
   return StageCount(rows, lora) * StageBytes(rows) + 1024;  // to align
 }
 
-// What the LoRA warps of a block do.
+// What the LoRA warps of a block do. Beside the base weights' stream a load from memory takes long, so each unit's weights
+// are fetched to L2 one unit ahead, the first ones before the kernel waits for its predecessor.
 template <typename T>
 __device__ __forceinline__ void LoraWarps(const LoraSiteArgs& lora, const Product& y, int32_t warp) {
-  __shared__ LoraScratch scratch[kLoraTeams];
-  const int32_t team = warp / kLoraWarps, teams = static_cast<int32_t>(gridDim.x) * kLoraTeams;
+  __shared__ LoraScratch scratch;
+  const int32_t blocks = static_cast<int32_t>(gridDim.x), block = static_cast<int32_t>(blockIdx.x);
   const int32_t groups = *lora.group_count;
   const int32_t splits = (lora.columns + kLoraSplitInputs - 1) / kLoraSplitInputs;
-  WaitForPredecessor();
-  for (int32_t unit = static_cast<int32_t>(blockIdx.x) + team * static_cast<int32_t>(gridDim.x); unit < groups * splits;
-       unit += teams) {
-    const int32_t group = unit / splits;
-    LoraShrinkUnit<T>(lora, group, unit % splits, warp % kLoraWarps, scratch[team], 1 + team);
-  }
   int32_t tiles = 0;
 #pragma unroll
   for (int32_t t = 0; t < kLoraSiteTargets; ++t) {
     if (t < lora.targets) tiles += (lora.outputs[t] + kLoraTile - 1) / kLoraTile;
   }
+  const int32_t shrinks = groups * splits, expands = groups * tiles;
+  // Neighbouring units are of one group: spread over blocks, so that a block has few of a kind.
+  const int32_t first_expand = warp * blocks + block, expand_step = kLoraWarpsBeside * blocks;
+  if (warp < kLoraWarps && block < shrinks) LoraPrefetchShrink(lora, block / splits, block % splits, warp);
+  if (first_expand < expands) {
+    LoraPrefetchExpand(lora, first_expand / tiles, FindLoraTile(lora, first_expand % tiles));
+  }
+  WaitForPredecessor();
+  if (warp < kLoraWarps) {
+    for (int32_t unit = block; unit < shrinks; unit += blocks) {
+      const int32_t next = unit + blocks;
+      if (next < shrinks) LoraPrefetchShrink(lora, next / splits, next % splits, warp);
+      LoraShrinkUnit<T>(lora, unit / splits, unit % splits, warp, scratch, 1);
+    }
+  }
   float* out = const_cast<float*>(y.lora);
-  const int32_t warps = teams * kLoraWarps;
-  for (int32_t unit = static_cast<int32_t>(blockIdx.x) * kLoraTeams * kLoraWarps + warp; unit < groups * tiles; unit += warps) {
+  for (int32_t unit = first_expand; unit < expands; unit += expand_step) {
+    const int32_t next = unit + expand_step;
+    if (next < expands) LoraPrefetchExpand(lora, next / tiles, FindLoraTile(lora, next % tiles));
     const int32_t group = unit / tiles;
     while (LoadAcquire(lora.ready + group) < kLoraReady) __nanosleep(32);
     const LoraOutputTile place = FindLoraTile(lora, unit % tiles);
@@ -70,8 +81,8 @@ __device__ __forceinline__ void LoraWarps(const LoraSiteArgs& lora, const Produc
 // Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor, with
 //            more in flight than the memory's latency needs. The stages are filled with weights, and the next ones
 //            fetched to L2, BEFORE the kernel waits for its predecessor: while small kernels run, memory keeps streaming.
-// LoRA       with kLora two more teams of four warps compute the LoRA part of the same product (lora_unit.cuh) from the same x: first
-//            v = A x, in units for teams, then B v into y.lora, in units for warps, each as soon as all of its
+// LoRA       with kLora seven more warps compute the LoRA part of the same product (lora_unit.cuh) from the same x: first
+//            v = A x, in units for four warps together, then B v into y.lora, in units for warps, each as soon as all of its
 //            group's v is there (all blocks are resident at once, so waiting cannot deadlock). Adapters
 //            thus cost the bytes they have and no launch.
 // Requires   sm_90a; bases 16-byte aligned, row strides multiples of 16 bytes

@@ -135,6 +135,28 @@ __device__ __forceinline__ void LoraShrinkUnit(const LoraSiteArgs& args, int32_t
   if (warp == 0 && lane == 0) atomicAdd(ready, kLoraReady);
 }
 
+// Fetches a tile of A or B to L2, by one warp.
+__device__ __forceinline__ void LoraPrefetchTile(const LoraSiteArgs& args, const LoraUse& use, uint32_t offset,
+                                                 int32_t rank, int32_t columns, int32_t tile) {
+  if (tile * kLoraTile >= columns) return;
+  const int32_t width = LoraTileWidth(columns, tile);
+  for (int32_t i = static_cast<int32_t>(threadIdx.x) % 32; i < rank * 2; i += 32) {  // a row is two lines
+    if (i % 2 * 64 >= width) continue;
+    PrefetchToL2(LoraTileRow(args.pool, use.pages, args.layer, offset, rank, columns, tile, i / 2) + i % 2 * 128);
+  }
+}
+// What the warp will need for a unit of the shrink.
+__device__ __forceinline__ void LoraPrefetchShrink(const LoraSiteArgs& args, int32_t index, int32_t split, int32_t warp) {
+  const LoraGroup group = args.groups[index];
+  for (int32_t u = group.use_begin; u < group.use_end; ++u) {
+    const LoraUse use = args.uses[u];
+    for (int32_t t = 0; t < args.targets; ++t) {
+      const LoraMatrix matrix = use.matrices[args.layer * 7 + args.first_target + t];
+      LoraPrefetchTile(args, use, matrix.a_offset, matrix.rank, args.columns, split * kLoraWarps + warp);
+    }
+  }
+}
+
 struct LoraOutputTile {
   int32_t target;  // of the site; -1: there is no such tile
   int32_t tile;    // of the target
@@ -153,6 +175,17 @@ __device__ __forceinline__ LoraOutputTile FindLoraTile(const LoraSiteArgs& args,
     col += args.outputs[t];
   }
   return {-1, 0, 0, 0};
+}
+
+// What the warp will need for a unit of the expand.
+__device__ __forceinline__ void LoraPrefetchExpand(const LoraSiteArgs& args, int32_t index, const LoraOutputTile& place) {
+  const LoraGroup group = args.groups[index];
+  const int32_t outputs = place.target == 0 ? args.outputs[0] : place.target == 1 ? args.outputs[1] : args.outputs[2];
+  for (int32_t u = group.use_begin; u < group.use_end; ++u) {
+    const LoraUse use = args.uses[u];
+    const LoraMatrix matrix = use.matrices[args.layer * 7 + args.first_target + place.target];
+    LoraPrefetchTile(args, use, matrix.b_offset, matrix.rank, outputs, place.tile);
+  }
 }
 
 // For the rows of the group: sums[row][n] = sum over its adapters of sum_j B[n][j] v[row][j]. `store(row, col, sums)` gets

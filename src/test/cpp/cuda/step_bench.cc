@@ -180,6 +180,7 @@ class Step {
   std::vector<int32_t> Drawn() const { return drawn_->Download(); }
   int64_t kv_bytes = 0, adapter_bytes = 0;
   int32_t stages_ahead = 64, stages_in_flight = 64;
+  bool lora_beside = true;  // in the launch of the product, else in launches of its own
 
  private:
   struct Activation {  // [rows, cols] of 16 bits, and its map
@@ -350,7 +351,7 @@ class Step {
       args.v = v_->data();
       args.ready = ready_->data() + (int64_t{layer} * 4 + site) * group_count_host_;
     }
-    if (lora && rows_ <= kStreamRowsMax) {
+    if (lora && lora_beside && rows_ <= kStreamRowsMax) {
       return Multiply(m, x, rows_, &args);
     }
     if (lora) LoraShrink(lab_.launcher, kElement, group_count_host_, args);
@@ -455,6 +456,7 @@ void BenchStep(Lab& lab) {
       if (adapters > batch) continue;
       Step step(lab, weights, lt.get(), batch, 1024, 1, adapters, rank, all);
       if (adapters == 0 || adapters == 8) CheckOverlap(lab, step, "decode step");
+      if (adapters > 0) step.stages_in_flight = 4;
       const double ms = lab.Microseconds(1, [&] { step.Run(); }) / 1e3;
       const double floor = static_cast<double>(weights.bytes + step.kv_bytes) / lab.read_bandwidth * 1e3;
       if (adapters == 0) {
@@ -470,8 +472,15 @@ void BenchStep(Lab& lab) {
                     batch, ms, floor, floor / ms * 100, serial, linears, no_attention);
       } else {
         const double extra_floor = static_cast<double>(step.adapter_bytes) / lab.read_bandwidth * 1e3;
-        std::printf("        %d adapters of rank %d, %s: %.3f ms, extra %.3f (floor %.3f; %.1f %% of base)\n", adapters,
-                    rank, all ? "all seven" : "q k v o", ms, ms - base, extra_floor, (ms - base) / base * 100);
+        step.stages_in_flight = 3;
+        const double three = lab.Microseconds(1, [&] { step.Run(); }) / 1e3;
+        step.stages_in_flight = 64;
+        step.lora_beside = false;
+        const double apart = lab.Microseconds(1, [&] { step.Run(); }) / 1e3;
+        std::printf("        %d adapters of rank %d, %s: %.3f ms, extra %.3f (floor %.3f; %.1f %% of base); 3 stages %.3f; "
+                    "launches of its own %.3f\n",
+                    adapters, rank, all ? "all seven" : "q k v o", ms, ms - base, extra_floor, (ms - base) / base * 100,
+                    three, apart);
       }
       std::fflush(stdout);
     }
