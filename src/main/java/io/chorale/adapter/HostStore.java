@@ -21,11 +21,15 @@ import java.util.function.IntFunction;
  */
 public final class HostStore {
     private static final class Entry {
-        /** A handle of 0 is a claim. */
+        /** A handle of 0 is never valid: nothing is staged yet. */
         StagedAdapter staged = CLAIM;
 
         boolean asked;
         boolean wantedAgain;
+
+        boolean isClaim() {
+            return staged.handle() == 0;
+        }
     }
 
     private static final StagedAdapter CLAIM = new StagedAdapter(0, 0, 0);
@@ -68,7 +72,7 @@ public final class HostStore {
     public synchronized List<Integer> staged() {
         List<Integer> versions = new ArrayList<>();
         entries.forEach((version, entry) -> {
-            if (entry.staged != CLAIM) {
+            if (!entry.isClaim()) {
                 versions.add(version);
             }
         });
@@ -94,7 +98,7 @@ public final class HostStore {
     /** Turns a claim into a staged adapter, for whose bytes {@link #makeRoom} has made room. */
     synchronized void put(int version, StagedAdapter staged) {
         Entry entry = Objects.requireNonNull(entries.get(version), "not claimed");
-        Check.state(entry.staged == CLAIM, () -> "adapter version " + version + " is staged already");
+        Check.state(entry.isClaim(), () -> "adapter version " + version + " is staged already");
         entry.staged = staged;
     }
 
@@ -116,7 +120,7 @@ public final class HostStore {
 
     synchronized void releaseAll() {
         entries.values().forEach(entry -> {
-            if (entry.staged != CLAIM) {
+            if (!entry.isClaim()) {
                 release.accept(entry.staged);
             }
         });
@@ -134,7 +138,7 @@ public final class HostStore {
 
     private synchronized boolean ask(int version) {
         Entry entry = entries.get(version);
-        if (entry == null || entry.staged == CLAIM || entry.asked) {
+        if (entry == null || entry.isClaim() || entry.asked) {
             return false;
         }
         entry.asked = true;
