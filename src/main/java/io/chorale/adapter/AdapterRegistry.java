@@ -5,9 +5,9 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.IntFunction;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Which adapters exist. A name points to a version, a version never changes: whoever holds one keeps what it was. Readers
@@ -33,34 +33,29 @@ public final class AdapterRegistry {
         return snapshot.list;
     }
 
-    /** Registers a new version, made by {@code entryOf} for the number it gets, and points its name to it. */
-    public synchronized AdapterEntry add(IntFunction<AdapterEntry> entryOf) {
-        Snapshot old = snapshot;
-        AdapterEntry entry = entryOf.apply(old.byVersion.size());
-        List<AdapterEntry> byVersion = new ArrayList<>(old.byVersion);
-        byVersion.add(entry);
-        publish(byVersion, old.byName, entry.name(), entry);
-        return entry;
+    /** Registers new versions, each made for the number it gets, and points their names to them. */
+    public synchronized List<AdapterEntry> addAll(List<IntFunction<AdapterEntry>> made) {
+        List<AdapterEntry> byVersion = new ArrayList<>(snapshot.byVersion);
+        TreeMap<String, AdapterEntry> byName = new TreeMap<>(snapshot.byName);
+        for (IntFunction<AdapterEntry> entryOf : made) {
+            AdapterEntry entry = entryOf.apply(byVersion.size());
+            byVersion.add(entry);
+            byName.put(entry.name(), entry);
+        }
+        int first = snapshot.byVersion.size();
+        publish(byVersion, byName);
+        return snapshot.byVersion.subList(first, first + made.size());
     }
 
     /** Makes a name unknown; its versions stay for requests that run on them. Says whether the name was there. */
     public synchronized boolean remove(String name) {
-        Snapshot old = snapshot;
-        if (!old.byName.containsKey(name)) {
-            return false;
-        }
-        publish(old.byVersion, old.byName, name, null);
-        return true;
+        TreeMap<String, AdapterEntry> byName = new TreeMap<>(snapshot.byName);
+        boolean known = byName.remove(name) != null;
+        publish(snapshot.byVersion, byName);
+        return known;
     }
 
-    private void publish(
-            List<AdapterEntry> byVersion, Map<String, AdapterEntry> oldNames, String name, @Nullable AdapterEntry to) {
-        TreeMap<String, AdapterEntry> sorted = new TreeMap<>(oldNames);
-        if (to == null) {
-            sorted.remove(name);
-        } else {
-            sorted.put(name, to);
-        }
-        snapshot = new Snapshot(List.copyOf(byVersion), new HashMap<>(sorted), List.copyOf(sorted.values()));
+    private void publish(List<AdapterEntry> byVersion, SortedMap<String, AdapterEntry> byName) {
+        snapshot = new Snapshot(List.copyOf(byVersion), new HashMap<>(byName), List.copyOf(byName.values()));
     }
 }

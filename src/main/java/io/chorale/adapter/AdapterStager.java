@@ -5,7 +5,6 @@ import io.chorale.engine.EngineFault;
 import io.chorale.engine.StagedAdapter;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.Semaphore;
 
 /**
  * Brings adapters from their files into host memory, off the serving thread, and makes room for them in the
@@ -20,9 +19,10 @@ public final class AdapterStager implements AutoCloseable {
     private final Engine engine;
     private final StagingListener listener;
     private final HostStore store;
-    private final Semaphore reads = new Semaphore(READS_MAX);
-    private final ExecutorService loaders = Executors.newThreadPerTaskExecutor(
-            Thread.ofVirtual().name("adapter-loader-", 0).factory());
+
+    /** Platform threads: staging is native work, which would hold a virtual thread's carrier. */
+    private final ExecutorService loaders = Executors.newFixedThreadPool(
+            READS_MAX, Thread.ofPlatform().daemon().name("adapter-loader-", 0).factory());
 
     /** @param hostBytesMax host memory that staged adapters may take together */
     public AdapterStager(
@@ -64,7 +64,6 @@ public final class AdapterStager implements AutoCloseable {
     }
 
     private void load(int version) {
-        reads.acquireUninterruptibly();
         String problem;
         try {
             AdapterEntry entry = registry.byVersion(version);
@@ -77,8 +76,6 @@ public final class AdapterStager implements AutoCloseable {
             problem = String.valueOf(fault.getMessage());
         } catch (RuntimeException bug) {
             problem = "internal error while staging: " + bug;
-        } finally {
-            reads.release();
         }
         if (!problem.isEmpty()) {
             store.abandon(version);

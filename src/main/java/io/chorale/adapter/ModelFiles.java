@@ -134,9 +134,9 @@ public final class ModelFiles {
             for (Target target : Target.values()) {
                 String module = prefix + target.module;
                 int out = target.out(shape);
-                add(module + ".weight", TensorSpan.WEIGHT + target.ordinal(), layer, List.of(out, target.in(shape)));
+                add(module + ".weight", TensorSpan.WEIGHT + target.code, layer, List.of(out, target.in(shape)));
                 if (hasBias(target)) {
-                    vector(module + ".bias", TensorSpan.BIAS + target.ordinal(), layer, out);
+                    vector(module + ".bias", TensorSpan.BIAS + target.code, layer, out);
                 }
             }
         }

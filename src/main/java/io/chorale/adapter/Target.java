@@ -4,18 +4,22 @@ import java.util.Optional;
 
 /** The seven linears of a decoder layer, in the order of {@code chorale/image_abi.h}: what LoRA may change. */
 enum Target {
-    Q("self_attn.q_proj"),
-    K("self_attn.k_proj"),
-    V("self_attn.v_proj"),
-    O("self_attn.o_proj"),
-    GATE("mlp.gate_proj"),
-    UP("mlp.up_proj"),
-    DOWN("mlp.down_proj");
+    Q(0, "self_attn.q_proj"),
+    K(1, "self_attn.k_proj"),
+    V(2, "self_attn.v_proj"),
+    O(3, "self_attn.o_proj"),
+    GATE(4, "mlp.gate_proj"),
+    UP(5, "mlp.up_proj"),
+    DOWN(6, "mlp.down_proj");
+
+    /** Its number in the manifest. */
+    final int code;
 
     /** Its name inside a layer's module path. */
     final String module;
 
-    Target(String module) {
+    Target(int code, String module) {
+        this.code = code;
         this.module = module;
     }
 

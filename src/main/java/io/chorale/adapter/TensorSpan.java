@@ -3,7 +3,7 @@ package io.chorale.adapter;
 /**
  * Where one tensor with a known part in the model lies, as {@code SpanEntry} of {@code chorale/image_abi.h} has it.
  *
- * @param role one of the constants here, plus a {@link Target}'s ordinal from {@link #WEIGHT} on
+ * @param role one of the constants here, plus a {@link Target}'s code from {@link #WEIGHT} on
  * @param layer {@link #NO_LAYER} outside the layers
  * @param file index into the manifest's files
  * @param offset from the start of that file
