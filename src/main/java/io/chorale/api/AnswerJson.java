@@ -18,7 +18,7 @@ final class AnswerJson {
     private final boolean chat;
     private final LogProbJson logProbs;
 
-    /** {@code {"id":...,"object":...,"created":...,"model":...}, up to the comma before choices. */
+    /** The fields that every chunk begins with: id, object, created, model. */
     private final byte[] head;
 
     /** By choice: {@code head}, and on to the quote before the text of a piece. */
@@ -37,14 +37,19 @@ final class AnswerJson {
         this.logProbs = new LogProbJson(catalog.text(), request.tokensAsIds());
         String object = chat ? request.stream() ? "chat.completion.chunk" : "chat.completion" : "text_completion";
         JsonBytes out = new JsonBytes();
-        out.raw("{\"id\":\"").raw(chat ? "chatcmpl-" : "cmpl-").raw(id).raw("\",\"object\":\"").raw(object);
+        out.raw("{\"id\":\"")
+                .raw(chat ? "chatcmpl-" : "cmpl-")
+                .raw(id)
+                .raw("\",\"object\":\"")
+                .raw(object);
         out.raw("\",\"created\":").number(createdSeconds);
         out.raw(",\"model\":").string(request.model().asked());
         head = out.take();
         pieceHeads = new byte[request.choices()][];
         for (int i = 0; i < pieceHeads.length; i++) {
             out.raw(head).raw(",\"choices\":[{\"index\":").number(i);
-            pieceHeads[i] = out.raw(chat ? ",\"delta\":{\"content\":\"" : ",\"text\":\"").take();
+            pieceHeads[i] = out.raw(chat ? ",\"delta\":{\"content\":\"" : ",\"text\":\"")
+                    .take();
         }
         pieceTextEnd = JsonBytes.ascii(chat ? "\"},\"logprobs\":" : "\",\"logprobs\":");
         textOffsets = new int[pieceHeads.length];
@@ -178,7 +183,9 @@ final class AnswerJson {
         out.raw(",\"total_tokens\":").number((long) prompt + completion);
         out.raw(",\"completion_tokens\":").number(completion);
         if (cached > 0) {
-            out.raw(",\"prompt_tokens_details\":{\"cached_tokens\":").number(cached).raw("}");
+            out.raw(",\"prompt_tokens_details\":{\"cached_tokens\":")
+                    .number(cached)
+                    .raw("}");
         }
         out.raw("}");
     }

@@ -39,15 +39,19 @@ final class Choice implements TicketListener {
     private String stopString = "";
     private int stopToken = -1;
 
-    Choice(int index, CompletionRequest request, Optional<TextModel> model, Generation generation, AnswerConsumer consumer) {
+    Choice(
+            int index,
+            CompletionRequest request,
+            Optional<TextModel> model,
+            Generation generation,
+            AnswerConsumer consumer) {
         this.index = index;
         this.request = request;
         this.generation = generation;
         this.consumer = consumer;
         this.detokenizer =
-                model.map(m -> m.detokenizer(request.specialTokensSkipped())).orElse(null);
-        this.stops =
-                request.stops().isEmpty() ? null : new StopMatcher(request.stops(), request.stopIncluded());
+                model.map(m -> m.newDetokenizer(request.specialTokensSkipped())).orElse(null);
+        this.stops = request.stops().isEmpty() ? null : new StopMatcher(request.stops(), request.stopIncluded());
         this.tokensMin = request.samplingOf(index).tokensMin();
         if (request.echo()) {
             text.append(request.promptOf(index).text());

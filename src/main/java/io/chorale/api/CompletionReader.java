@@ -1,11 +1,15 @@
 package io.chorale.api;
 
+import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.chorale.api.CompletionRequest.Prompt;
 import io.chorale.api.CompletionRequest.Shape;
 import io.chorale.core.model.SamplingParams;
 import io.chorale.text.ChatMessage;
+import io.chorale.text.TextException;
 import io.chorale.text.TextModel;
+import io.chorale.text.jinja.TemplateException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
@@ -14,10 +18,9 @@ import java.util.Map;
 import java.util.OptionalInt;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.stream.IntStream;
-import org.jspecify.annotations.Nullable;
 
 /** Reads the bodies of completion requests, and says by name what is wrong with them. */
-final class CompletionReader {
+public final class CompletionReader {
     /** OpenAI documents 4; agents send more. */
     private static final int STOPS_MAX = 16;
 
@@ -25,11 +28,12 @@ final class CompletionReader {
     private static final int STOP_IDS_MAX = 128;
     private static final int BIASES_MAX = 1_024;
 
+    private final JsonMapper mapper = new JsonMapper();
     private final ModelCatalog catalog;
     private final int choicesMax;
 
     /** @param choicesMax answers that one request may ask for, over all its prompts */
-    CompletionReader(ModelCatalog catalog, int choicesMax) {
+    public CompletionReader(ModelCatalog catalog, int choicesMax) {
         this.catalog = catalog;
         this.choicesMax = choicesMax;
     }
@@ -41,14 +45,14 @@ final class CompletionReader {
         int n = body.integer("n", 1, 1, choicesMax);
         OptionalInt topLogProbs = topLogProbs(body, shape);
         if (echo && topLogProbs.isPresent()) {
-            throw Problem.unsupported(
-                    "echo", "'echo' together with 'logprobs' is not supported by this server.");
+            throw Problem.unsupported("echo", "'echo' together with 'logprobs' is not supported by this server.");
         }
         List<String> stops = stops(body);
         List<Prompt> prompts = shape == Shape.CHAT ? List.of(chatPrompt(body)) : prompts(body, echo);
         if ((long) prompts.size() * n > choicesMax) {
             throw Problem.badValue(
-                    "n", "The request asks for " + prompts.size() * (long) n + " answers; at most " + choicesMax
+                    "n",
+                    "The request asks for " + prompts.size() * (long) n + " answers; at most " + choicesMax
                             + " are allowed.");
         }
         int[] userStopIds = body.integers("stop_token_ids", STOP_IDS_MAX, 0, catalog.vocab() - 1);
@@ -62,7 +66,8 @@ final class CompletionReader {
         }
         boolean usageContinuous = streamOptions != null && streamOptions.flag("continuous_usage_stats", false);
         boolean usageIncluded = streamOptions != null && streamOptions.flag("include_usage", false);
-        long seed = body.wide("seed").orElseGet(() -> ThreadLocalRandom.current().nextLong());
+        long seed =
+                body.wide("seed").orElseGet(() -> ThreadLocalRandom.current().nextLong());
         List<SamplingParams> sampling = new ArrayList<>(prompts.size());
         for (Prompt prompt : prompts) {
             sampling.add(sampling(body, prompt.ids().length, userStopIds, topLogProbs.orElse(-1), seed));
@@ -95,13 +100,13 @@ final class CompletionReader {
         return name;
     }
 
-    private SamplingParams sampling(
-            Fields body, int promptTokens, int[] userStopIds, int topLogProbs, long seed) {
+    private SamplingParams sampling(Fields body, int promptTokens, int[] userStopIds, int topLogProbs, long seed) {
         int tokensMax = tokensMax(body, promptTokens);
         int tokensMin = body.integer("min_tokens", 0, 0, Integer.MAX_VALUE);
         if (tokensMin > tokensMax) {
             throw Problem.badValue(
-                    "min_tokens", "'min_tokens' (" + tokensMin + ") must not be greater than 'max_tokens' (" + tokensMax + ").");
+                    "min_tokens",
+                    "'min_tokens' (" + tokensMin + ") must not be greater than 'max_tokens' (" + tokensMax + ").");
         }
         IntStream ends = body.flag("ignore_eos", false) ? IntStream.empty() : Arrays.stream(catalog.endTokens());
         int[] stopIds =
@@ -187,8 +192,8 @@ final class CompletionReader {
             }
             if (id < 0 || id >= catalog.vocab() || !String.valueOf(id).equals(name)) {
                 throw Problem.badValue(
-                        "logit_bias", "'logit_bias' names \"" + name + "\", which is not a token id below "
-                                + catalog.vocab() + ".");
+                        "logit_bias",
+                        "'logit_bias' names \"" + name + "\", which is not a token id below " + catalog.vocab() + ".");
             }
             ids[count++] = id;
         }
@@ -228,11 +233,17 @@ final class CompletionReader {
         TextModel text = catalog.text().orElseThrow(() -> noTokenizer("messages", "send token ids to /v1/completions"));
         boolean generation = body.flag("add_generation_prompt", true);
         try {
-            return checked(text.promptOf(messages, generation), "messages", "");
-        } catch (IllegalArgumentException refused) {
-            throw Problem.badValue("messages", "The messages do not fit this model's chat template: "
-                    + refused.getMessage());
+            return checked(text.promptOf(messages, generation, templateArguments(body)), "messages", "");
+        } catch (TextException | TemplateException refused) {
+            throw Problem.badValue(
+                    "messages", "The messages do not fit this model's chat template: " + refused.getMessage());
         }
+    }
+
+    /** Variables that a template knows beyond OpenAI's API, such as {@code enable_thinking}. */
+    private Map<String, ?> templateArguments(Fields body) {
+        Fields arguments = body.child("chat_template_kwargs");
+        return arguments == null ? Map.of() : mapper.convertValue(arguments.object(), new TypeReference<>() {});
     }
 
     private List<ChatMessage> messages(Fields body) {
@@ -263,13 +274,17 @@ final class CompletionReader {
             case "system", "user", "assistant" -> role;
             // What OpenAI's newer models call the system's message; no open model knows the word.
             case "developer" -> "system";
-            case "tool", "function" -> throw Problem.unsupported(
-                    message.name("role"), "Messages of the role '" + role + "' are not supported by this server.");
-            case "" -> throw Problem.invalid(
-                    400, "missing_parameter", message.name("role"), "'" + message.name("role") + "' is missing.");
-            default -> throw Problem.badValue(
-                    message.name("role"),
-                    "'" + message.name("role") + "' must be system, developer, user or assistant, not '" + role + "'.");
+            case "tool", "function" ->
+                throw Problem.unsupported(
+                        message.name("role"), "Messages of the role '" + role + "' are not supported by this server.");
+            case "" ->
+                throw Problem.invalid(
+                        400, "missing_parameter", message.name("role"), "'" + message.name("role") + "' is missing.");
+            default ->
+                throw Problem.badValue(
+                        message.name("role"),
+                        "'" + message.name("role") + "' must be system, developer, user or assistant, not '" + role
+                                + "'.");
         };
         for (String asked : List.of("tool_calls", "function_call", "audio", "refusal")) {
             JsonNode value = message.get(asked);
@@ -302,7 +317,8 @@ final class CompletionReader {
             String type = part.text("type");
             if (!"text".equals(type)) {
                 throw Problem.unsupported(
-                        part.name("type"), "Parts of the type '" + type + "' are not supported by this server: text only.");
+                        part.name("type"),
+                        "Parts of the type '" + type + "' are not supported by this server: text only.");
             }
             String piece = part.text("text");
             if (piece == null) {
@@ -356,7 +372,11 @@ final class CompletionReader {
 
     private Prompt idPrompt(JsonNode list, String name, boolean echo) {
         int[] ids = Fields.integers(name, list, 0, catalog.vocab() - 1);
-        String text = echo ? catalog.text().map(model -> model.decode(ids)).orElse("") : "";
+        String text = echo
+                ? catalog.text()
+                        .map(model -> model.tokenizer().decode(ids, false))
+                        .orElse("")
+                : "";
         return checked(ids, name, text);
     }
 

@@ -58,7 +58,8 @@ record Fields(JsonNode object, String path) {
         // Written so that NaN is outside.
         if (!(number >= min && number <= max)) {
             throw Problem.badValue(
-                    name, "'" + name + "' must be between " + plain(min) + " and " + plain(max) + ", not " + value + ".");
+                    name,
+                    "'" + name + "' must be between " + plain(min) + " and " + plain(max) + ", not " + value + ".");
         }
         return (float) number;
     }
@@ -177,7 +178,8 @@ record Fields(JsonNode object, String path) {
     private void checkCount(String name, JsonNode list, int countMax) {
         if (list.size() > countMax) {
             throw Problem.badValue(
-                    name(name), "'" + name(name) + "' has " + list.size() + " elements; at most " + countMax + " are allowed.");
+                    name(name),
+                    "'" + name(name) + "' has " + list.size() + " elements; at most " + countMax + " are allowed.");
         }
     }
 

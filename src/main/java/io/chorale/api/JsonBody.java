@@ -43,7 +43,8 @@ public final class JsonBody {
         } catch (JacksonException malformed) {
             throw ProblemMapper.malformedJson(malformed);
         } catch (IOException unread) {
-            throw Problem.invalid(400, "invalid_body", null, "The request body could not be read: " + unread.getMessage());
+            throw Problem.invalid(
+                    400, "invalid_body", null, "The request body could not be read: " + unread.getMessage());
         }
     }
 

@@ -9,6 +9,8 @@ import java.util.Optional;
 
 /** Writes log-probabilities in the two forms that OpenAI's API has. */
 final class LogProbJson {
+    private static final char REPLACEMENT = '\uFFFD';
+
     private final Optional<TextModel> text;
     private final boolean tokensAsIds;
 
@@ -38,9 +40,16 @@ final class LogProbJson {
     }
 
     private void chatToken(int tokenId, float logProb, JsonBytes out) {
-        byte[] bytes = bytesOf(tokenId);
-        out.raw("{\"token\":").string(textOf(tokenId, bytes));
-        out.raw(",\"logprob\":").logProb(logProb).raw(",\"bytes\":[");
+        out.raw("{\"token\":").string(nameOf(tokenId));
+        out.raw(",\"logprob\":").logProb(logProb).raw(",\"bytes\":");
+        String text = textOf(tokenId);
+        if (text.indexOf(REPLACEMENT) >= 0) {
+            // A part of a character: the text does not tell which bytes.
+            out.raw("null");
+            return;
+        }
+        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+        out.raw("[");
         for (int b = 0; b < bytes.length; b++) {
             out.raw(b == 0 ? "" : ",").number(bytes[b] & 0xFF);
         }
@@ -56,7 +65,7 @@ final class LogProbJson {
     int completions(List<SequenceEvent.Token> tokens, int offset, JsonBytes out) {
         out.raw("{\"tokens\":[");
         for (int i = 0; i < tokens.size(); i++) {
-            out.raw(i == 0 ? "" : ",").string(textOf(tokens.get(i).tokenId()));
+            out.raw(i == 0 ? "" : ",").string(nameOf(tokens.get(i).tokenId()));
         }
         out.raw("],\"token_logprobs\":[");
         for (int i = 0; i < tokens.size(); i++) {
@@ -84,23 +93,23 @@ final class LogProbJson {
         out.raw("{");
         for (int k = 0; k < top.size(); k++) {
             drawn |= top.ids()[k] == token.tokenId();
-            out.raw(k == 0 ? "" : ",").string(textOf(top.ids()[k])).raw(":").logProb(top.logProbs()[k]);
+            out.raw(k == 0 ? "" : ",").string(nameOf(top.ids()[k])).raw(":").logProb(top.logProbs()[k]);
         }
         if (!drawn) {
-            out.raw(top.size() == 0 ? "" : ",").string(textOf(token.tokenId())).raw(":").logProb(token.logProb());
+            out.raw(top.size() == 0 ? "" : ",")
+                    .string(nameOf(token.tokenId()))
+                    .raw(":")
+                    .logProb(token.logProb());
         }
         out.raw("}");
     }
 
-    private byte[] bytesOf(int tokenId) {
-        return text.map(model -> model.tokenBytes(tokenId)).orElseGet(() -> new byte[0]);
+    private String nameOf(int tokenId) {
+        return tokensAsIds ? "token_id:" + tokenId : textOf(tokenId);
     }
 
     private String textOf(int tokenId) {
-        return textOf(tokenId, bytesOf(tokenId));
-    }
-
-    private String textOf(int tokenId, byte[] bytes) {
-        return tokensAsIds ? "token_id:" + tokenId : new String(bytes, StandardCharsets.UTF_8);
+        return text.map(model -> model.tokenizer().decode(new int[] {tokenId}, false))
+                .orElse("");
     }
 }

@@ -67,7 +67,7 @@ public final class ModelCatalog {
         return text;
     }
 
-    String baseName() {
+    public String baseName() {
         return base.name();
     }
 

@@ -44,8 +44,7 @@ public final class ProblemMapper {
         RequestSpec spec = refused.spec();
         return switch (refused.reason()) {
             case CONTEXT_EXCEEDED ->
-                CompletionReader.tooLong(
-                        catalog.contextMax(), spec.sampling().tokensMax(), spec.promptTokens().length);
+                CompletionReader.tooLong(catalog.contextMax(), spec.sampling().tokensMax(), spec.promptTokens().length);
             case NEVER_FITS -> Problem.invalid(400, "request_too_large", null, sentence(refused.detail()));
             case QUEUE_FULL, QUEUE_TOKENS_FULL ->
                 Problem.overloaded(
@@ -61,8 +60,7 @@ public final class ProblemMapper {
             case STARTING, WARMING ->
                 Problem.overloaded(503, "starting", "The server is starting. Please try again soon.", RETRY_SOON);
             case SERVING, DRAINING ->
-                Problem.overloaded(
-                        503, "draining", "The server is shutting down. Please try another one.", RETRY_SOON);
+                Problem.overloaded(503, "draining", "The server is shutting down. Please try another one.", RETRY_SOON);
             case DEAD ->
                 Problem.failed(503, "engine_dead", "The engine is dead: " + standing.detail(), Problem.Retry.YES);
         };
@@ -103,15 +101,24 @@ public final class ProblemMapper {
 
     @ServerExceptionMapper
     static Response map(NotFoundException none, @Context UriInfo uri) {
-        return map(Problem.invalid(404, "not_found", null, "There is nothing at " + uri.getRequestUri().getPath() + "."));
+        return map(Problem.invalid(
+                404,
+                "not_found",
+                null,
+                "There is nothing at " + uri.getRequestUri().getPath() + "."));
     }
 
     @ServerExceptionMapper
     static Response map(NotAllowedException wrong, @Context UriInfo uri) {
         Response problem = map(Problem.invalid(
-                405, "method_not_allowed", null, "This method is not allowed at " + uri.getRequestUri().getPath() + "."));
+                405,
+                "method_not_allowed",
+                null,
+                "This method is not allowed at " + uri.getRequestUri().getPath() + "."));
         Object allow = wrong.getResponse().getHeaders().getFirst("Allow");
-        return allow == null ? problem : Response.fromResponse(problem).header("Allow", allow).build();
+        return allow == null
+                ? problem
+                : Response.fromResponse(problem).header("Allow", allow).build();
     }
 
     @ServerExceptionMapper

@@ -6,7 +6,8 @@ import java.util.Map;
 
 /** A response whose status is settled: its headers and its body, which may still be on its way. */
 record Reply(int status, Map<String, List<String>> headers, Multi<byte[]> body) {
-    private static final Map<String, List<String>> JSON = Map.of("Content-Type", List.of("application/json;charset=UTF-8"));
+    private static final Map<String, List<String>> JSON =
+            Map.of("Content-Type", List.of("application/json;charset=UTF-8"));
 
     private static final Map<String, List<String>> EVENTS = Map.of(
             "Content-Type", List.of("text/event-stream;charset=UTF-8"),

@@ -47,8 +47,7 @@ final class UnsupportedParameters {
             Map.entry("echo", FALSE),
             Map.entry("continue_final_message", FALSE),
             Map.entry("documents", NOTHING_ELSE),
-            Map.entry("chat_template", NOTHING_ELSE),
-            Map.entry("chat_template_kwargs", NOTHING_ELSE));
+            Map.entry("chat_template", NOTHING_ELSE));
 
     private UnsupportedParameters() {}
 

@@ -14,8 +14,7 @@ final class WholeAnswer implements AnswerConsumer {
     private @Nullable Problem failure;
     private boolean told;
 
-    WholeAnswer(
-            CompletionRequest request, ModelCatalog catalog, AnswerJson json, UniEmitter<? super Reply> emitter) {
+    WholeAnswer(CompletionRequest request, ModelCatalog catalog, AnswerJson json, UniEmitter<? super Reply> emitter) {
         this.emitter = emitter;
         this.json = json;
         this.open = request.choices();

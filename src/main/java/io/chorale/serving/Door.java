@@ -123,15 +123,14 @@ public final class Door {
             return new Decision.Refused(
                     first, Rejection.QUEUE_FULL, "the server holds as many requests as it may", retryAfter);
         }
+        LoadSnapshot load = snapshot();
+        int onTheWay = taken - entrants.size() - load.waitingRequests() - load.runningSequences();
         for (Entrant entrant : entrants) {
-            AdmissionController.Decision decision = admission.decide(entrant.spec(), snapshot(), clock.getAsLong());
+            AdmissionController.Decision decision = admission.decide(entrant.spec(), 0, load, Math.max(0, onTheWay++));
             if (decision instanceof AdmissionController.Decision.Reject reject) {
                 places.addAndGet(-entrants.size());
                 return new Decision.Refused(
-                        entrant.spec(),
-                        reject.reason(),
-                        reject.detail(),
-                        Duration.ofNanos(reject.retryAfterNanos()));
+                        entrant.spec(), reject.reason(), reject.detail(), Duration.ofNanos(reject.retryAfterNanos()));
             }
         }
         return submit(entrants, executor);

@@ -10,11 +10,14 @@ import java.util.function.LongSupplier;
  * Runs the loop on its own platform thread (a virtual one would pin its carrier in every step) until the service has
  * drained or died. A broken invariant or a dead engine ends it: every request gets an answer and the life cycle says DEAD.
  */
-public final class ServingThread implements AutoCloseable {
+final class ServingThread {
     private static final Logger LOG = System.getLogger(ServingThread.class.getName());
 
     /** While requests wait (for an adapter, for pages) the loop looks again this often, since time passes for them too. */
     private static final long WAIT_NANOS_MAX = 20_000_000;
+
+    /** After the grace period a step under way gets this much more. */
+    private static final Duration STEP_MAX = Duration.ofSeconds(10);
 
     private final ServingLoop loop;
     private final Inbox inbox;
@@ -32,32 +35,30 @@ public final class ServingThread implements AutoCloseable {
         this.thread = Thread.ofPlatform().name("chorale-serving").unstarted(this::run);
     }
 
-    public void start() {
+    void start() {
         thread.start();
     }
 
-    /** Refuses new requests, lets those under way end within the grace period, and returns when the thread has ended. */
-    @Override
-    public void close() {
+    /**
+     * Refuses new requests, lets those under way end within the grace period, and returns when the thread has ended.
+     *
+     * @return false when it does not end: it is stuck in a step, and the engine must be left as it is
+     */
+    boolean drain() {
         lifecycle.advance(Lifecycle.State.DRAINING, "finishing answers for at most " + drainGrace);
         inbox.wake();
-        boolean interrupted = false;
-        while (thread.isAlive()) {
-            try {
-                thread.join();
-            } catch (InterruptedException again) {
-                interrupted = true;
-            }
-        }
-        if (interrupted) {
+        try {
+            return !thread.isAlive() || thread.join(drainGrace.plus(STEP_MAX));
+        } catch (InterruptedException hurry) {
             Thread.currentThread().interrupt();
+            return false;
         }
     }
 
     private void run() {
         try {
             serve();
-            drain();
+            finish();
             loop.close(DropReason.DRAINING, "the server is shutting down");
         } catch (RuntimeException | Error death) {
             LOG.log(Level.ERROR, "the serving loop ended", death);
@@ -74,7 +75,7 @@ public final class ServingThread implements AutoCloseable {
         }
     }
 
-    private void drain() {
+    private void finish() {
         long deadline = clock.getAsLong() + drainGrace.toNanos();
         do {
             cycle();
