@@ -85,6 +85,8 @@ async function sing(singers, question) {
     begun() {
       score.begin(singers.map(voice => voice.model));
       sayAll();
+      // On a small screen the answers begin below its edge.
+      if (by('score').getBoundingClientRect().top > innerHeight / 2) by('score').scrollIntoView();
     },
     part(index, chunk) {
       hear(index, chunk, tokensMaximum);
