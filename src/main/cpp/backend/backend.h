@@ -1,0 +1,226 @@
+// Backend: the operations that a decoder layer is made of, and the memory they work in.
+//
+// Coarse on purpose: one call per place where a device would launch one fused kernel, each with a struct that carries
+// all it needs, LoRA included. Not a tensor library. The engine thread is the only caller. Calls are in stream order:
+// an operation sees the effect of all before it, and host-visible results (Sample, ReadHidden, ReadPage) are complete
+// when they return. Symbols: T rows, H hidden, K sampled rows, V vocabulary.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "chorale/image_abi.h"
+#include "lora/adapter_image.h"
+#include "lora/lora_batch.h"
+#include "memory/page_arena.h"
+#include "step/step_view.h"
+
+namespace chorale {
+
+// A matrix or vector as it lies in its file.
+struct HostTensor {
+  std::span<const uint8_t> bytes;
+  int32_t dtype = kF32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+};
+
+// A weight in the backend's own form and memory.
+class Weight {
+ public:
+  virtual ~Weight() = default;
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return cols_; }
+
+ protected:
+  Weight(int64_t rows, int64_t cols) : rows_(rows), cols_(cols) {}
+
+ private:
+  int64_t rows_;
+  int64_t cols_;
+};
+
+// [rows_max, cols] activations in the backend's memory; a row starts every `stride` elements.
+class Activation {
+ public:
+  virtual ~Activation() = default;
+  int64_t cols() const { return cols_; }
+  int64_t stride() const { return stride_; }
+
+ protected:
+  Activation(int64_t cols, int64_t stride) : cols_(cols), stride_(stride) {}
+
+ private:
+  int64_t cols_;
+  int64_t stride_;
+};
+
+struct Rectangle {
+  int64_t row_begin = 0;
+  int64_t rows = 0;
+  int64_t col_begin = 0;
+  int64_t cols = 0;
+};
+
+// One place of a layer where LoRA may act: targets first .. first + count - 1 have their outputs side by side.
+struct LoraSite {
+  int32_t layer = -1;  // -1: no LoRA here
+  int32_t first = 0;   // Target
+  int32_t count = 0;
+};
+
+struct EmbedParams {
+  const Weight* table = nullptr;  // [V, H]
+  Activation* out = nullptr;      // [T, H]
+};
+
+// residual += delta (when there is one); out = RMSNorm(residual) * norm
+struct AddNormParams {
+  Activation* residual = nullptr;     // [T, H]
+  const Activation* delta = nullptr;  // [T, H] or null
+  const Weight* norm = nullptr;       // [H]
+  Activation* out = nullptr;          // [T, H]
+  float eps = 0;
+};
+
+// y = x W^T + bias + sum over the row's adapters of scale * B (A x)
+struct GemmParams {
+  const Activation* x = nullptr;  // [T, cols]
+  const Weight* weight = nullptr;  // [rows, cols]
+  const Weight* bias = nullptr;    // [rows] or null
+  Activation* y = nullptr;         // [T, rows]
+  LoraSite lora;
+};
+
+// q and k: RMS norm over each head (where there are weights), rotation; k and v: into their pages. q stays in qkv.
+struct QkvPostParams {
+  Activation* qkv = nullptr;       // [T, (heads + 2 kv_heads) * head_dim]
+  const Weight* q_norm = nullptr;  // [head_dim] or null
+  const Weight* k_norm = nullptr;
+  int32_t layer = 0;
+  bool write_only = false;  // qkv is rotated already (an observer has changed it): only write the pages
+};
+
+struct AttentionParams {
+  const Activation* qkv = nullptr;  // q as QkvPost left it
+  Activation* out = nullptr;        // [T, heads * head_dim]
+  int32_t layer = 0;
+  int32_t window = 0;               // 0: none; else a query at p sees keys in (p - window, p]
+};
+
+// out = silu(gate) * up
+struct SwiGluParams {
+  const Activation* gate_up = nullptr;  // [T, 2 * intermediate]
+  Activation* out = nullptr;            // [T, intermediate]
+};
+
+// out row i = x row rows[i]
+struct GatherParams {
+  const Activation* x = nullptr;
+  std::span<const int32_t> rows;
+  Activation* out = nullptr;
+};
+
+struct LogitsParams {
+  const Activation* x = nullptr;   // [K, H]
+  const Weight* head = nullptr;    // [V, H]
+  Activation* logits = nullptr;    // [K, V]
+  int32_t count = 0;
+};
+
+// W + scale * s * B * A of each part, rounded once, into a new weight; the base weight is only read.
+struct MergeParams {
+  struct Part {
+    int32_t target = 0;
+    int64_t row_begin = 0;  // of the target's outputs in the fused weight
+  };
+  const Weight* base = nullptr;
+  const ResidentAdapter* adapter = nullptr;
+  int32_t layer = 0;
+  float scale = 1.0f;
+  std::span<const Part> parts;
+};
+
+struct SampleStepParams {
+  Activation* logits = nullptr;     // [K, V], overwritten
+  const LateView* late = nullptr;   // masks and bias, or null
+};
+
+// What was drawn; host memory, valid until the next Sample.
+struct Drawn {
+  std::vector<int32_t> ids;        // [K]
+  std::vector<float> logprobs;     // [K]
+  std::vector<int32_t> top_start;  // [K+1]
+  std::vector<int32_t> top_ids;
+  std::vector<float> top_logprobs;
+};
+
+// What the engine tells a backend about the model and the limits before anything else.
+struct BackendParams {
+  ModelSpec spec{};
+  std::span<const float> inv_freq;  // [rotary_dims / 2]
+  int64_t pool_bytes = 0;
+  int32_t threads = 0;
+  int32_t rows_max = 0;
+  int32_t samples_max = 0;
+  int32_t scratch_max = 0;
+  bool poison = false;
+  bool reference = false;  // the plain path where there are two
+};
+
+struct BackendInfo {
+  std::string name;    // cpu, cuda
+  std::string device;  // what a person calls it
+  std::string mode;    // fast, reference
+  std::string kv_type;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const BackendInfo& info() const = 0;
+  virtual const PageGeometry& geometry() const = 0;
+  virtual int32_t page_count() const = 0;
+
+  // Weights and activations. A matrix of several parts has them one below the other, a vector one after another; a
+  // part of a vector that has no bytes is zero.
+  virtual Result<std::unique_ptr<Weight>> MakeMatrix(std::span<const HostTensor> parts) = 0;
+  virtual Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) = 0;
+  virtual Result<std::unique_ptr<Activation>> MakeActivation(int64_t rows_max, int64_t cols) = 0;
+  virtual uint64_t Digest(const Weight& weight, uint64_t previous) const = 0;  // of its bytes as they are in memory now
+
+  // Moves.
+  virtual void LoadAdapter(const AdapterImage& image, std::span<const int32_t> pages, int32_t layer_begin,
+                           int32_t layer_end) = 0;
+  virtual void PoisonPages(std::span<const int32_t> pages) = 0;
+  virtual void CopyPage(int32_t from, int32_t to) = 0;
+  virtual void ReadPage(int32_t page, uint8_t* out) = 0;
+  virtual void WritePage(int32_t page, const uint8_t* bytes) = 0;
+  virtual void ResetCounts(int32_t scratch) = 0;
+  virtual Result<std::unique_ptr<Weight>> Merge(const MergeParams& params) = 0;
+
+  // A step: Prepare once, then the operations in order. The view and the batch outlive the step. Token ids may refer
+  // to what the step before drew; the backend knows.
+  virtual void Prepare(const StepView& step, const LoraBatch& lora) = 0;
+  virtual int32_t rows() const = 0;  // of the prepared step
+  virtual void Embed(const EmbedParams& params) = 0;
+  virtual void AddNorm(const AddNormParams& params) = 0;
+  virtual void Gemm(const GemmParams& params) = 0;
+  virtual void QkvPost(const QkvPostParams& params) = 0;
+  virtual void Attention(const AttentionParams& params) = 0;
+  virtual void SwiGlu(const SwiGluParams& params) = 0;
+  virtual void Gather(const GatherParams& params) = 0;
+  virtual void Logits(const LogitsParams& params) = 0;
+  virtual void Sample(const SampleStepParams& params, Drawn* drawn) = 0;
+
+  // A rectangle of an activation, row-major, to and from host memory.
+  virtual void ReadActivation(const Activation& x, const Rectangle& part, float* out) = 0;
+  virtual void WriteActivation(Activation& x, const Rectangle& part, const float* values) = 0;
+};
+
+}  // namespace chorale

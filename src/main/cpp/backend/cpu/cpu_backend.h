@@ -1,0 +1,109 @@
+// What both CPU paths share: pages, vectors, what a step needs to be looked up once, token counts and sampling.
+//
+// ReferenceBackend (cpu_reference.h) is the specification: plain loops, one order of sums. FastBackend (cpu_fast.h) is
+// what serves. In both, a row's numbers never depend on what else is in the step: every output element has its own sum,
+// in an order that its own sequence fixes.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/cpu_sample.h"
+#include "base/thread_pool.h"
+#include "model/image_view.h"
+
+namespace chorale {
+
+Result<std::unique_ptr<Backend>> CreateCpuBackend(const BackendParams& params);
+
+// float32, row-major, rows without padding: vectors on both paths, and the reference path's matrices.
+class DenseWeight final : public Weight {
+ public:
+  DenseWeight(int64_t rows, int64_t cols, AnonymousMemory memory) : Weight(rows, cols), memory_(std::move(memory)) {}
+  float* data() const { return memory_.as<float>(); }
+  float* row(int64_t index) const { return data() + index * cols(); }
+
+ private:
+  AnonymousMemory memory_;
+};
+
+// FNV-1a over the bits of the values: a digest to compare, not a secret.
+uint64_t HashFloats(std::span<const float> values, uint64_t previous);
+
+inline const float* Values(const Weight* vector) {  // of a vector; null stays null
+  return vector == nullptr ? nullptr : static_cast<const DenseWeight*>(vector)->data();
+}
+
+class CpuActivation final : public Activation {
+ public:
+  CpuActivation(int64_t cols, int64_t stride, AnonymousMemory memory)
+      : Activation(cols, stride), memory_(std::move(memory)) {}
+  float* row(int64_t index) const { return memory_.as<float>() + index * stride(); }
+
+ private:
+  AnonymousMemory memory_;
+};
+
+inline const CpuActivation& Cpu(const Activation* x) { return *static_cast<const CpuActivation*>(x); }
+
+class CpuBackend : public Backend {
+ public:
+  const BackendInfo& info() const override { return info_; }
+  const PageGeometry& geometry() const override { return arena_.geometry(); }
+  int32_t page_count() const override { return arena_.page_count(); }
+
+  Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) override;
+  Result<std::unique_ptr<Activation>> MakeActivation(int64_t rows_max, int64_t cols) override;
+
+  void LoadAdapter(const AdapterImage& image, std::span<const int32_t> pages, int32_t layer_begin,
+                   int32_t layer_end) override;
+  void PoisonPages(std::span<const int32_t> pages) override;
+  void CopyPage(int32_t from, int32_t to) override;
+  void ReadPage(int32_t page, uint8_t* out) override;
+  void WritePage(int32_t page, const uint8_t* bytes) override;
+  void ResetCounts(int32_t scratch) override;
+
+  void Prepare(const StepView& step, const LoraBatch& lora) override;
+  int32_t rows() const override { return step_->rows(); }
+  void Gather(const GatherParams& params) override;
+  void Sample(const SampleStepParams& params, Drawn* drawn) override;
+  void ReadActivation(const Activation& x, const Rectangle& part, float* out) override;
+  void WriteActivation(Activation& x, const Rectangle& part, const float* values) override;
+
+ protected:
+  CpuBackend(const BackendParams& params, PageArena arena, BackendInfo info, int32_t threads);
+
+  int64_t OutputsOf(int32_t target) const { return OutWidth(spec_, static_cast<Target>(target)); }
+  const uint8_t* LoraRow(const ResidentAdapter& adapter, int32_t layer, int64_t offset) const {
+    const int64_t slice_bytes = arena_.geometry().slice_bytes;
+    return arena_.slice(adapter.pages[offset / slice_bytes], layer) + offset % slice_bytes;
+  }
+  const float* cosines(int32_t row) const { return angles_.data() + int64_t{row} * spec_.rotary_dims; }
+  const float* sines(int32_t row) const { return cosines(row) + spec_.rotary_dims / 2; }
+  float* rank_activations(int32_t row) { return rank_activations_.data() + row * lora_->rank_sum_max; }
+
+  const ModelSpec spec_;
+  const PageArena arena_;
+  ThreadPool pool_;
+  const StepView* step_ = nullptr;
+  const LoraBatch* lora_ = nullptr;
+  std::vector<int32_t> token_ids_;     // [T] of this step, resolved
+  std::vector<int32_t> row_sequence_;  // [T]
+
+ private:
+  void SampleSequence(int32_t sequence, const SampleStepParams& params, Drawn* drawn, Sampler* sampler);
+
+  const BackendInfo info_;
+  const std::vector<float> inv_freq_;
+  std::vector<float> angles_;            // [T][2][rotary_dims / 2]: cosines, sines
+  std::vector<float> rank_activations_;  // [T][rank_sum_max]: A x of the site at hand
+  std::vector<int32_t> drawn_before_;    // what the step before drew
+  std::vector<int32_t> sample_begin_;    // [S+1]
+  std::vector<int32_t> top_count_;       // [K]
+  std::vector<std::unique_ptr<TokenCounts>> counts_;  // [scratch_max], made when first fed
+  std::vector<Sampler> samplers_;                     // one a thread
+};
+
+}  // namespace chorale

@@ -1,0 +1,246 @@
+#include "backend/cpu/cpu_reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/convert.h"
+
+namespace chorale {
+namespace {
+
+const DenseWeight& Dense(const Weight* weight) { return *static_cast<const DenseWeight*>(weight); }
+
+double Dot(const float* a, const float* b, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
+// out = x / sqrt(mean(x^2) + eps) * weight
+void RmsNorm(const float* x, const float* weight, float eps, int64_t count, float* out) {
+  const double inverse = 1.0 / std::sqrt(Dot(x, x, count) / static_cast<double>(count) + eps);
+  for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(x[i] * inverse * weight[i]);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Weight>> ReferenceBackend::MakeMatrix(std::span<const HostTensor> parts) {
+  int64_t rows = 0;
+  for (const HostTensor& part : parts) rows += part.rows;
+  const int64_t cols = parts[0].cols;
+  Result<AnonymousMemory> memory =
+      AnonymousMemory::Allocate(rows * cols * static_cast<int64_t>(sizeof(float)), "a weight");
+  if (!memory.ok()) return memory.status();
+  auto weight = std::make_unique<DenseWeight>(rows, cols, std::move(memory).value());
+  float* out = weight->data();
+  for (const HostTensor& part : parts) {
+    ConvertToFloat(part.bytes.data(), part.dtype, part.rows * cols, out);
+    out += part.rows * cols;
+  }
+  return std::unique_ptr<Weight>(std::move(weight));
+}
+
+uint64_t ReferenceBackend::Digest(const Weight& weight, uint64_t previous) const {
+  const auto& dense = static_cast<const DenseWeight&>(weight);
+  return HashFloats({dense.data(), static_cast<size_t>(dense.rows() * dense.cols())}, previous);
+}
+
+float ReferenceBackend::LoraA(const ResidentAdapter& adapter, int32_t layer, int32_t target, int32_t j,
+                              int32_t column) const {
+  const int64_t offset = adapter.layout->at(layer, target).a.row_offset(column / kTileColumns, j);
+  return reinterpret_cast<const float*>(LoraRow(adapter, layer, offset))[column % kTileColumns];
+}
+
+float ReferenceBackend::LoraB(const ResidentAdapter& adapter, int32_t layer, int32_t target, int32_t row,
+                              int32_t j) const {
+  const int64_t offset = adapter.layout->at(layer, target).b.row_offset(row / kTileColumns, j);
+  return reinterpret_cast<const float*>(LoraRow(adapter, layer, offset))[row % kTileColumns];
+}
+
+Result<std::unique_ptr<Weight>> ReferenceBackend::Merge(const MergeParams& params) {
+  const DenseWeight& base = Dense(params.base);
+  Result<AnonymousMemory> memory = AnonymousMemory::Allocate(
+      base.rows() * base.cols() * static_cast<int64_t>(sizeof(float)), "shadow weights");
+  if (!memory.ok()) return memory.status();
+  auto shadow = std::make_unique<DenseWeight>(base.rows(), base.cols(), std::move(memory).value());
+  std::copy(base.data(), base.data() + base.rows() * base.cols(), shadow->data());
+  for (const MergeParams::Part& part : params.parts) {
+    const LoraMatrices& lora = params.adapter->layout->at(params.layer, part.target);
+    const double scale = static_cast<double>(params.scale) * lora.scale;
+    for (int32_t n = 0; lora.rank() > 0 && n < lora.b.columns; ++n) {
+      for (int32_t k = 0; k < lora.a.columns; ++k) {
+        double delta = 0;
+        for (int32_t j = 0; j < lora.rank(); ++j) {
+          delta += static_cast<double>(LoraB(*params.adapter, params.layer, part.target, n, j)) *
+                   LoraA(*params.adapter, params.layer, part.target, j, k);
+        }
+        float& weight = shadow->row(part.row_begin + n)[k];
+        weight = static_cast<float>(weight + scale * delta);
+      }
+    }
+  }
+  return std::unique_ptr<Weight>(std::move(shadow));
+}
+
+void ReferenceBackend::Embed(const EmbedParams& params) {
+  const DenseWeight& table = Dense(params.table);
+  for (int32_t row = 0; row < rows(); ++row) {
+    std::copy_n(table.row(token_ids_[row]), table.cols(), Cpu(params.out).row(row));
+  }
+}
+
+void ReferenceBackend::AddNorm(const AddNormParams& params) {
+  const int64_t hidden = params.residual->cols();
+  for (int32_t row = 0; row < rows(); ++row) {
+    float* residual = Cpu(params.residual).row(row);
+    for (int64_t i = 0; params.delta != nullptr && i < hidden; ++i) residual[i] += Cpu(params.delta).row(row)[i];
+    RmsNorm(residual, Values(params.norm), params.eps, hidden, Cpu(params.out).row(row));
+  }
+}
+
+void ReferenceBackend::Gemm(const GemmParams& params) {
+  const DenseWeight& weight = Dense(params.weight);
+  const float* bias = Values(params.bias);
+  for (int32_t row = 0; row < rows(); ++row) {
+    const float* x = Cpu(params.x).row(row);
+    float* y = Cpu(params.y).row(row);
+    for (int64_t n = 0; n < weight.rows(); ++n) {
+      y[n] = static_cast<float>(Dot(x, weight.row(n), weight.cols()) + (bias == nullptr ? 0.0 : bias[n]));
+    }
+  }
+  if (params.lora.layer >= 0) AddLora(params);
+}
+
+// y += scale * B (A x), adapter after adapter in the order of the row's segment
+void ReferenceBackend::AddLora(const GemmParams& params) {
+  const int32_t layer = params.lora.layer;
+  for (const LoraGroup& group : lora_->groups) {
+    for (int32_t row = group.row_begin; row < group.row_end; ++row) {
+      const float* x = Cpu(params.x).row(row);
+      for (int32_t use = group.use_begin; use < group.use_end; ++use) {
+        const ResidentAdapter& adapter = *lora_->uses[use].adapter;
+        float* y = Cpu(params.y).row(row);
+        for (int32_t target = params.lora.first; target < params.lora.first + params.lora.count; ++target) {
+          const LoraMatrices& lora = adapter.layout->at(layer, target);
+          float* v = rank_activations(row);
+          for (int32_t j = 0; j < lora.rank(); ++j) {
+            double sum = 0;
+            for (int32_t k = 0; k < lora.a.columns; ++k) {
+              sum += static_cast<double>(LoraA(adapter, layer, target, j, k)) * x[k];
+            }
+            v[j] = static_cast<float>(sum);
+          }
+          const double scale = static_cast<double>(lora_->uses[use].scale) * lora.scale;
+          for (int32_t n = 0; lora.rank() > 0 && n < lora.b.columns; ++n) {
+            double sum = 0;
+            for (int32_t j = 0; j < lora.rank(); ++j) {
+              sum += static_cast<double>(LoraB(adapter, layer, target, n, j)) * v[j];
+            }
+            y[n] = static_cast<float>(y[n] + scale * sum);
+          }
+          y += OutputsOf(target);
+        }
+      }
+    }
+  }
+}
+
+void ReferenceBackend::NormHead(const float* weight, float* head) const {
+  if (weight != nullptr) RmsNorm(head, weight, spec_.rms_eps, spec_.head_dim, head);
+}
+
+void ReferenceBackend::Rotate(int32_t row, float* head) const {
+  const int32_t half = spec_.rotary_dims / 2;
+  for (int32_t i = 0; i < half; ++i) {
+    const float cosine = cosines(row)[i], sine = sines(row)[i];
+    const float low = head[i], high = head[half + i];
+    head[i] = low * cosine - high * sine;
+    head[half + i] = high * cosine + low * sine;
+  }
+}
+
+void ReferenceBackend::QkvPost(const QkvPostParams& params) {
+  const PageGeometry& g = geometry();
+  const int32_t head_dim = spec_.head_dim;
+  for (int32_t row = 0; row < rows(); ++row) {
+    float* q = Cpu(params.qkv).row(row);
+    float* k = q + int64_t{spec_.heads} * head_dim;
+    const float* v = k + int64_t{spec_.kv_heads} * head_dim;
+    for (int32_t head = 0; !params.write_only && head < spec_.heads + spec_.kv_heads; ++head) {
+      NormHead(Values(head < spec_.heads ? params.q_norm : params.k_norm), q + int64_t{head} * head_dim);
+      Rotate(row, q + int64_t{head} * head_dim);
+    }
+    const int32_t position = step_->positions()[row];
+    const int32_t token = position % g.page_tokens;
+    const int32_t page = step_->PagesOf(row_sequence_[row])[position / g.page_tokens];
+    float* slice = reinterpret_cast<float*>(arena_.slice(page, params.layer));
+    for (int32_t head = 0; head < spec_.kv_heads; ++head) {
+      for (int32_t d = 0; d < head_dim; ++d) {
+        slice[KeyOffset(g, head) + int64_t{d} * g.page_tokens + token] = k[int64_t{head} * head_dim + d];
+        slice[ValueOffset(g, head) + int64_t{token} * head_dim + d] = v[int64_t{head} * head_dim + d];
+      }
+    }
+  }
+}
+
+void ReferenceBackend::Attention(const AttentionParams& params) {
+  for (int32_t row = 0; row < rows(); ++row) {
+    for (int32_t head = 0; head < spec_.heads; ++head) AttendHead(row, head, params);
+  }
+}
+
+// softmax(q . k * scale) v over the keys that the row sees, in order of position
+void ReferenceBackend::AttendHead(int32_t row, int32_t head, const AttentionParams& params) {
+  const PageGeometry& g = geometry();
+  const int32_t kv_head = head / (spec_.heads / spec_.kv_heads);
+  const int32_t position = step_->positions()[row];
+  const int32_t begin = params.window > 0 ? std::max(0, position - params.window + 1) : 0;
+  const std::span<const int32_t> pages = step_->PagesOf(row_sequence_[row]);
+  const auto slice = [&](int32_t key) {
+    return reinterpret_cast<const float*>(arena_.slice(pages[key / g.page_tokens], params.layer));
+  };
+  const float* q = Cpu(params.qkv).row(row) + int64_t{head} * spec_.head_dim;
+  scores_.resize(position + 1);
+  double best = -INFINITY;
+  for (int32_t key = begin; key <= position; ++key) {
+    const float* k = slice(key) + KeyOffset(g, kv_head) + key % g.page_tokens;
+    double dot = 0;
+    for (int32_t d = 0; d < spec_.head_dim; ++d) dot += static_cast<double>(q[d]) * k[int64_t{d} * g.page_tokens];
+    scores_[key] = dot * spec_.attention_scale;
+    best = std::max(best, scores_[key]);
+  }
+  double total = 0;
+  for (int32_t key = begin; key <= position; ++key) total += scores_[key] = std::exp(scores_[key] - best);
+  float* out = Cpu(params.out).row(row) + int64_t{head} * spec_.head_dim;
+  for (int32_t d = 0; d < spec_.head_dim; ++d) {
+    double sum = 0;
+    for (int32_t key = begin; key <= position; ++key) {
+      sum += scores_[key] * slice(key)[ValueOffset(g, kv_head) + int64_t{key % g.page_tokens} * spec_.head_dim + d];
+    }
+    out[d] = static_cast<float>(sum / total);
+  }
+}
+
+void ReferenceBackend::SwiGlu(const SwiGluParams& params) {
+  const int64_t count = params.out->cols();
+  for (int32_t row = 0; row < rows(); ++row) {
+    const float* gate = Cpu(params.gate_up).row(row);
+    const float* up = gate + count;
+    float* out = Cpu(params.out).row(row);
+    for (int64_t i = 0; i < count; ++i) {
+      out[i] = static_cast<float>(gate[i] / (1.0 + std::exp(-static_cast<double>(gate[i]))) * up[i]);
+    }
+  }
+}
+
+void ReferenceBackend::Logits(const LogitsParams& params) {
+  const DenseWeight& head = Dense(params.head);
+  for (int32_t k = 0; k < params.count; ++k) {
+    for (int64_t n = 0; n < head.rows(); ++n) {
+      Cpu(params.logits).row(k)[n] = static_cast<float>(Dot(Cpu(params.x).row(k), head.row(n), head.cols()));
+    }
+  }
+}
+
+}  // namespace chorale

@@ -1,0 +1,473 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <exception>
+
+#include "backend/backend_registry.h"
+#include "lora/adapter_staging.h"
+
+namespace chorale {
+namespace {
+
+constexpr int32_t kLayerGroupsMax = 8;  // an adapter's load is spread over at most as many steps
+
+int32_t LayerOfGroup(int32_t group, int32_t groups, int32_t layers) {
+  return static_cast<int32_t>(int64_t{group} * layers / groups);
+}
+
+int64_t Now() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
+
+// The widest window of any layer; 0 when some layer sees the whole context.
+int32_t WidestWindow(const std::vector<LayerWeights>& layers) {
+  int32_t widest = 0;
+  for (const LayerWeights& layer : layers) {
+    if (layer.window == 0) return 0;
+    widest = std::max(widest, layer.window);
+  }
+  return widest;
+}
+
+}  // namespace
+
+// Reused for every second step, so that a steady state allocates nothing.
+struct Engine::StepJob {
+  AlignedBytes buffer;
+  AlignedBytes late_buffer;
+  std::optional<StepView> view;
+  std::optional<LateView> late;
+  std::vector<ResolvedMove> moves;
+  LoraBatch lora;
+  bool done = false;
+
+  Status status;
+  Drawn drawn;
+  std::vector<float> hidden;
+  std::vector<int32_t> completed_loads;
+  std::vector<uint8_t> page_bytes;
+  std::array<int64_t, kPhases> phase_nanos{};
+};
+
+Result<std::unique_ptr<Engine>> Engine::Create(const EngineConfig& config, const ManifestView& manifest,
+                                               SpanSource& source) {
+  BackendParams params;
+  params.spec = manifest.spec();
+  params.inv_freq = manifest.inv_freq();
+  params.pool_bytes = config.pool_bytes;
+  params.threads = static_cast<int32_t>(config.threads);
+  params.rows_max = static_cast<int32_t>(config.rows_max);
+  params.samples_max = static_cast<int32_t>(config.samples_max);
+  params.scratch_max = static_cast<int32_t>(config.scratch_max);
+  params.poison = config.poison != 0;
+  params.reference = config.reference();
+  Result<std::unique_ptr<Backend>> backend = CreateBackend(config.backend, config.library_dir, params);
+  if (!backend.ok()) return backend.status();
+  Result<ModelWeights> weights = ModelWeights::Load(manifest, source, *backend.value());
+  if (!weights.ok()) return weights.status();
+  Result<Llama> llama = Llama::Create(weights.value().spec, *backend.value(), params.rows_max, params.samples_max);
+  if (!llama.ok()) return llama.status();
+  return std::unique_ptr<Engine>(new Engine(config, std::move(backend).value(), std::move(weights).value(),
+                                            std::move(llama).value()));
+}
+
+Engine::Engine(const EngineConfig& config, std::unique_ptr<Backend> backend, ModelWeights weights, Llama llama)
+    : config_(config),
+      recorder_(config.record_dir, config.record_steps),
+      backend_(std::move(backend)),
+      weights_(std::move(weights)),
+      llama_(std::move(llama)),
+      shapes_(ShapesOf(weights_.spec)),
+      layer_groups_(std::min(weights_.spec.layers, kLayerGroupsMax)),
+      window_max_(WidestWindow(weights_.layers)),
+      adapters_(std::make_unique<AdapterTable>(static_cast<int32_t>(config.slots_max), backend_->page_count(),
+                                               layer_groups_)) {
+  for (auto& job : jobs_) job = std::make_unique<StepJob>();
+  thread_ = std::thread([this] { Work(); });
+}
+
+Engine::~Engine() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  begun_or_late_.notify_all();
+  thread_.join();
+}
+
+std::string Engine::Describe() const {
+  const BackendInfo& info = backend_->info();
+  const PageGeometry& g = geometry();
+  std::string text = Format("backend=%s\ndevice=%s\nmode=%s\nkv_type=%s\n", info.name.c_str(), info.device.c_str(),
+                            info.mode.c_str(), info.kv_type.c_str());
+  const std::pair<const char*, int64_t> numbers[] = {{"page_count", backend_->page_count()},
+                                                     {"page_bytes", g.page_bytes},
+                                                     {"page_tokens", g.page_tokens},
+                                                     {"slice_bytes", g.slice_bytes},
+                                                     {"layers", spec().layers},
+                                                     {"hidden", spec().hidden},
+                                                     {"vocab", spec().vocab},
+                                                     {"context_max", spec().context_max},
+                                                     {"slots_max", config_.slots_max},
+                                                     {"scratch_max", config_.scratch_max},
+                                                     {"rows_max", config_.rows_max},
+                                                     {"sequences_max", config_.sequences_max},
+                                                     {"samples_max", config_.samples_max},
+                                                     {"layer_groups", layer_groups_},
+                                                     {"weight_bytes", weights_.bytes},
+                                                     {"steps_in_flight_max", kStepsInFlightMax}};
+  for (const auto& [name, number] : numbers) text += Format("%s=%lld\n", name, static_cast<long long>(number));
+  return text;
+}
+
+StepLimits Engine::Limits() const {
+  return {.page_count = backend_->page_count(),
+          .page_tokens = geometry().page_tokens,
+          .page_bytes = geometry().page_bytes,
+          .vocab = spec().vocab,
+          .context_max = spec().context_max,
+          .window_max = window_max_,
+          .layer_groups = layer_groups_,
+          .slots_max = static_cast<int32_t>(config_.slots_max),
+          .scratch_max = static_cast<int32_t>(config_.scratch_max),
+          .rows_max = static_cast<int32_t>(config_.rows_max),
+          .sequences_max = static_cast<int32_t>(config_.sequences_max),
+          .samples_max = static_cast<int32_t>(config_.samples_max),
+          .previous_samples = last_samples_};
+}
+
+Status Engine::CheckAlive() {
+  if (!dead_.load()) return Status::Ok();
+  std::lock_guard lock(mutex_);
+  return Status::Dead(dead_text_);
+}
+
+Status Engine::Begin(std::span<const uint8_t> step) {
+  CHORALE_RETURN_IF_ERROR(CheckAlive());
+  StepJob* job = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    if (begun_ - awaited_ == kStepsInFlightMax) {
+      return Status::Invalid(Format("step: %d steps are begun and not yet awaited", kStepsInFlightMax));
+    }
+    job = jobs_[begun_ % kStepsInFlightMax].get();
+  }
+  job->buffer.Assign(step);
+  Result<StepView> view = StepView::Parse(job->buffer.bytes(), Limits());
+  if (!view.ok()) return view.status();
+  job->view = view.value();
+  const int64_t step_id = job->view->step_id();
+  if (last_step_id_ >= 0 && step_id != last_step_id_ + 1) {
+    return Status::Invalid(Format("step: step_id is %lld, the next is %lld", static_cast<long long>(step_id),
+                                  static_cast<long long>(last_step_id_ + 1)));
+  }
+  CHORALE_RETURN_IF_ERROR(recorder_.Step(step_id, job->buffer.bytes()));
+  CHORALE_RETURN_IF_ERROR(adapters_->Advance(*job->view, &job->moves));
+  ResolveSegments(job);
+  job->late.reset();
+  job->done = false;
+  last_step_id_ = step_id;
+  last_samples_ = job->view->samples();
+  {
+    std::lock_guard lock(mutex_);
+    ++begun_;
+  }
+  begun_or_late_.notify_all();
+  return Status::Ok();
+}
+
+void Engine::ResolveSegments(StepJob* job) const {
+  const StepView& step = *job->view;
+  job->lora.Clear();
+  for (int32_t segment = 0; segment < step.segments(); ++segment) {
+    const int32_t begin = step.segment_slot_start()[segment], end = step.segment_slot_start()[segment + 1];
+    for (int32_t i = begin; i < end; ++i) {
+      job->lora.uses.push_back({adapters_->resident(step.segment_slots()[i]), step.segment_scales()[i]});
+    }
+    job->lora.AddRows(step.segment_start()[segment], step.segment_start()[segment + 1], end - begin);
+  }
+}
+
+Engine::StepJob* Engine::FindJob(int64_t step_id) {
+  for (int64_t n = awaited_; n < begun_; ++n) {
+    StepJob* job = jobs_[n % kStepsInFlightMax].get();
+    if (job->view->step_id() == step_id) return job;
+  }
+  return nullptr;
+}
+
+Status Engine::Late(std::span<const uint8_t> late) {
+  CHORALE_RETURN_IF_ERROR(CheckAlive());
+  if (late.size() < sizeof(LateHeader)) return Status::Invalid("late: the buffer is shorter than its header");
+  LateHeader header;
+  std::memcpy(&header, late.data(), sizeof(header));
+  StepJob* job = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    job = FindJob(header.step_id);
+  }
+  if (job == nullptr || !job->view->expects_late()) {
+    return Status::Invalid(Format("late: no begun step %lld waits for it", static_cast<long long>(header.step_id)));
+  }
+  if (job->late.has_value()) {
+    return Status::Invalid(Format("late: step %lld has its late buffer", static_cast<long long>(header.step_id)));
+  }
+  job->late_buffer.Assign(late);
+  Result<LateView> view = LateView::Parse(job->late_buffer.bytes(), *job->view, spec().vocab);
+  if (!view.ok()) return view.status();
+  CHORALE_RETURN_IF_ERROR(recorder_.Late(header.step_id, job->late_buffer.bytes()));
+  {
+    std::lock_guard lock(mutex_);
+    job->late = view.value();
+  }
+  begun_or_late_.notify_all();
+  return Status::Ok();
+}
+
+Status Engine::Await(std::span<uint8_t> out, int64_t* bytes) {
+  CHORALE_RETURN_IF_ERROR(CheckAlive());
+  StepJob* job = nullptr;
+  {
+    std::unique_lock lock(mutex_);
+    if (awaited_ == begun_) return Status::Invalid("await: no step is begun");
+    job = jobs_[awaited_ % kStepsInFlightMax].get();
+    if (job->view->expects_late() && !job->late.has_value()) {
+      return Status::Invalid(
+          Format("await: step %lld has no late buffer yet", static_cast<long long>(job->view->step_id())));
+    }
+    done_.wait(lock, [&] { return job->done || dead_.load(); });
+  }
+  CHORALE_RETURN_IF_ERROR(CheckAlive());
+  const int64_t step_id = job->view->step_id();
+  if (!job->status.ok()) {
+    CHORALE_RETURN_IF_ERROR(WriteFault(step_id, job->status, out, bytes));
+  } else {
+    CHORALE_RETURN_IF_ERROR(WriteResult({.step_id = step_id,
+                                         .drawn_ids = job->drawn.ids,
+                                         .drawn_logprobs = job->drawn.logprobs,
+                                         .top_start = job->drawn.top_start,
+                                         .top_ids = job->drawn.top_ids,
+                                         .top_logprobs = job->drawn.top_logprobs,
+                                         .hidden = job->hidden,
+                                         .completed_loads = job->completed_loads,
+                                         .page_bytes = job->page_bytes,
+                                         .phase_nanos = job->phase_nanos},
+                                        out, bytes));
+  }
+  std::lock_guard lock(mutex_);
+  ++awaited_;
+  return Status::Ok();
+}
+
+Result<StagedAdapter> Engine::Stage(const ManifestView& manifest, SpanSource& source) {
+  CHORALE_RETURN_IF_ERROR(CheckAlive());
+  Result<AdapterImage> image = StageAdapter(manifest, source, shapes_, geometry());
+  if (!image.ok()) return image.status();
+  StagedAdapter staged{.pages = image.value().layout()->page_count(), .bytes = image.value().bytes()};
+  if (staged.pages > backend_->page_count()) {
+    return Status::Exhausted(Format("the adapter takes %lld pages, the pool has %d",
+                                    static_cast<long long>(staged.pages), backend_->page_count()));
+  }
+  staged.handle = adapters_->AddStaged(std::move(image).value());
+  return staged;
+}
+
+Status Engine::CheckPoison(const char* what) const {
+  if (config_.poison != 0) return Status::Ok();
+  return Status::Invalid(Format("%s: only an engine created with poison=1 does this", what));
+}
+
+void Engine::WaitUntilIdle() {
+  std::unique_lock lock(mutex_);
+  done_.wait(lock, [this] { return executed_ == begun_ || dead_.load(); });
+}
+
+Status Engine::PoisonAdapter(int64_t handle) {
+  CHORALE_RETURN_IF_ERROR(CheckPoison("ch_adapter_poison"));
+  return adapters_->PoisonStaged(handle);
+}
+
+Status Engine::PoisonPages(std::span<const int32_t> pages) {
+  CHORALE_RETURN_IF_ERROR(CheckPoison("ch_pool_poison"));
+  for (int32_t page : pages) {
+    if (page < 0 || page >= backend_->page_count()) {
+      return Status::Invalid(Format("ch_pool_poison: page %d is outside [0, %d)", page, backend_->page_count()));
+    }
+  }
+  WaitUntilIdle();
+  CHORALE_RETURN_IF_ERROR(CheckAlive());
+  backend_->PoisonPages(pages);
+  return Status::Ok();
+}
+
+Result<int64_t> Engine::WeightsDigest() {
+  CHORALE_RETURN_IF_ERROR(CheckPoison("ch_weights_digest"));
+  WaitUntilIdle();
+  CHORALE_RETURN_IF_ERROR(CheckAlive());
+  return static_cast<int64_t>(weights_.Digest(*backend_));
+}
+
+void Engine::Work() {
+  for (;;) {
+    StepJob* job = nullptr;
+    {
+      std::unique_lock lock(mutex_);
+      begun_or_late_.wait(lock, [this] { return stop_ || executed_ < begun_; });
+      if (executed_ == begun_) return;  // stopped, and nothing begun is left
+      job = jobs_[executed_ % kStepsInFlightMax].get();
+    }
+    try {
+      Execute(job);
+    } catch (const std::exception& error) {
+      Die(Format("the engine thread failed: %s", error.what()));
+      return;
+    }
+    {
+      std::lock_guard lock(mutex_);
+      ++executed_;
+      job->done = true;
+    }
+    done_.notify_all();
+  }
+}
+
+void Engine::Die(std::string message) {
+  {
+    std::lock_guard lock(mutex_);
+    dead_text_ = std::move(message);
+    dead_.store(true);
+  }
+  done_.notify_all();
+}
+
+void Engine::Execute(StepJob* job) {
+  const int64_t begin = Now();
+  job->phase_nanos = {};
+  job->hidden.clear();
+  job->completed_loads.clear();
+  job->page_bytes.clear();
+  job->drawn = {};
+  job->status = RunStep(job);
+  last_failed_ = !job->status.ok();
+  job->phase_nanos[kPhaseTotal] = Now() - begin;
+}
+
+Status Engine::RunStep(StepJob* job) {
+  const StepView& step = *job->view;
+  const int64_t begin = Now();
+  CHORALE_RETURN_IF_ERROR(RunMoves(job));
+  const int64_t moved = Now();
+  job->phase_nanos[kPhaseMoves] = moved - begin;
+  if (step.rows() == 0) {
+    job->drawn.top_start.assign(1, 0);
+    return Status::Ok();
+  }
+  const std::span<const int32_t> ids = step.token_ids();
+  if (last_failed_ && std::any_of(ids.begin(), ids.end(), [](int32_t id) { return id < 0; })) {
+    return Status::Invalid(Format("step %lld feeds what the step before drew, but that step failed",
+                                  static_cast<long long>(step.step_id())));
+  }
+  if (step.merged_slot() >= 0 && step.merged_slot() != shadow_slot_) {
+    return Status::Exhausted(Format("slot %d has no shadow weights: its merge failed", step.merged_slot()));
+  }
+  backend_->Prepare(step, job->lora);
+  llama_.Forward(weights_, step.sample_row(), step.hidden_rows(), step.merged_slot() >= 0 ? &*shadow_ : nullptr,
+                 observer_);
+  job->hidden.resize(step.hidden_rows().size() * static_cast<size_t>(spec().hidden));
+  llama_.ReadHidden(job->hidden.data());
+  const int64_t forwarded = Now();
+  job->phase_nanos[kPhaseForward] = forwarded - moved;
+  if (config_.poison != 0) CHORALE_RETURN_IF_ERROR(CheckForNan(*job));
+  if (step.expects_late()) {
+    std::unique_lock lock(mutex_);
+    begun_or_late_.wait(lock, [&] { return job->late.has_value() || stop_; });
+    if (!job->late.has_value()) return Status::Invalid("the engine was destroyed before the late buffer came");
+  }
+  const int64_t ready = Now();  // waiting for the late buffer is no work of sampling
+  backend_->Sample({llama_.logits(), job->late.has_value() ? &*job->late : nullptr}, &job->drawn);
+  job->phase_nanos[kPhaseSample] = Now() - ready;
+  return Status::Ok();
+}
+
+// Poisoned memory is NaN: what reads it turns up here.
+Status Engine::CheckForNan(const StepJob& job) {
+  const StepView& step = *job.view;
+  const auto is_nan = [](float value) { return std::isnan(value); };
+  checked_.resize(static_cast<size_t>(spec().vocab));
+  for (int32_t k = 0; k < step.samples(); ++k) {
+    backend_->ReadActivation(*llama_.logits(), {.row_begin = k, .rows = 1, .cols = spec().vocab}, checked_.data());
+    if (std::any_of(checked_.begin(), checked_.end(), is_nan)) {
+      return Status::Invalid(Format("row %d (sample %d): NaN in its logits: it has read memory that nobody has written",
+                                    step.sample_row()[k], k));
+    }
+  }
+  const auto bad = std::find_if(job.hidden.begin(), job.hidden.end(), is_nan);
+  if (bad == job.hidden.end()) return Status::Ok();
+  const int64_t index = (bad - job.hidden.begin()) / spec().hidden;
+  return Status::Invalid(Format("row %d (hidden row %lld): NaN in its state: it has read memory that nobody has written",
+                                step.hidden_rows()[index], static_cast<long long>(index)));
+}
+
+Status Engine::RunMoves(StepJob* job) {
+  Status first_failure;
+  for (const ResolvedMove& resolved : job->moves) {
+    // Java has taken note of every move, so the others happen though one has failed.
+    Status status = RunMove(resolved, job);
+    if (first_failure.ok()) first_failure = status;
+  }
+  job->moves.clear();  // lets go of the images
+  return first_failure;
+}
+
+Status Engine::RunMove(const ResolvedMove& resolved, StepJob* job) {
+  const Move& move = resolved.move;
+  const int32_t layers = spec().layers;
+  switch (move.kind) {
+    case kMoveLoad:
+      backend_->LoadAdapter(*resolved.image, resolved.pages, LayerOfGroup(move.a, layer_groups_, layers),
+                            LayerOfGroup(move.b, layer_groups_, layers));
+      job->completed_loads.insert(job->completed_loads.end(), {move.slot, move.b});
+      return Status::Ok();
+    case kMoveDrop:
+      if (config_.poison != 0) backend_->PoisonPages(resolved.pages);
+      return Status::Ok();
+    case kMoveCopyPage:
+      backend_->CopyPage(resolved.pages[0], resolved.pages[1]);
+      return Status::Ok();
+    case kMoveExportPages:
+      for (int32_t page : resolved.pages) {
+        const size_t end = job->page_bytes.size();
+        job->page_bytes.resize(end + static_cast<size_t>(geometry().page_bytes));
+        backend_->ReadPage(page, job->page_bytes.data() + end);
+      }
+      return Status::Ok();
+    case kMoveImportPages: {
+      const uint8_t* bytes = job->view->move_bytes().data() + move.handle;
+      for (int32_t page : resolved.pages) {
+        backend_->WritePage(page, bytes);
+        bytes += geometry().page_bytes;
+      }
+      return Status::Ok();
+    }
+    case kMoveMerge: {
+      shadow_.reset();  // first, so that two sets of shadow weights never exist at once
+      shadow_slot_ = -1;
+      Result<ShadowWeights> made = ShadowWeights::Make(weights_, *resolved.adapter, move.scale, *backend_);
+      if (!made.ok()) return made.status();
+      shadow_.emplace(std::move(made).value());
+      shadow_slot_ = move.slot;
+      return Status::Ok();
+    }
+    case kMoveUnmerge:
+      shadow_.reset();
+      shadow_slot_ = -1;
+      return Status::Ok();
+    case kMoveResetSequence:
+      backend_->ResetCounts(move.a);
+      return Status::Ok();
+    default:
+      return Status::Invalid(Format("move of kind %d is not built", move.kind));
+  }
+}
+
+}  // namespace chorale

@@ -1,0 +1,126 @@
+// Engine: takes steps in order, at most two at a time, and computes them on its own thread.
+//
+// Nothing of a request lives here between steps but bytes in pages, adapter slots and token counts. What can be wrong
+// with a step is found in Begin, before anything has changed; what goes wrong later is a fault of that step, and a
+// broken invariant is the end of the engine (CH_DEAD).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/op_observer.h"
+#include "base/aligned_bytes.h"
+#include "engine/engine_config.h"
+#include "engine/step_recorder.h"
+#include "lora/adapter_table.h"
+#include "lora/merge.h"
+#include "model/llama.h"
+#include "model/span_source.h"
+#include "model/weights.h"
+#include "step/step_result.h"
+#include "step/step_view.h"
+
+namespace chorale {
+
+inline constexpr int32_t kStepsInFlightMax = 2;
+
+struct StagedAdapter {
+  int64_t handle = 0;
+  int64_t pages = 0;
+  int64_t bytes = 0;
+};
+
+class Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> Create(const EngineConfig& config, const ManifestView& manifest,
+                                                SpanSource& source);
+  ~Engine();  // ends begun steps first
+
+  std::string Describe() const;  // lines "key=value\n"
+  const ModelSpec& spec() const { return weights_.spec; }
+  const PageGeometry& geometry() const { return backend_->geometry(); }
+  const StepRecorder& recorder() const { return recorder_; }
+
+  // One thread.
+  Status Begin(std::span<const uint8_t> step);
+  Status Late(std::span<const uint8_t> late);
+  Status Await(std::span<uint8_t> out, int64_t* bytes);
+
+  // Any thread.
+  Result<StagedAdapter> Stage(const ManifestView& manifest, SpanSource& source);
+  Status Release(int64_t handle) { return adapters_->ReleaseStaged(handle); }
+
+  // Audit; refused unless the engine was created with poison=1. The last two wait for begun steps.
+  Status PoisonAdapter(int64_t handle);
+  Status PoisonPages(std::span<const int32_t> pages);
+  Result<int64_t> WeightsDigest();
+
+  // Sees, and may change, what each operation produces. Set while no step is begun.
+  void SetObserver(OpObserver* observer) { observer_ = observer; }
+
+ private:
+  struct StepJob;
+
+  Engine(const EngineConfig& config, std::unique_ptr<Backend> backend, ModelWeights weights, Llama llama);
+
+  StepLimits Limits() const;
+  Status CheckAlive();
+  Status CheckPoison(const char* what) const;
+  StepJob* FindJob(int64_t step_id);
+  void ResolveSegments(StepJob* job) const;
+  void WaitUntilIdle();
+
+  // The engine thread.
+  void Work();
+  void Execute(StepJob* job);
+  Status RunStep(StepJob* job);
+  Status RunMoves(StepJob* job);
+  Status RunMove(const ResolvedMove& resolved, StepJob* job);
+  Status CheckForNan(const StepJob& job);
+  void Die(std::string message);
+
+  const EngineConfig config_;
+  const StepRecorder recorder_;
+  std::unique_ptr<Backend> backend_;
+  const ModelWeights weights_;
+  Llama llama_;
+  const LinearShapes shapes_;
+  const int32_t layer_groups_;
+  const int32_t window_max_;
+  std::unique_ptr<AdapterTable> adapters_;
+  OpObserver* observer_ = nullptr;
+
+  // The stepping thread (Begin, Late, Await).
+  int64_t last_step_id_ = -1;
+  int32_t last_samples_ = -1;
+
+  // The engine thread.
+  std::optional<ShadowWeights> shadow_;
+  int32_t shadow_slot_ = -1;
+  bool last_failed_ = false;
+  std::vector<float> checked_;
+
+  std::mutex mutex_;  // guards the states of jobs, begun_, awaited_, dead_text_, stop_
+  std::condition_variable begun_or_late_;
+  std::condition_variable done_;
+  std::array<std::unique_ptr<StepJob>, kStepsInFlightMax> jobs_;  // job of the n-th step: n % 2
+  int64_t begun_ = 0;
+  int64_t executed_ = 0;
+  int64_t awaited_ = 0;
+  bool stop_ = false;
+  std::string dead_text_;
+  std::atomic<bool> dead_{false};
+  std::thread thread_;
+};
+
+}  // namespace chorale

@@ -1,0 +1,32 @@
+// EngineConfig: the settings of ch_engine_create, checked.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace chorale {
+
+struct EngineConfig {
+  std::string backend = "cpu";
+  std::string mode;  // empty: fast, unless $CHORALE_CPU says reference
+  std::string record_dir;
+  std::string library_dir;
+  int64_t threads = 0;
+  int64_t pool_bytes = 0;
+  int64_t slots_max = 256;
+  int64_t scratch_max = 256;
+  int64_t rows_max = 4096;
+  int64_t sequences_max = 512;
+  int64_t samples_max = 512;
+  int64_t poison = 0;
+  int64_t record_steps = 64;
+
+  // Lines "key=value\n"; unknown keys and values out of range are refused by name.
+  static Result<EngineConfig> Parse(std::string_view text);
+  bool reference() const { return mode == "reference"; }
+};
+
+}  // namespace chorale

@@ -1,0 +1,38 @@
+#include "engine/step_recorder.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+namespace chorale {
+namespace {
+
+std::string StepName(const char* kind, int64_t step_id) {
+  return Format("%s-%lld.bin", kind, static_cast<long long>(step_id));
+}
+
+}  // namespace
+
+Status StepRecorder::Write(const std::string& name, std::span<const uint8_t> bytes) const {
+  if (!on()) return Status::Ok();
+  const std::string path = directory_ + "/" + name;
+  std::FILE* file = std::fopen(path.c_str(), "wb");
+  const bool written = file != nullptr && std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
+  const int error = errno;
+  const bool closed = file != nullptr && std::fclose(file) == 0;
+  if (written && closed) return Status::Ok();
+  return Status::Invalid(Format("record_dir: cannot write %s: %s", path.c_str(), std::strerror(error)));
+}
+
+Status StepRecorder::Step(int64_t step_id, std::span<const uint8_t> bytes) const {
+  if (!on()) return Status::Ok();
+  for (const char* kind : {"step", "late"}) std::remove((directory_ + "/" + StepName(kind, step_id - steps_)).c_str());
+  return Write(StepName("step", step_id), bytes);
+}
+
+Status StepRecorder::Late(int64_t step_id, std::span<const uint8_t> bytes) const {
+  return Write(StepName("late", step_id), bytes);
+}
+
+}  // namespace chorale

@@ -1,0 +1,66 @@
+#include "lora/adapter_staging.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "base/convert.h"
+
+namespace chorale {
+namespace {
+
+// The tensor as float32.
+Status Read(SpanSource& source, const SpanEntry& span, std::vector<float>* out) {
+  Result<std::span<const uint8_t>> bytes = source.Map(span);
+  if (!bytes.ok()) return bytes.status();
+  out->resize(static_cast<size_t>(span.rows * span.cols));
+  ConvertToFloat(bytes.value().data(), span.dtype, span.rows * span.cols, out->data());
+  const auto bad = std::find_if_not(out->begin(), out->end(), [](float value) { return std::isfinite(value); });
+  if (bad != out->end()) {
+    return Status::Invalid(Format("%s: element %lld is %g", SpanName(span.role, span.layer).c_str(),
+                                  static_cast<long long>(bad - out->begin()), *bad));
+  }
+  return Status::Ok();
+}
+
+// Puts element (j, i) of a matrix with one row a rank at its place; `at` reads the element of the tensor.
+template <typename At>
+void Place(const TiledRows& rows, int32_t layer, AdapterImage* image, const At& at) {
+  for (int32_t tile = 0; tile < rows.tiles(); ++tile) {
+    for (int32_t j = 0; j < rows.rank; ++j) {
+      float* row = image->Row(layer, rows.row_offset(tile, j));
+      for (int32_t i = 0; i < rows.used(tile); ++i) row[i] = at(j, tile * kTileColumns + i);
+    }
+  }
+}
+
+}  // namespace
+
+Result<AdapterImage> StageAdapter(const ManifestView& manifest, SpanSource& source, const LinearShapes& shapes,
+                                  const PageGeometry& geometry) {
+  std::vector<int32_t> ranks(static_cast<size_t>(shapes.layers) * kTargets, 0);
+  std::vector<float> scales(ranks.size(), 0.0f);
+  for (const SpanEntry& span : manifest.spans()) {
+    if (span.role < kRoleLoraB) continue;
+    const int32_t index = span.layer * kTargets + span.role - kRoleLoraB;
+    ranks[index] = static_cast<int32_t>(span.cols);
+    scales[index] = span.scale;
+  }
+  Result<AdapterImage> image = AdapterImage::Allocate(AdapterLayout(shapes, geometry, ranks, scales), geometry);
+  if (!image.ok()) return image;
+  std::vector<float> values;
+  for (const SpanEntry& span : manifest.spans()) {
+    CHORALE_RETURN_IF_ERROR(Read(source, span, &values));
+    const bool is_a = span.role < kRoleLoraB;
+    const LoraMatrices& place = image.value().layout()->at(span.layer, span.role - (is_a ? kRoleLoraA : kRoleLoraB));
+    const int64_t cols = span.cols;
+    if (is_a) {
+      Place(place.a, span.layer, &image.value(), [&](int32_t j, int32_t i) { return values[j * cols + i]; });
+    } else {
+      Place(place.b, span.layer, &image.value(), [&](int32_t j, int32_t i) { return values[i * cols + j]; });
+    }
+  }
+  return image;
+}
+
+}  // namespace chorale

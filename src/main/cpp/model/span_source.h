@@ -1,0 +1,40 @@
+// SpanSource: where the bytes of a manifest's spans come from: files that it names, or the packed image it lies in.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/status.h"
+#include "model/image_view.h"
+#include "model/mapped_file.h"
+
+namespace chorale {
+
+class SpanSource {
+ public:
+  virtual ~SpanSource() = default;
+  // The bytes of a span; valid as long as the source.
+  virtual Result<std::span<const uint8_t>> Map(const SpanEntry& span) = 0;
+};
+
+// Maps each file when its first span is asked for. Checksums, where recorded, are checked.
+class FileSpans final : public SpanSource {
+ public:
+  explicit FileSpans(const ManifestView& manifest) : manifest_(manifest), files_(manifest.files().size()) {}
+  Result<std::span<const uint8_t>> Map(const SpanEntry& span) override;
+
+ private:
+  const ManifestView& manifest_;
+  std::vector<MappedFile> files_;
+};
+
+class PackSpans final : public SpanSource {
+ public:
+  explicit PackSpans(const PackView& pack) : pack_(pack) {}
+  Result<std::span<const uint8_t>> Map(const SpanEntry& span) override { return pack_.Map(span); }
+
+ private:
+  const PackView& pack_;
+};
+
+}  // namespace chorale

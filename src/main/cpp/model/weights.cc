@@ -1,0 +1,128 @@
+#include "model/weights.h"
+
+namespace chorale {
+namespace {
+
+class Loader {
+ public:
+  Loader(const ManifestView& manifest, SpanSource& source, Backend& backend)
+      : manifest_(manifest), source_(source), backend_(backend), spec_(manifest.spec()) {}
+
+  Status Vector(int32_t role, int32_t layer, std::unique_ptr<Weight>* out) {
+    Result<HostTensor> tensor = Read(role, layer);
+    if (!tensor.ok()) return tensor.status();
+    return Keep(backend_.MakeVector({&tensor.value(), 1}), out);
+  }
+
+  Status Matrix(int32_t role, std::unique_ptr<Weight>* out) {
+    Result<HostTensor> tensor = Read(role, -1);
+    if (!tensor.ok()) return tensor.status();
+    return Keep(backend_.MakeMatrix({&tensor.value(), 1}), out);
+  }
+
+  Status Linear(Site site, int32_t layer, std::unique_ptr<Weight>* weight, std::unique_ptr<Weight>* bias) {
+    std::vector<HostTensor> weights, biases;
+    bool any_bias = false;
+    for (int32_t i = 0; i < kSiteTargets[site].count; ++i) {
+      const int32_t target = kSiteTargets[site].first + i;
+      Result<HostTensor> matrix = Read(kRoleWeight + target, layer);
+      if (!matrix.ok()) return matrix.status();
+      weights.push_back(matrix.value());
+      HostTensor vector{.rows = 1, .cols = OutWidth(spec_, static_cast<Target>(target))};  // zero unless there is one
+      if (manifest_.Find(kRoleBias + target, layer) != nullptr) {
+        Result<HostTensor> found = Read(kRoleBias + target, layer);
+        if (!found.ok()) return found.status();
+        vector = found.value();
+        any_bias = true;
+      }
+      biases.push_back(vector);
+    }
+    CHORALE_RETURN_IF_ERROR(Keep(backend_.MakeMatrix(weights), weight));
+    return any_bias ? Keep(backend_.MakeVector(biases), bias) : Status::Ok();
+  }
+
+ private:
+  Result<HostTensor> Read(int32_t role, int32_t layer) {
+    const SpanEntry* span = manifest_.Find(role, layer);
+    if (span == nullptr) return Status::Invalid(Format("manifest: no %s", SpanName(role, layer).c_str()));
+    Result<std::span<const uint8_t>> bytes = source_.Map(*span);
+    if (!bytes.ok()) return bytes.status();
+    return HostTensor{bytes.value(), span->dtype, span->rows, span->cols};
+  }
+
+  static Status Keep(Result<std::unique_ptr<Weight>> made, std::unique_ptr<Weight>* out) {
+    if (!made.ok()) return made.status();
+    *out = std::move(made).value();
+    return Status::Ok();
+  }
+
+  const ManifestView& manifest_;
+  SpanSource& source_;
+  Backend& backend_;
+  const ModelSpec& spec_;
+};
+
+}  // namespace
+
+Result<ModelWeights> ModelWeights::Load(const ManifestView& manifest, SpanSource& source, Backend& backend) {
+  ModelWeights model;
+  model.spec = manifest.spec();
+  Loader loader(manifest, source, backend);
+  CHORALE_RETURN_IF_ERROR(loader.Matrix(kRoleEmbed, &model.embed));
+  if (model.spec.tied == 0) CHORALE_RETURN_IF_ERROR(loader.Matrix(kRoleHead, &model.head));
+  CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleFinalNorm, -1, &model.final_norm));
+  model.layers.resize(model.spec.layers);
+  for (int32_t layer = 0; layer < model.spec.layers; ++layer) {
+    LayerWeights& weights = model.layers[layer];
+    weights.window = manifest.windows()[layer];
+    CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleAttnNorm, layer, &weights.attn_norm));
+    CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleMlpNorm, layer, &weights.mlp_norm));
+    if (model.spec.qk_norm != 0) {
+      CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleQNorm, layer, &weights.q_norm));
+      CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleKNorm, layer, &weights.k_norm));
+    }
+    for (int32_t site = 0; site < kSites; ++site) {
+      CHORALE_RETURN_IF_ERROR(
+          loader.Linear(static_cast<Site>(site), layer, &weights.linear[site], &weights.bias[site]));
+    }
+  }
+  model.ForEach([&model](const Weight& weight) {
+    model.bytes += weight.rows() * weight.cols() * static_cast<int64_t>(sizeof(float));
+  });
+  return model;
+}
+
+template <typename Visit>
+void ModelWeights::ForEach(const Visit& visit) const {
+  const auto maybe = [&visit](const std::unique_ptr<Weight>& weight) {
+    if (weight != nullptr) visit(*weight);
+  };
+  maybe(embed);
+  maybe(head);
+  maybe(final_norm);
+  for (const LayerWeights& layer : layers) {
+    maybe(layer.attn_norm);
+    maybe(layer.mlp_norm);
+    maybe(layer.q_norm);
+    maybe(layer.k_norm);
+    for (const auto& weight : layer.linear) maybe(weight);
+    for (const auto& weight : layer.bias) maybe(weight);
+  }
+}
+
+uint64_t ModelWeights::Digest(const Backend& backend) const {
+  uint64_t digest = 0xcbf29ce484222325ULL;
+  ForEach([&](const Weight& weight) { digest = backend.Digest(weight, digest); });
+  return digest;
+}
+
+LinearShapes ShapesOf(const ModelSpec& spec) {
+  LinearShapes shapes{.layers = spec.layers};
+  for (int32_t target = 0; target < kTargets; ++target) {
+    shapes.in[target] = static_cast<int32_t>(InWidth(spec, static_cast<Target>(target)));
+    shapes.out[target] = static_cast<int32_t>(OutWidth(spec, static_cast<Target>(target)));
+  }
+  return shapes;
+}
+
+}  // namespace chorale

@@ -1,0 +1,53 @@
+// The base model's weights, fused as the forward pass uses them: q|k|v are one matrix, gate|up another.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "model/image_view.h"
+#include "model/span_source.h"
+
+namespace chorale {
+
+// The four matrices of a layer, by the targets they hold.
+enum Site : int32_t { kSiteQkv = 0, kSiteO, kSiteGateUp, kSiteDown, kSites };
+
+struct SiteTargets {
+  Target first;
+  int32_t count;
+};
+inline constexpr std::array<SiteTargets, kSites> kSiteTargets = {{{kQ, 3}, {kO, 1}, {kGate, 2}, {kDown, 1}}};
+
+struct LayerWeights {
+  std::unique_ptr<Weight> attn_norm, mlp_norm;  // [H]
+  std::unique_ptr<Weight> q_norm, k_norm;       // [head_dim] or null
+  std::array<std::unique_ptr<Weight>, kSites> linear;
+  std::array<std::unique_ptr<Weight>, kSites> bias;  // null where no target of the site has one
+  int32_t window = 0;                                // 0: sees the whole context
+};
+
+struct ModelWeights {
+  ModelSpec spec{};
+  std::unique_ptr<Weight> embed;       // [V, H]
+  std::unique_ptr<Weight> head;        // [V, H]; null when tied
+  std::unique_ptr<Weight> final_norm;  // [H]
+  std::vector<LayerWeights> layers;
+  int64_t bytes = 0;  // in float32
+
+  static Result<ModelWeights> Load(const ManifestView& manifest, SpanSource& source, Backend& backend);
+
+  const Weight* head_or_embed() const { return head == nullptr ? embed.get() : head.get(); }
+  uint64_t Digest(const Backend& backend) const;
+
+ private:
+  template <typename Visit>
+  void ForEach(const Visit& visit) const;
+};
+
+LinearShapes ShapesOf(const ModelSpec& spec);
+
+}  // namespace chorale
