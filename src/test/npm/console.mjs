@@ -6,6 +6,7 @@
 
 import assert from 'node:assert/strict';
 import {mkdirSync, readFileSync} from 'node:fs';
+import {createRequire} from 'node:module';
 import {after, before, test} from 'node:test';
 import {chromium} from 'playwright-core';
 import {Relay} from './relay.mjs';
@@ -17,6 +18,8 @@ const CHROMIUM_FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
   '--disable-quic', '--no-first-run',
 ];
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** What transformers and PEFT answer at temperature 0. */
 const expected = new Map(JSON.parse(readFileSync(expectedFile, 'utf8'))
@@ -133,7 +136,6 @@ test('seven voices sing at once, each its own text, by keyboard alone', async ()
   const [, steps] = /in (\d+) steps/.exec(await page.locator('#summary').textContent());
   const tokens = MODELS.reduce((sum, model) => sum + Number(/\d+/.exec(sung[model].measures)), 0);
   assert.ok(tokens / steps > 3, `${tokens} tokens in ${steps} steps are not a batch`);
-  await page.screenshot({path: `${screenshots}/desktop-light.png`});
 
   // A follow-up goes on with each voice's own story.
   await ask(page, 'Who is the hero?');
@@ -148,8 +150,9 @@ test('seven voices sing at once, each its own text, by keyboard alone', async ()
   assert.deepEqual(seen.complaints, []);
 });
 
-test('looks as it should in the dark and on a phone', async () => {
+test('looks as it should by day, in the dark and on a phone, and everybody can use it', async () => {
   for (const [name, view] of Object.entries({
+    'desktop-light': {},
     'desktop-dark': {colorScheme: 'dark'},
     'phone-light': {width: 390, height: 844},
     'phone-dark': {width: 390, height: 844, colorScheme: 'dark'},
@@ -161,6 +164,11 @@ test('looks as it should in the dark and on a phone', async () => {
     await quiet(page);
     await page.screenshot({path: `${screenshots}/${name}.png`});
     const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    await page.locator('.code summary').click();
+    await page.evaluate(axe);
+    const faults = await page.evaluate(async () => (await window.axe.run()).violations
+      .map(({id, help, nodes}) => `${id}: ${help}: ${nodes.map(node => node.target).join(' ')}`));
+    assert.deepEqual(faults, [], `what WCAG 2.2 asks for, ${name}`);
     assert.ok(wide <= room, `${name} scrolls sideways: ${wide} in ${room} pixels`);
     assert.deepEqual(complaints, []);
     await page.context().close();
@@ -175,7 +183,7 @@ test('Escape stops all voices and frees the engine', async () => {
   await quiet(page);
   for (const [model, {state, words}] of Object.entries(await voices(page))) {
     assert.equal(state, 'stopped', model);
-    assert.match(words, /Stopped by you\./);
+    assert.match(words, /Stopped by you\./, model);
   }
   await page.waitForFunction(async () => (await (await fetch('/v1/load')).json()).running === 0);
   assert.equal(await page.locator('#stop').isVisible(), false);

@@ -77,7 +77,7 @@ async function sing(singers, question) {
   }));
   const abort = new AbortController();
   const began = performance.now();
-  round = {singers, stop: () => abort.abort(), changed: new Set(), wavering: false, began};
+  round = {singers, stop: () => abort.abort(), changed: new Set(), stopped: false, began};
   singers.forEach(voice => voice.ask(question, began));
   setBusy(true);
   const sayAll = () => { by('summary').textContent = singers.length === 1 ? '1 voice sings…' : `${singers.length} voices sing…`; };
@@ -108,17 +108,13 @@ async function sing(singers, question) {
     },
   };
   try {
-    const stream = await follow(requests, listener, abort.signal);
-    round && (round.stop = stream.stop);
+    round.stop = (await follow(requests, listener, abort.signal)).stop;
   } catch (problem) {
-    if (problem.name === 'AbortError') {
-      listener.ended(null);
-      return;
-    }
     // Nothing was begun: the question goes back to where it was typed.
     singers.forEach(voice => voice.withdraw());
     prompt.value ||= question;
     rest();
+    if (problem.name === 'AbortError') return; // stopped before it began
     complain(by('problem'), problem, () => {
       prompt.value = '';
       sing(singers, question);
@@ -205,14 +201,14 @@ function setBusy(busy) {
   if (focusIsOnGoing) by(busy ? 'stop' : 'send').focus();
   chooser.busy = busy;
   by('fresh').disabled = busy || ![...voices.values()].some(voice => voice.lastPrompt);
-  document.querySelectorAll('#samples button').forEach(button => { button.disabled = busy; });
+  document.querySelectorAll('.sample, .retry').forEach(button => { button.disabled = busy; });
   engine.busy = busy;
   engine.look();
 }
 
 function settingsAreGood() {
   const wrong = [
-    [temperature, 'Temperature is a number from 0 to 2: 0 always takes the likeliest token.'],
+    [temperature, 'Temperature is a number from 0 to 2 in steps of 0.05; 0 always takes the likeliest token.'],
     [tokensMax, 'Most tokens is a whole number from 1 up.'],
   ].find(([field]) => !field.checkValidity());
   if (!wrong) return true;

@@ -11,7 +11,8 @@ const count = (number, one, many = `${one}s`) => `${number.toLocaleString('en')}
 
 export class EngineStrip {
   #parts;
-  #timer = null;
+  #timer;
+  #looks = 0;
   #last = null;
   busy = false;
 
@@ -24,8 +25,8 @@ export class EngineStrip {
   /** Looks now, and from now on. */
   async look() {
     clearTimeout(this.#timer);
+    const look = ++this.#looks;
     if (document.hidden) return;
-    const looked = this.#timer = setTimeout(() => {}, 0);
     try {
       this.#show(await call('GET', '/v1/load'), performance.now());
     } catch (problem) {
@@ -34,8 +35,8 @@ export class EngineStrip {
       this.#parts.pagesWords.textContent = this.#parts.residents.textContent = '';
       this.#last = null;
     }
-    // A look that began meanwhile goes on instead of this one.
-    if (this.#timer === looked) this.#timer = setTimeout(() => this.look(), this.busy ? BUSY_MILLIS : IDLE_MILLIS);
+    // Where another look began meanwhile, that one goes on instead of this.
+    if (look === this.#looks) this.#timer = setTimeout(() => this.look(), this.busy ? BUSY_MILLIS : IDLE_MILLIS);
   }
 
   #show(load, now) {

@@ -74,6 +74,9 @@ export class Voice {
   ask(prompt, now) {
     if (this.broken && this.#turn.prompt === prompt) {
       this.#turns.pop().element.remove();
+    } else if (this.broken) {
+      this.#turn.element.querySelector('.retry').remove();
+      this.#note('Left out of the conversation.');
     }
     const element = this.#card.turn.content.cloneNode(true).firstElementChild;
     element.querySelector('.asked').textContent = prompt;
@@ -124,6 +127,7 @@ export class Voice {
   finish(reason, tokensMax) {
     this.flush();
     this.#show('done');
+    if (this.#turn.text === '') this.#note('It ended without a text.');
     if (reason === 'length') this.#note(`Ends here because of the limit: ${tokensMax} tokens, or the model's context.`);
     else if (reason !== 'stop') this.#note(`The server ended it: ${reason}.`);
   }
@@ -143,6 +147,7 @@ export class Voice {
     const again = document.createElement('button');
     again.type = 'button';
     again.className = 'retry';
+    again.disabled = true; // until the round is over: one stream at a time
     again.textContent = `Ask ${this.model.id} again`;
     again.addEventListener('click', () => this.#retry(this));
     this.#turn.element.append(again);
