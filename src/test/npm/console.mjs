@@ -185,7 +185,7 @@ test('Escape stops all voices and frees the engine', async () => {
     assert.equal(state, 'stopped', model);
     assert.match(words, /Stopped by you\./, model);
   }
-  await page.waitForFunction(async () => (await (await fetch('/v1/load')).json()).running === 0);
+  await page.waitForFunction(async () => (await (await fetch('/v1/load')).json()).requests.running === 0);
   assert.equal(await page.locator('#stop').isVisible(), false);
 });
 

@@ -14,7 +14,7 @@ const STORY = cases[0].messages[0].content;
 const story = cases.find(({model, messages}) => model === 'pirate' && messages[0].content === STORY);
 
 const greedy = {temperature: 0, max_tokens: 300};
-const running = async () => (await (await fetch(new URL('/v1/load', url))).json()).running;
+const running = async () => (await (await fetch(new URL('/v1/load', url))).json()).requests.running;
 
 test('lists the base model and its adapters', async () => {
   const models = [];

@@ -4,10 +4,8 @@ import {call} from './server.js';
 
 const BUSY_MILLIS = 200;
 const IDLE_MILLIS = 2_000;
-/** More names than this do not fit the line. */
-const RESIDENTS_MAX = 12;
 
-const count = (number, one, many = `${one}s`) => `${number.toLocaleString('en')} ${number === 1 ? one : many}`;
+const count = (number, noun) => `${number.toLocaleString('en')} ${noun}${number === 1 ? '' : 's'}`;
 
 export class EngineStrip {
   #parts;
@@ -41,22 +39,25 @@ export class EngineStrip {
 
   #show(load, now) {
     const {strip, words, pages, pagesWords, residents} = this.#parts;
-    const rate = this.#last && now > this.#last.now
-      ? (load.generatedTokens - this.#last.tokens) / (now - this.#last.now) * 1000 : 0;
-    this.#last = {tokens: load.generatedTokens, now};
-    strip.dataset.state = load.running > 0 ? 'running' : 'idle';
+    const before = this.#last ?? {load, now};
+    this.#last = {load, now};
+    const tokens = load.answer_tokens - before.load.answer_tokens;
+    const steps = load.steps - before.load.steps;
+    const rows = load.rows - before.load.rows;
+    strip.dataset.state = load.requests.running > 0 ? 'running' : 'idle';
     words.textContent = [
-      `${load.engine} engine`, `${load.running} running`, `${load.waiting} waiting`,
-      `${Math.round(Math.max(rate, 0)).toLocaleString('en')} tokens/s`,
+      load.state === 'SERVING' ? 'Engine' : `Engine ${load.state.toLowerCase()}`,
+      `${load.requests.running} running`,
+      `${load.requests.waiting} waiting`,
+      `${now > before.now ? Math.round(tokens / (now - before.now) * 1000).toLocaleString('en') : 0} tokens/s`,
+      ...steps > 0 ? [`${(rows / steps).toFixed(1)} rows a step`] : [],
     ].join(' · ');
     const share = used => `${(100 * used / Math.max(load.pages.total, 1)).toFixed(2)}%`;
     pages.style.setProperty('--kv', share(load.pages.kv));
-    pages.style.setProperty('--adapters', share(load.pages.adapters));
-    const held = `${count(load.pages.total, 'page')}: ${load.pages.kv} KV, ${load.pages.adapters} adapters, ${load.pages.free} free`;
+    pages.style.setProperty('--adapters', share(load.pages.adapter));
+    const held = `${count(load.pages.total, 'page')}: ${load.pages.kv} KV, ${load.pages.adapter} adapters, ${load.pages.free} free`;
     pages.setAttribute('aria-label', held);
     pagesWords.textContent = held;
-    const names = load.residentAdapters;
-    const more = names.length > RESIDENTS_MAX ? ` and ${names.length - RESIDENTS_MAX} more` : '';
-    residents.textContent = names.length ? `resident: ${names.slice(0, RESIDENTS_MAX).join(', ')}${more}` : 'no adapter resident';
+    residents.textContent = `${count(load.adapters_resident, 'adapter')} resident`;
   }
 }
