@@ -151,7 +151,7 @@ function draw() {
 function sumUp() {
   draw();
   const {singers, began} = round;
-  const seconds = (performance.now() - began) / 1000;
+  const seconds = (Math.max(...singers.map(voice => voice.heardUntil)) - began) / 1000;
   const tokens = singers.reduce((sum, voice) => sum + voice.tokens, 0);
   const whole = singers.filter(voice => voice.whole).length;
   by('summary').textContent = (whole === singers.length ? '' : `${whole} of ${singers.length} voices to the end. `)

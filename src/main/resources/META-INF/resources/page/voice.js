@@ -42,6 +42,11 @@ export class Voice {
     return this.#turn?.tokens ?? 0;
   }
 
+  /** When the newest token came. */
+  get heardUntil() {
+    return this.#turn?.last ?? 0;
+  }
+
   get whole() {
     return this.#turn?.state === 'done';
   }
