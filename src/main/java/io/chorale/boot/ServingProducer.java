@@ -10,6 +10,7 @@ import io.chorale.api.CompletionReader;
 import io.chorale.api.JsonBody;
 import io.chorale.api.ModelCatalog;
 import io.chorale.api.ServerResource;
+import io.chorale.api.StreamSessions;
 import io.chorale.config.AdapterSettings;
 import io.chorale.config.LifecycleSettings;
 import io.chorale.config.ModelSettings;
@@ -163,6 +164,15 @@ public class ServingProducer {
     @Singleton
     Answers answers() {
         return new Answers(service.door(), catalog, InstantSource.system(), streams.keepAlive());
+    }
+
+    @Produces
+    @Singleton
+    StreamSessions sessions(Answers answers) {
+        return new StreamSessions(
+                answers,
+                new StreamSessions.Options(
+                        streams.resumableMax(), streams.replayEventsMax(), streams.resumeGrace(), streams.keepAlive()));
     }
 
     @Produces
