@@ -186,7 +186,7 @@ record Fields(JsonNode object, String path) {
     /** As clients write integers: 5 and 5.0 alike. */
     private static boolean isInteger(JsonNode value) {
         return value.isIntegralNumber()
-                || value.isFloatingPointNumber() && value.doubleValue() == Math.rint(value.doubleValue());
+                || (value.isFloatingPointNumber() && value.doubleValue() == Math.rint(value.doubleValue()));
     }
 
     private static String typeOf(JsonNode value) {

@@ -81,7 +81,7 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
 
     @Override
     public boolean wantsMore() {
-        return phase == Phase.OPENING || phase == Phase.STREAMING && demand > 0;
+        return phase == Phase.OPENING || (phase == Phase.STREAMING && demand > 0);
     }
 
     @Override

@@ -11,43 +11,39 @@ import java.util.function.Predicate;
  * the table says what else does not. A field in neither table is ignored, as every server does.
  */
 final class UnsupportedParameters {
-    private static final Predicate<JsonNode> NOTHING_ELSE = value -> false;
-
-    private static final Predicate<JsonNode> FALSE = value -> value.isBoolean() && !value.booleanValue();
-
     private static final Map<String, Predicate<JsonNode>> COMMON = Map.ofEntries(
-            Map.entry("audio", NOTHING_ELSE),
+            Map.entry("audio", UnsupportedParameters::nothingElse),
             Map.entry("service_tier", oneOf("auto", "default")),
-            Map.entry("store", FALSE),
+            Map.entry("store", UnsupportedParameters::isFalse),
             Map.entry("suffix", oneOf("")),
-            Map.entry("use_beam_search", FALSE),
-            Map.entry("prompt_logprobs", NOTHING_ELSE),
-            Map.entry("structured_outputs", NOTHING_ELSE),
-            Map.entry("guided_json", NOTHING_ELSE),
-            Map.entry("guided_regex", NOTHING_ELSE),
-            Map.entry("guided_choice", NOTHING_ELSE),
-            Map.entry("guided_grammar", NOTHING_ELSE),
-            Map.entry("bad_words", NOTHING_ELSE),
-            Map.entry("allowed_token_ids", NOTHING_ELSE),
-            Map.entry("logits_processors", NOTHING_ELSE),
-            Map.entry("truncate_prompt_tokens", NOTHING_ELSE),
+            Map.entry("use_beam_search", UnsupportedParameters::isFalse),
+            Map.entry("prompt_logprobs", UnsupportedParameters::nothingElse),
+            Map.entry("structured_outputs", UnsupportedParameters::nothingElse),
+            Map.entry("guided_json", UnsupportedParameters::nothingElse),
+            Map.entry("guided_regex", UnsupportedParameters::nothingElse),
+            Map.entry("guided_choice", UnsupportedParameters::nothingElse),
+            Map.entry("guided_grammar", UnsupportedParameters::nothingElse),
+            Map.entry("bad_words", UnsupportedParameters::nothingElse),
+            Map.entry("allowed_token_ids", UnsupportedParameters::nothingElse),
+            Map.entry("logits_processors", UnsupportedParameters::nothingElse),
+            Map.entry("truncate_prompt_tokens", UnsupportedParameters::nothingElse),
             Map.entry("response_format", UnsupportedParameters::isPlainText));
 
     private static final Map<String, Predicate<JsonNode>> CHAT = Map.ofEntries(
-            Map.entry("tools", NOTHING_ELSE),
+            Map.entry("tools", UnsupportedParameters::nothingElse),
             Map.entry("tool_choice", oneOf("none", "auto")),
-            Map.entry("functions", NOTHING_ELSE),
+            Map.entry("functions", UnsupportedParameters::nothingElse),
             Map.entry("function_call", oneOf("none", "auto")),
             Map.entry("parallel_tool_calls", JsonNode::isBoolean),
             Map.entry("modalities", value -> value.isArray() && value.size() == 1 && isText(value.get(0), "text")),
-            Map.entry("prediction", NOTHING_ELSE),
+            Map.entry("prediction", UnsupportedParameters::nothingElse),
             Map.entry("reasoning_effort", oneOf("none")),
             Map.entry("verbosity", oneOf("medium")),
-            Map.entry("web_search_options", NOTHING_ELSE),
-            Map.entry("echo", FALSE),
-            Map.entry("continue_final_message", FALSE),
-            Map.entry("documents", NOTHING_ELSE),
-            Map.entry("chat_template", NOTHING_ELSE));
+            Map.entry("web_search_options", UnsupportedParameters::nothingElse),
+            Map.entry("echo", UnsupportedParameters::isFalse),
+            Map.entry("continue_final_message", UnsupportedParameters::isFalse),
+            Map.entry("documents", UnsupportedParameters::nothingElse),
+            Map.entry("chat_template", UnsupportedParameters::nothingElse));
 
     private UnsupportedParameters() {}
 
@@ -75,6 +71,14 @@ final class UnsupportedParameters {
                 throw Problem.unsupported(request.name(name));
             }
         });
+    }
+
+    private static boolean nothingElse(JsonNode value) {
+        return false;
+    }
+
+    private static boolean isFalse(JsonNode value) {
+        return value.isBoolean() && !value.booleanValue();
     }
 
     private static boolean isPlainText(JsonNode format) {

@@ -119,7 +119,7 @@ public class ServingProducer {
                 spec.device(),
                 spec.pageCount(),
                 spec.pageTokens(),
-                spec.pageCount() * spec.pageBytes() >> 20,
+                (spec.pageCount() * spec.pageBytes()) >> 20,
                 spec.contextMax());
     }
 

@@ -5,7 +5,6 @@ import java.lang.System.Logger.Level;
 import java.util.ArrayList;
 import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 
@@ -16,7 +15,7 @@ import java.util.concurrent.RejectedExecutionException;
 final class EventFanout {
     private static final Logger LOG = System.getLogger(EventFanout.class.getName());
 
-    private final Map<Executor, List<RequestTicket>> ready = new IdentityHashMap<>();
+    private final IdentityHashMap<Executor, List<RequestTicket>> ready = new IdentityHashMap<>();
 
     /** The ticket has news; its reader is woken by the next {@link #flush}, unless a wake-up is still on its way. */
     void mark(RequestTicket ticket) {

@@ -77,7 +77,7 @@ final class ServingLoop {
         if (plan.isEmpty()) {
             return 0;
         }
-        begin(plan, now);
+        begin(plan);
         commitOldest();
         return 1;
     }
@@ -86,7 +86,7 @@ final class ServingLoop {
         StepPlan plan = scheduler.plan(now);
         boolean begun = !plan.isEmpty();
         if (begun) {
-            begin(plan, now);
+            begin(plan);
         }
         boolean due = stepsInFlight > (begun ? 1 : 0);
         if (due) {
@@ -95,7 +95,7 @@ final class ServingLoop {
         return begun || due ? 1 : 0;
     }
 
-    private void begin(StepPlan plan, long now) {
+    private void begin(StepPlan plan) {
         observer.stepBegun(plan);
         engine.begin(plan);
         stepsInFlight++;
