@@ -242,6 +242,15 @@ test('a model that is gone is refused in words, and the question is not lost', a
   assert.equal(await page.locator('#problem').isVisible(), false);
 });
 
+test('a setting out of range is named before anything is asked', async () => {
+  const {page, requests} = await visit();
+  await page.locator('#temperature').fill('3');
+  await ask(page, STORY);
+  await page.locator('#problem').getByText('Temperature is a number from 0 to 2').waitFor();
+  assert.equal(await page.locator('#prompt').inputValue(), STORY);
+  assert.deepEqual(requests, []);
+});
+
 test('a full server is shown with its reason and its wish to wait, and retry goes on', async () => {
   let refusals = 1;
   const {page} = await visit({

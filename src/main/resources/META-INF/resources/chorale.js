@@ -66,6 +66,7 @@ const seated = () => chooser.chosen.map(model => voices.get(model.id));
 async function sing(singers, question) {
   if (round || !settingsAreGood()) return;
   hush(by('problem'));
+  if (prompt.value.trim() === question) prompt.value = '';
   const tokensMaximum = tokensMax.valueAsNumber;
   const requests = singers.map(voice => ({
     model: voice.model.id,
@@ -115,10 +116,7 @@ async function sing(singers, question) {
     prompt.value ||= question;
     rest();
     if (problem.name === 'AbortError') return; // stopped before it began
-    complain(by('problem'), problem, () => {
-      prompt.value = '';
-      sing(singers, question);
-    });
+    complain(by('problem'), problem, () => sing(singers, question));
   }
 }
 
@@ -184,7 +182,6 @@ function again(voice) {
 function send() {
   const question = prompt.value.trim();
   if (!round && question && chooser.chosen.length > 0) {
-    prompt.value = '';
     sing(seated(), question);
   } else if (!question) {
     prompt.focus();

@@ -7,6 +7,7 @@ import io.chorale.engine.StagedAdapter;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Queue;
 import java.util.random.RandomGenerator;
@@ -67,7 +68,7 @@ final class PlanDriver {
     private final StepPlan[] plans = {new StepPlan(), new StepPlan()};
     private final Queue<List<Generation>> sampled = new ArrayDeque<>();
     private long steps;
-    private int slotsUsed;
+    private final List<List<Integer>> slotPages = new ArrayList<>();
     /** Slot whose merged weights the next steps use; -1: none. */
     int mergedSlot = -1;
 
@@ -85,42 +86,48 @@ final class PlanDriver {
     /** From now on pages are handed out in another order. */
     void shufflePages(RandomGenerator random) {
         List<Integer> pages = new ArrayList<>(freePages);
-        java.util.Collections.shuffle(pages, random);
+        Collections.shuffle(pages, random);
         freePages.clear();
         freePages.addAll(pages);
     }
 
     /** Uploads a staged adapter into the next slot; returns the slot. */
     int load(StagedAdapter adapter) {
-        return load(adapter, slotsUsed++);
-    }
-
-    private int load(StagedAdapter adapter, int slot) {
+        int slot = slotPages.size();
+        List<Integer> pages = new ArrayList<>();
         StepPlan plan = next();
         int move = plan.addMove(StepPlan.MOVE_LOAD, slot);
         plan.moveB[move] = engine.spec().layerGroups();
         plan.moveHandle[move] = adapter.handle();
         for (int i = 0; i < adapter.pages(); i++) {
-            plan.addMovePage(freePages.remove());
+            int page = freePages.remove();
+            pages.add(page);
+            plan.addMovePage(page);
         }
         runAlone(plan);
+        slotPages.add(pages);
         return slot;
     }
 
-    /** The pages that the last plan's move named. */
-    int[] lastMovePages() {
-        StepPlan plan = plans[(int) ((steps + 1) % 2)];
-        return Arrays.copyOf(plan.movePages, plan.movePageRefCount);
+    /** The pages of a loaded adapter. */
+    int[] pagesOf(int slot) {
+        return slotPages.get(slot).stream().mapToInt(Integer::intValue).toArray();
     }
 
+    /** Drops every loaded adapter; their pages are free again. */
+    void dropAll() {
+        for (int slot = 0; slot < slotPages.size(); slot++) {
+            move(StepPlan.MOVE_DROP, slot);
+            freePages.addAll(slotPages.get(slot));
+        }
+        slotPages.clear();
+    }
+
+    /** A step of one move without pages. */
     void move(int kind, int slot) {
-        runAlone(moveOf(kind, slot));
-    }
-
-    private StepPlan moveOf(int kind, int slot) {
         StepPlan plan = next();
         plan.addMove(kind, slot);
-        return plan;
+        runAlone(plan);
     }
 
     /** Gives a sequence's pages back; what it computed is computed again when it runs next. */

@@ -6,6 +6,7 @@ import io.chorale.core.model.SamplingParams;
 import io.chorale.core.model.SequenceEvent;
 import io.chorale.engine.sim.SimulatedModel;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /** What a client has got so far, checked event by event: the grammar, and every token against the model. */
@@ -16,10 +17,14 @@ final class Answer {
     SequenceEvent end;
 
     private final SimulatedModel model;
+    /** The request's limit, or what the context leaves. */
+    private final int tokensMax;
+
     private long state;
 
-    Answer(RequestSpec spec, SimulatedModel model) {
+    Answer(RequestSpec spec, SimulatedModel model, int contextMax) {
         this.spec = spec;
+        tokensMax = Math.min(spec.sampling().tokensMax(), contextMax - spec.promptTokens().length);
         this.model = model;
         long contributions = 0;
         for (int i = 0; i < spec.adapters().versions().length; i++) {
@@ -53,7 +58,7 @@ final class Answer {
                 boolean stop = finished.reason() == FinishReason.STOP;
                 require(!stop || finished.stopTokenId() == expected(), "it stopped at the wrong token");
                 require(!stop || tokens.size() >= spec.sampling().tokensMin(), "it stopped too early");
-                require(stop || tokens.size() == spec.sampling().tokensMax(), "it did not reach its length");
+                require(stop || tokens.size() == tokensMax, "it did not reach its length");
                 require(
                         finished.usage().completionTokens() == tokens.size() + (stop ? 1 : 0),
                         "usage counts " + finished.usage());
@@ -71,7 +76,7 @@ final class Answer {
         int[] stops = sampling.stopTokenIds();
         boolean forbidden = tokens.size() < sampling.tokensMin();
         float[] bias = new float[stops.length];
-        java.util.Arrays.fill(bias, forbidden ? Float.NEGATIVE_INFINITY : 0);
+        Arrays.fill(bias, forbidden ? Float.NEGATIVE_INFINITY : 0);
         int position = spec.promptTokens().length + tokens.size() - 1;
         return model.draw(state, sampling.seed(), position, stops, bias, 0, stops.length);
     }

@@ -24,16 +24,16 @@ class ScaleSimTest {
     }
 
     private static final Workload WORKLOAD = new Workload(
-            10_000, new ArrivalProcess(60, 2), 2_000, 1.0, 160, 64, 0.1, 0.1, 0.1, 0.05, 20_000_000_000L, VOCAB, STOP);
+            10_000, new ArrivalProcess(90, 2), 2_000, 1.0, 160, 64, 0.1, 0.1, 0.1, 0.05, 4_000_000_000L, VOCAB, STOP);
 
     private static SimServer.Config config(long seed, FaultPlan faults, int lookAhead) {
         SchedulerPolicies policies =
                 SchedulerPolicies.PLAIN.withEarlyAbort(new EarlyAbortPolicy.TtftRule(StepCostModel.Linear.LARGE_GPU));
         return new SimServer.Config(
-                new PoolGeometry(640, 16, 48, 8),
-                SchedulerLimits.of(256, VOCAB, 512, 64, 24),
+                new PoolGeometry(480, 4, 40, 8),
+                SchedulerLimits.of(256, VOCAB, 512, 64, 20),
                 policies,
-                new SimulatedModel(seed, VOCAB, STOP, 0.03),
+                new SimulatedModel(seed, VOCAB, STOP, 0.02),
                 faults,
                 lookAhead,
                 7,
@@ -47,9 +47,10 @@ class ScaleSimTest {
             FaultPlan faults = new FaultPlan.Seeded(seed, 0.002, 0.002, 0.01, 200_000_000, Long.MAX_VALUE, 0.02);
             SimRun run = new SimRun(config(seed, faults, lookAhead), WORKLOAD, seed, 200).play();
             System.out.println("seed " + seed + ", look-ahead " + lookAhead + ": " + run.report());
-            assertTrue(run.finished() > 6_000, run::report);
+            assertTrue(run.finished() > 5_000, run::report);
             assertTrue(run.server.scheduler.snapshot().stepsFailed() > 0, run::report);
             assertTrue(run.server.scheduler.snapshot().evictions() > 100, run::report);
+            assertTrue(run.server.scheduler.snapshot().preemptions() > 0, run::report);
         }
     }
 

@@ -43,7 +43,8 @@ final class SimRun {
             if (random.nextInt(8) == 0) {
                 server.shrinkHostStore(hostStoreMax);
             }
-            if (!server.turn() && server.stepsInFlight == 0 || server.dead) {
+            boolean idle = !server.turn() && server.stepsInFlight == 0;
+            if (idle || server.dead) {
                 long later = Math.min(
                         server.nextStagingNanos(),
                         next < arrivals.size() ? arrivals.get(next).spec().arrivalNanos() : Long.MAX_VALUE);

@@ -107,7 +107,7 @@ final class SimServer {
     // ---- clients --------------------------------------------------------------------------------------------------
 
     void submit(RequestSpec spec) {
-        answers.put(spec.id(), new Answer(spec, config.model()));
+        answers.put(spec.id(), new Answer(spec, config.model(), config.limits().contextMax()));
         for (int version : spec.adapters().versions()) {
             if (!staged.containsKey(version)) {
                 staging.putIfAbsent(version, clock.nanos() + config.stageNanos());

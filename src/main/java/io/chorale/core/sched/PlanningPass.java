@@ -307,6 +307,9 @@ final class PlanningPass {
             adapterPages += adapter.onDevice() ? 0 : adapter.pagesNeeded();
         }
         if (limits.admission() == MemoryRule.PEAK_DEMAND && !peakFits(sequence, adapterPages)) {
+            if (makeRoom) {
+                ledger.weights.stepAside(step);
+            }
             return false;
         }
         int reserve = ledger.running.size(); // room for every running sequence to grow by a page

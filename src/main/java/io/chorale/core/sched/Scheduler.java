@@ -36,6 +36,12 @@ public final class Scheduler {
     private final StepRecord[] records = {new StepRecord(), new StepRecord()};
     private int oldest;
     private int inFlight;
+    /**
+     * The step in flight was planned before the one before it was known to have failed, and may fail for that reason.
+     * Nothing is planned on top of it, or one fault would go on from step to step.
+     */
+    private boolean suspect;
+
 
     private long stepIdNext;
     private long rows;
@@ -172,8 +178,10 @@ public final class Scheduler {
         nowNanos = now;
         StepRecord record = records[(oldest + inFlight) % STEPS_IN_FLIGHT_MAX];
         record.reset(stepIdNext, now);
-        pass.decide(record, now);
-        writer.write(record, ledger);
+        if (!suspect) {
+            pass.decide(record, now);
+            writer.write(record, ledger);
+        }
         if (!record.plan.isEmpty()) {
             stepIdNext++;
             inFlight++;
@@ -192,6 +200,7 @@ public final class Scheduler {
         oldest = (oldest + 1) % STEPS_IN_FLIGHT_MAX;
         inFlight--;
         ledger.pool.committed(outcome.stepId);
+        suspect = inFlight > 0 && outcome.failed();
         if (outcome.failed()) {
             stepsFailed++;
             dropMembers(record, "the step failed: " + outcome.fault);

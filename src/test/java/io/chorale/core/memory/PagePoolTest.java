@@ -2,7 +2,6 @@ package io.chorale.core.memory;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -107,6 +106,6 @@ class PagePoolTest {
         PagePool pool = new PagePool(geometry(1));
         IllegalStateException thrown =
                 assertThrows(IllegalStateException.class, () -> pool.take(PageUse.KV, 2, new PageTable()));
-        assertTrue(thrown.getMessage().contains("2 pages wanted, 1 free"));
+        assertEquals("2 pages wanted, 1 free", thrown.getMessage());
     }
 }
