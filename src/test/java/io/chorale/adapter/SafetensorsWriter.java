@@ -34,7 +34,7 @@ public final class SafetensorsWriter {
     }
 
     public void write(Path file) throws IOException {
-        StringJoiner header = new StringJoiner(",", "{\"__metadata__\":{\"format\":\"pt\"},", "}");
+        StringJoiner header = new StringJoiner(",", "{", "}").add("\"__metadata__\":{\"format\":\"pt\"}");
         int at = 0;
         for (Map.Entry<String, Values> entry : tensors.entrySet()) {
             Values tensor = entry.getValue();
