@@ -169,7 +169,7 @@ std::vector<Lie> StepLies() {
       {"PageBeyond", "page_ids[0]: 32", [](auto& s) { s.page_ids[0] = 32; }},
       {"PageNegative", "page_ids[0]: -2", [](auto& s) { s.page_ids[0] = -2; }},
       {"PageDead", "page_ids[0]: -1 for tokens from 0", [](auto& s) { s.page_ids[0] = -1; }},
-      {"PageWrittenTwice", "page_ids[4]: page 5 is written at page_ids[2] too", [](auto& s) { s.page_ids[4] = 5; }},
+      {"PageWrittenTwice", "page_ids[2]: page 5 is written at page_ids[4]", [](auto& s) { s.page_ids[4] = 5; }},
       {"PageWrittenAndRead", "page_ids[3]: page 3 is written at", [](auto& s) { s.page_ids[3] = 3; }},
       {"PageWrittenAndReadInOne", "page_ids[0]: page 5 is written at", [](auto& s) { s.page_ids[0] = 5; }},
       {"SegmentFirst", "segment_start[0]: is 1", [](auto& s) { s.segment_start[0] = 1; }},

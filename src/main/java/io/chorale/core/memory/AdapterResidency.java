@@ -11,8 +11,8 @@ import org.jspecify.annotations.Nullable;
  * Which adapter is where: the slot table of the device, and every version that somebody wants or that is staged.
  *
  * <p>Uploads and drops are planned in one step and become true when that step has ended well; until then a loading
- * adapter may be used by later steps (the engine keeps their order) and a draining one keeps slot and pages. So a failed
- * step is undone by going back one state, and nobody can have taken what a failed drop did not free.
+ * adapter may be used by later steps (the engine keeps their order) and a draining one keeps slot and pages. So a refused
+ * step is undone by going back one state, and nobody can have taken what a refused drop did not free.
  */
 public final class AdapterResidency {
     private final PagePool pool;
@@ -21,6 +21,7 @@ public final class AdapterResidency {
     private final int[] freeSlots;
     private int freeSlotCount;
     private int pinnedCount;
+    private int drainingCount;
     private int drainingPages;
     private int goneCount;
     private long evictions;
@@ -41,7 +42,7 @@ public final class AdapterResidency {
 
     // ---- who wants what -------------------------------------------------------------------------------------------
 
-    /** One more request names this version. */
+    /** One more adapter set of live requests names this version. */
     public DeviceAdapter use(int version) {
         DeviceAdapter adapter = byVersion.computeIfAbsent(version, DeviceAdapter::new);
         adapter.users++;
@@ -140,6 +141,11 @@ public final class AdapterResidency {
         return drainingPages;
     }
 
+    /** Slots that come back then. */
+    public int drainingCount() {
+        return drainingCount;
+    }
+
     public int slotsMax() {
         return slots.length;
     }
@@ -177,11 +183,13 @@ public final class AdapterResidency {
             throw new IllegalStateException("adapter " + adapter.version + " is in use and cannot be evicted");
         }
         adapter.state = State.DRAINING;
+        drainingCount++;
         drainingPages += adapter.pages.count();
     }
 
     public void drained(DeviceAdapter adapter) {
         expect(adapter, State.DRAINING);
+        drainingCount--;
         drainingPages -= adapter.pages.count();
         evictions++;
         leaveDevice(adapter);
@@ -189,6 +197,7 @@ public final class AdapterResidency {
 
     public void drainFailed(DeviceAdapter adapter) {
         expect(adapter, State.DRAINING);
+        drainingCount--;
         drainingPages -= adapter.pages.count();
         adapter.state = State.RESIDENT;
     }

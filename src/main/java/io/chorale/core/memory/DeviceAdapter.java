@@ -70,7 +70,7 @@ public final class DeviceAdapter {
         return pins;
     }
 
-    /** Requests, waiting or running, that name it. */
+    /** Adapter sets of live requests that name it. */
     public int users() {
         return users;
     }

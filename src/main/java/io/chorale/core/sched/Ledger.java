@@ -163,14 +163,26 @@ final class Ledger {
         Check.state(
                 live.size() == running.size() + room.count(),
                 () -> live.size() + " live requests, but " + running.size() + " run and " + room.count() + " wait");
+        Map<DeviceAdapter, Integer> pins = new LinkedHashMap<>();
+        for (Sequence sequence : running) {
+            Check.state(
+                    sequence.state == Sequence.State.RUNNING,
+                    () -> "request " + sequence.spec.id() + " is in the batch but " + sequence.state);
+            for (DeviceAdapter adapter : sequence.group.adapters) {
+                pins.merge(adapter, 1, Integer::sum);
+            }
+        }
         int kvPages = 0;
         int scratch = 0;
+        int runs = 0;
         boolean[] owned = new boolean[pool.geometry().pageCount()];
         for (Sequence sequence : live.values()) {
             verify(sequence, owned);
+            runs += sequence.state == Sequence.State.RUNNING ? 1 : 0;
             kvPages += sequence.pages.count();
             scratch += sequence.scratchSlot >= 0 ? 1 : 0;
         }
+        Check.state(runs == running.size(), () -> "a running request is not in the batch");
         int kvPagesOwned = kvPages;
         Check.state(
                 kvPagesOwned == pool.count(PageUse.KV),
@@ -180,7 +192,7 @@ final class Ledger {
         for (AdapterGroup group : groups.values()) {
             users += group.users;
             for (DeviceAdapter adapter : group.adapters) {
-                verifyPins(adapter);
+                verifyPins(adapter, pins.getOrDefault(adapter, 0));
             }
         }
         Check.state(users == live.size(), () -> "adapter sets and live requests differ in number");
@@ -188,13 +200,13 @@ final class Ledger {
 
     private void verify(Sequence sequence, boolean[] owned) {
         long id = sequence.spec.id();
-        boolean runs = sequence.state == Sequence.State.RUNNING;
-        Check.state(runs == running.contains(sequence), () -> "request " + id + " is " + sequence.state);
         Check.state(
                 sequence.pages.count() * pool.geometry().pageTokens() >= sequence.computed,
                 () -> "request " + id + " computed " + sequence.computed + " tokens into " + sequence.pages.count()
                         + " pages");
-        Check.state(runs || sequence.pages.count() == 0, () -> "request " + id + " waits and holds pages");
+        Check.state(
+                sequence.state == Sequence.State.RUNNING || sequence.pages.count() == 0,
+                () -> "request " + id + " waits and holds pages");
         for (int i = 0; i < sequence.pages.count(); i++) {
             int page = sequence.pages.page(i);
             Check.state(pool.useOf(page) == PageUse.KV, () -> "page " + page + " of request " + id + " is not KV");
@@ -203,12 +215,8 @@ final class Ledger {
         }
     }
 
-    private void verifyPins(DeviceAdapter adapter) {
-        int pins = weights.pins(adapter);
-        for (Sequence sequence : running) {
-            pins += sequence.group.uses(adapter) ? 1 : 0;
-        }
-        int counted = pins;
+    private void verifyPins(DeviceAdapter adapter, int runningUsers) {
+        int counted = runningUsers + weights.pins(adapter);
         Check.state(
                 counted == adapter.pins(),
                 () -> "adapter " + adapter.version() + " has " + adapter.pins() + " pins for " + counted + " reasons");

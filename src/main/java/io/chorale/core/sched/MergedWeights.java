@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Whether shadow weights with one adapter merged in exist, and whether the step being planned uses them.
  *
- * <p>While a merge or unmerge is in a step that has not ended, no other is planned: a failed step is then undone by one
+ * <p>While a merge or unmerge is in a step that has not ended, no other is planned: a refused step is then undone by one
  * assignment. The merged adapter is pinned until its unmerge has ended.
  */
 final class MergedWeights {
@@ -18,6 +18,9 @@ final class MergedWeights {
     private boolean switching;
     /** Whose unmerge has not ended. */
     private @Nullable DeviceAdapter leaving;
+
+    /** The shadow weights may be missing or wrong: they are given up at the next step. */
+    private boolean broken;
 
     private boolean active;
     private boolean mixture;
@@ -28,6 +31,10 @@ final class MergedWeights {
 
     void choose(WeightMode wish, List<Sequence> running, StepRecord step) {
         active = false;
+        if (broken && shadow != null) {
+            broken = false;
+            unmerge(shadow, step);
+        }
         switch (wish) {
             case WeightMode.Unmerged() -> {
                 if (shadow != null && !switching) {
@@ -114,20 +121,29 @@ final class MergedWeights {
         return (adapter == shadow ? 1 : 0) + (adapter == leaving ? 1 : 0);
     }
 
-    void ended(StepRecord step, boolean failed) {
-        DeviceAdapter merged = step.merged;
-        DeviceAdapter unmerged = step.unmerged;
-        if (merged == null && unmerged == null) {
+    /** The step has ended and its moves have happened. A merge in a step that failed is not trusted. */
+    void switched(StepRecord step, boolean stepFailed) {
+        if (step.merged == null && step.unmerged == null) {
             return;
         }
         switching = false;
         leaving = null;
-        if (failed) {
-            shadow = unmerged;
+        broken = step.merged != null && stepFailed;
+        if (step.unmerged != null) {
+            residency.unpin(step.unmerged);
         }
-        DeviceAdapter released = failed ? merged : unmerged;
-        if (released != null) {
-            residency.unpin(released);
+    }
+
+    /** The step was refused: what was merged before still is. */
+    void switchRefused(StepRecord step) {
+        if (step.merged == null && step.unmerged == null) {
+            return;
+        }
+        switching = false;
+        leaving = null;
+        shadow = step.unmerged;
+        if (step.merged != null) {
+            residency.unpin(step.merged);
         }
     }
 }

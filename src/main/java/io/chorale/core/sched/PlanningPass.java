@@ -205,8 +205,8 @@ final class PlanningPass {
                 room.skip();
                 blocked = blocked == null ? sequence : blocked;
             }
-            if (blocked != null && blocked.bypassed >= limits.bypassMax()) {
-                break; // nobody else until it fits: everything that runs ends some time
+            if (blocked != null && (blocked.started || blocked.bypassed >= limits.bypassMax())) {
+                break; // nobody passes one that was preempted, or was passed too often: what runs ends some time
             }
         }
         room.restore();
@@ -289,7 +289,7 @@ final class PlanningPass {
             return true;
         }
         if (makeRoom) {
-            for (int i = residency.freeSlotCount() + step.drops.size(); i < loads; i++) {
+            for (int i = residency.freeSlotCount() + residency.drainingCount(); i < loads; i++) {
                 DeviceAdapter idle = residency.leastWorthKeeping(keepScore);
                 if (idle == null) {
                     ledger.weights.stepAside(step);
@@ -307,6 +307,9 @@ final class PlanningPass {
             adapterPages += adapter.onDevice() ? 0 : adapter.pagesNeeded();
         }
         if (limits.admission() == MemoryRule.PEAK_DEMAND && !peakFits(sequence, adapterPages)) {
+            if (makeRoom) {
+                ledger.weights.stepAside(step);
+            }
             return false;
         }
         int reserve = ledger.running.size(); // room for every running sequence to grow by a page

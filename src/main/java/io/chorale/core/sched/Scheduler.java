@@ -1,6 +1,5 @@
 package io.chorale.core.sched;
 
-import io.chorale.core.memory.AdapterResidency;
 import io.chorale.core.memory.DeviceAdapter;
 import io.chorale.core.memory.PageUse;
 import io.chorale.core.memory.PoolGeometry;
@@ -23,8 +22,8 @@ import java.util.List;
  * faults arrive when it is committed, and rows that turn out to be surplus are ignored then. A plan that is empty is
  * not begun and not committed; every other one is, in order, and stays valid until its commit.
  *
- * <p>A step that failed has changed nothing on the device: its requests are dropped, its moves are undone, everything
- * else goes on.
+ * <p>The requests of a step that failed are dropped and everything else goes on. When it was refused its moves have not
+ * happened and are undone here too.
  */
 public final class Scheduler {
     private static final int STEPS_IN_FLIGHT_MAX = 2;
@@ -37,6 +36,12 @@ public final class Scheduler {
     private final StepRecord[] records = {new StepRecord(), new StepRecord()};
     private int oldest;
     private int inFlight;
+    /**
+     * The step in flight was planned before the one before it was known to have failed, and may fail for that reason.
+     * Nothing is planned on top of it, or one fault would go on from step to step.
+     */
+    private boolean suspect;
+
 
     private long stepIdNext;
     private long rows;
@@ -173,8 +178,10 @@ public final class Scheduler {
         nowNanos = now;
         StepRecord record = records[(oldest + inFlight) % STEPS_IN_FLIGHT_MAX];
         record.reset(stepIdNext, now);
-        pass.decide(record, now);
-        writer.write(record, ledger);
+        if (!suspect) {
+            pass.decide(record, now);
+            writer.write(record, ledger);
+        }
         if (!record.plan.isEmpty()) {
             stepIdNext++;
             inFlight++;
@@ -193,27 +200,67 @@ public final class Scheduler {
         oldest = (oldest + 1) % STEPS_IN_FLIGHT_MAX;
         inFlight--;
         ledger.pool.committed(outcome.stepId);
+        suspect = inFlight > 0 && outcome.failed();
         if (outcome.failed()) {
             stepsFailed++;
-            undo(record, "the step failed: " + outcome.fault);
+            dropMembers(record, "the step failed: " + outcome.fault);
+        }
+        if (outcome.failed() && outcome.refused) {
+            undoMoves(record, "an upload of its adapter was refused: " + outcome.fault);
         } else {
-            apply(record, outcome);
+            completeMoves(record, outcome.failed());
+        }
+        if (!outcome.failed()) {
+            acceptTokens(record, outcome);
         }
         measure(record, now);
     }
 
-    private void apply(StepRecord record, StepOutcome outcome) {
+    private void dropMembers(StepRecord record, String detail) {
+        for (int i = 0; i < record.members.size(); i++) {
+            Sequence sequence = record.members.get(i);
+            if (sequence.state != Sequence.State.ENDED) {
+                ledger.drop(sequence, DropReason.STEP_FAILED, detail);
+            }
+        }
+    }
+
+    private void completeMoves(StepRecord record, boolean stepFailed) {
+        for (int i = 0; i < record.loads.size(); i++) {
+            ledger.residency.loaded(record.loads.get(i));
+        }
+        ledger.weights.switched(record, stepFailed);
+        for (int i = 0; i < record.drops.size(); i++) {
+            ledger.residency.drained(record.drops.get(i));
+        }
+    }
+
+    private void undoMoves(StepRecord record, String detail) {
+        for (int i = 0; i < record.loads.size(); i++) {
+            DeviceAdapter adapter = record.loads.get(i);
+            dropUsers(adapter, detail);
+            ledger.residency.loadFailed(adapter);
+        }
+        ledger.weights.switchRefused(record);
+        for (int i = 0; i < record.drops.size(); i++) {
+            ledger.residency.drainFailed(record.drops.get(i));
+        }
+    }
+
+    /** Those who joined in the step planned ahead, counting on an upload that has not happened. */
+    private void dropUsers(DeviceAdapter adapter, String detail) {
+        for (int i = ledger.running.size() - 1; i >= 0; i--) {
+            Sequence sequence = ledger.running.get(i);
+            if (sequence.group.uses(adapter)) {
+                ledger.drop(sequence, DropReason.STEP_FAILED, detail);
+            }
+        }
+    }
+
+    private void acceptTokens(StepRecord record, StepOutcome outcome) {
         int samples = record.drawers.size();
         if (outcome.sampleCount != samples) {
             throw new IllegalStateException(outcome.sampleCount + " tokens drawn, " + samples + " asked for");
-        }
-        AdapterResidency residency = ledger.residency;
-        for (int i = 0; i < record.loads.size(); i++) {
-            residency.loaded(record.loads.get(i));
-        }
-        ledger.weights.ended(record, false);
-        for (int i = 0; i < record.drops.size(); i++) {
-            residency.drained(record.drops.get(i));
         }
         for (int k = 0; k < samples; k++) {
             Sequence sequence = record.drawers.get(k);
@@ -245,35 +292,6 @@ public final class Scheduler {
                 : new TopLogProbs(
                         Arrays.copyOfRange(outcome.topIds, from, to),
                         Arrays.copyOfRange(outcome.topLogProbs, from, to));
-    }
-
-    /** The step has changed nothing: its requests end, its moves have not happened. */
-    private void undo(StepRecord record, String detail) {
-        for (int i = 0; i < record.members.size(); i++) {
-            Sequence sequence = record.members.get(i);
-            if (sequence.state != Sequence.State.ENDED) {
-                ledger.drop(sequence, DropReason.STEP_FAILED, detail);
-            }
-        }
-        for (int i = 0; i < record.loads.size(); i++) {
-            DeviceAdapter adapter = record.loads.get(i);
-            dropUsers(adapter, detail);
-            ledger.residency.loadFailed(adapter);
-        }
-        ledger.weights.ended(record, true);
-        for (int i = 0; i < record.drops.size(); i++) {
-            ledger.residency.drainFailed(record.drops.get(i));
-        }
-    }
-
-    /** Those who joined in the step planned ahead, counting on an upload that has not happened. */
-    private void dropUsers(DeviceAdapter adapter, String detail) {
-        for (int i = ledger.running.size() - 1; i >= 0; i--) {
-            Sequence sequence = ledger.running.get(i);
-            if (sequence.group.uses(adapter)) {
-                ledger.drop(sequence, DropReason.STEP_FAILED, detail);
-            }
-        }
     }
 
     private void measure(StepRecord record, long now) {
