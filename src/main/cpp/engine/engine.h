@@ -67,6 +67,8 @@ class Engine {
 
   // Sees, and may change, what each operation produces. Set while no step is begun.
   void SetObserver(OpObserver* observer) { observer_ = observer; }
+  // Where forward passes spend their time; null: not measured. Set while no step is begun.
+  void SetTimes(OpTimes* times) { llama_.SetTimes(times); }
 
  private:
   struct StepJob;

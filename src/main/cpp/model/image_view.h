@@ -17,6 +17,9 @@
 
 namespace chorale {
 
+// The role of a target's weight, bias, A or B.
+inline int32_t RoleOf(Role first, Target target) { return int32_t{first} + int32_t{target}; }
+
 int64_t DTypeBytes(int32_t dtype);
 
 // Input and output widths of a linear.

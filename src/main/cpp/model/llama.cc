@@ -36,15 +36,19 @@ void Llama::Forward(const ModelWeights& weights, std::span<const int32_t> sample
   sampled_ = static_cast<int64_t>(sampled.size());
   hidden_ = static_cast<int64_t>(hidden.size());
 
-  backend_->Embed({.table = weights_->embed.get(), .out = residual_.get()});
+  {
+    OpTimer timer(times_, kTimedEmbed);
+    backend_->Embed({.table = weights_->embed.get(), .out = residual_.get()});
+  }
   Observe(kOpEmbed, -1, residual_.get(), rows_, 0, spec_.hidden);
   for (int32_t layer = 0; layer < spec_.layers; ++layer) Layer(layer);
-  backend_->AddNorm({residual_.get(), delta_.get(), weights_->final_norm.get(), x_.get(), spec_.rms_eps});
+  AddNorm({residual_.get(), delta_.get(), weights_->final_norm.get(), x_.get(), spec_.rms_eps});
 
   gathered_.assign(sampled.begin(), sampled.end());
   gathered_.insert(gathered_.end(), hidden.begin(), hidden.end());
   backend_->Gather({x_.get(), gathered_, final_.get()});
   Observe(kOpFinalNorm, -1, final_.get(), sampled_ + hidden_, 0, spec_.hidden);
+  OpTimer timer(times_, kTimedLogits);
   backend_->Logits({final_.get(), weights_->head_or_embed(), logits_.get(), static_cast<int32_t>(sampled_)});
   Observe(kOpLogits, -1, logits_.get(), sampled_, 0, spec_.vocab);
 }
@@ -55,7 +59,7 @@ void Llama::Layer(int32_t layer) {
 
   // The sublayer before has left what it adds in delta_; before the first layer there is none.
   const Activation* before = layer == 0 ? nullptr : delta_.get();
-  backend_->AddNorm({residual_.get(), before, w.attn_norm.get(), x_.get(), spec_.rms_eps});
+  AddNorm({residual_.get(), before, w.attn_norm.get(), x_.get(), spec_.rms_eps});
   Observe(kOpAttnNorm, layer, x_.get(), rows_, 0, spec_.hidden);
 
   Linear(layer, kSiteQkv, x_.get(), qkv_.get());
@@ -63,31 +67,47 @@ void Llama::Layer(int32_t layer) {
   Observe(kOpK, layer, qkv_.get(), rows_, q_width, kv_width);
   Observe(kOpV, layer, qkv_.get(), rows_, q_width + kv_width, kv_width);
   QkvPostParams post{.qkv = qkv_.get(), .q_norm = w.q_norm.get(), .k_norm = w.k_norm.get(), .layer = layer};
-  backend_->QkvPost(post);
+  {
+    OpTimer timer(times_, kTimedQkvPost);
+    backend_->QkvPost(post);
+  }
   if (observer_ != nullptr) {
     Observe(kOpRopeQ, layer, qkv_.get(), rows_, 0, q_width);
     Observe(kOpRopeK, layer, qkv_.get(), rows_, q_width, kv_width);
     post.write_only = true;  // the observer may have changed the keys
     backend_->QkvPost(post);
   }
-  backend_->Attention({.qkv = qkv_.get(), .out = attention_.get(), .layer = layer, .window = w.window});
+  {
+    OpTimer timer(times_, kTimedAttention);
+    backend_->Attention({.qkv = qkv_.get(), .out = attention_.get(), .layer = layer, .window = w.window});
+  }
   Observe(kOpAttention, layer, attention_.get(), rows_, 0, q_width);
   Linear(layer, kSiteO, attention_.get(), delta_.get());
   Observe(kOpO, layer, delta_.get(), rows_, 0, spec_.hidden);
 
-  backend_->AddNorm({residual_.get(), delta_.get(), w.mlp_norm.get(), x_.get(), spec_.rms_eps});
+  AddNorm({residual_.get(), delta_.get(), w.mlp_norm.get(), x_.get(), spec_.rms_eps});
   Observe(kOpMlpNorm, layer, x_.get(), rows_, 0, spec_.hidden);
   Linear(layer, kSiteGateUp, x_.get(), gate_up_.get());
   Observe(kOpGate, layer, gate_up_.get(), rows_, 0, spec_.intermediate);
   Observe(kOpUp, layer, gate_up_.get(), rows_, spec_.intermediate, spec_.intermediate);
-  backend_->SwiGlu({.gate_up = gate_up_.get(), .out = swiglu_.get()});
+  {
+    OpTimer timer(times_, kTimedSwiGlu);
+    backend_->SwiGlu({.gate_up = gate_up_.get(), .out = swiglu_.get()});
+  }
   Observe(kOpSwiGlu, layer, swiglu_.get(), rows_, 0, spec_.intermediate);
   Linear(layer, kSiteDown, swiglu_.get(), delta_.get());
   Observe(kOpDown, layer, delta_.get(), rows_, 0, spec_.hidden);
 }
 
+void Llama::AddNorm(const AddNormParams& params) {
+  OpTimer timer(times_, kTimedNorm);
+  backend_->AddNorm(params);
+}
+
 void Llama::Linear(int32_t layer, Site site, const Activation* x, Activation* y) {
   const LayerWeights& w = weights_->layers[layer];
+  static constexpr std::array<TimedOp, kSites> kTimed = {kTimedQkv, kTimedO, kTimedGateUp, kTimedDown};
+  OpTimer timer(times_, kTimed[site]);
   const Weight* weight = shadow_ == nullptr ? nullptr : shadow_->at(layer, site);
   backend_->Gemm({.x = x,
                   .weight = weight != nullptr ? weight : w.linear[site].get(),

@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "backend/op_observer.h"
 #include "lora/merge.h"
+#include "model/op_times.h"
 #include "model/weights.h"
 
 namespace chorale {
@@ -22,6 +23,8 @@ class Llama {
   void Forward(const ModelWeights& weights, std::span<const int32_t> sampled, std::span<const int32_t> hidden,
                const ShadowWeights* shadow, OpObserver* observer);
 
+  void SetTimes(OpTimes* times) { times_ = times; }  // null: times nothing
+
   Activation* logits() { return logits_.get(); }  // [K, V] of the last Forward
   // The hidden states of the last Forward's `hidden` rows, after the final norm.
   void ReadHidden(float* out);
@@ -30,11 +33,13 @@ class Llama {
   Llama(const ModelSpec& spec, Backend& backend) : spec_(spec), backend_(&backend) {}
 
   void Layer(int32_t layer);
+  void AddNorm(const AddNormParams& params);
   void Linear(int32_t layer, Site site, const Activation* x, Activation* y);
   void Observe(Op op, int32_t layer, Activation* x, int64_t rows, int64_t col_begin, int64_t cols);
 
   ModelSpec spec_;
   Backend* backend_;
+  OpTimes* times_ = nullptr;
   // Of the Forward at hand:
   const ModelWeights* weights_ = nullptr;
   const ShadowWeights* shadow_ = nullptr;  // null: unmerged

@@ -167,12 +167,7 @@ Status StepView::CheckPages(const StepLimits& limits) const {
                                       Wide(begin + i), Wide(i * limits.page_tokens), Wide(s)));
       }
       CHORALE_RETURN_IF_ERROR(CheckRange(Name(kPageIds), begin + i, page, 0, limits.page_count));
-      if (i < first_written || i >= needed) continue;
-      if (written_by[page] >= 0) {
-        return Status::Invalid(Format("section page_ids[%lld]: page %d is written at page_ids[%d] too",
-                                      Wide(begin + i), page, written_by[page]));
-      }
-      written_by[page] = static_cast<int32_t>(begin + i);
+      if (i >= first_written && i < needed) written_by[page] = static_cast<int32_t>(begin + i);
     }
   }
   for (int64_t i = 0; i < static_cast<int64_t>(page_ids().size()); ++i) {

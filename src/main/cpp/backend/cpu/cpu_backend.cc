@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-
+#include "backend/cpu/cpu_fast.h"
 #include "backend/cpu/cpu_reference.h"
 #include "base/convert.h"
 
@@ -28,7 +28,7 @@ Result<std::unique_ptr<Backend>> CreateCpuBackend(const BackendParams& params) {
   if (params.reference) {
     return std::unique_ptr<Backend>(std::make_unique<ReferenceBackend>(params, std::move(arena).value()));
   }
-  return std::unique_ptr<Backend>(std::make_unique<ReferenceBackend>(params, std::move(arena).value()));
+  return FastBackend::Create(params, std::move(arena).value());
 }
 
 uint64_t HashFloats(std::span<const float> values, uint64_t previous) {
@@ -38,10 +38,10 @@ uint64_t HashFloats(std::span<const float> values, uint64_t previous) {
 }
 
 CpuBackend::CpuBackend(const BackendParams& params, PageArena arena, BackendInfo info, int32_t threads)
-    : spec_(params.spec),
+    : info_(std::move(info)),
+      spec_(params.spec),
       arena_(std::move(arena)),
       pool_(threads),
-      info_(std::move(info)),
       inv_freq_(params.inv_freq.begin(), params.inv_freq.end()),
       counts_(static_cast<size_t>(params.scratch_max)),
       samplers_(static_cast<size_t>(pool_.threads())) {}
@@ -49,7 +49,9 @@ CpuBackend::CpuBackend(const BackendParams& params, PageArena arena, BackendInfo
 Result<std::unique_ptr<Weight>> CpuBackend::MakeVector(std::span<const HostTensor> parts) {
   int64_t cols = 0;
   for (const HostTensor& part : parts) cols += part.cols;
-  Result<AnonymousMemory> memory = AnonymousMemory::Allocate(cols * static_cast<int64_t>(sizeof(float)), "a vector");
+  // Zeros behind the last element, so that whole vectors of it can be read.
+  Result<AnonymousMemory> memory =
+      AnonymousMemory::Allocate((cols + kStrideElements) * static_cast<int64_t>(sizeof(float)), "a vector");
   if (!memory.ok()) return memory.status();
   auto weight = std::make_unique<DenseWeight>(1, cols, std::move(memory).value());
   float* out = weight->data();

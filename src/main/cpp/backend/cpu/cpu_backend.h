@@ -73,7 +73,7 @@ class CpuBackend : public Backend {
   void WriteActivation(Activation& x, const Rectangle& part, const float* values) override;
 
  protected:
-  CpuBackend(const BackendParams& params, PageArena arena, BackendInfo info, int32_t threads);
+  CpuBackend(const BackendParams& params, PageArena arena, BackendInfo info, int32_t threads);  // 0: one a core
 
   int64_t OutputsOf(int32_t target) const { return OutWidth(spec_, static_cast<Target>(target)); }
   const uint8_t* LoraRow(const ResidentAdapter& adapter, int32_t layer, int64_t offset) const {
@@ -84,6 +84,7 @@ class CpuBackend : public Backend {
   const float* sines(int32_t row) const { return cosines(row) + spec_.rotary_dims / 2; }
   float* rank_activations(int32_t row) { return rank_activations_.data() + row * lora_->rank_sum_max; }
 
+  BackendInfo info_;
   const ModelSpec spec_;
   const PageArena arena_;
   ThreadPool pool_;
@@ -95,7 +96,6 @@ class CpuBackend : public Backend {
  private:
   void SampleSequence(int32_t sequence, const SampleStepParams& params, Drawn* drawn, Sampler* sampler);
 
-  const BackendInfo info_;
   const std::vector<float> inv_freq_;
   std::vector<float> angles_;            // [T][2][rotary_dims / 2]: cosines, sines
   std::vector<float> rank_activations_;  // [T][rank_sum_max]: A x of the site at hand

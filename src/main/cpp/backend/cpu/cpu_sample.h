@@ -47,13 +47,13 @@ class TokenCounts {
 
 // One row to sample. Empty spans and null counts mean: none.
 struct SampleInput {
-  std::span<float> logits;  // [V], becomes the base logits (after step 4)
+  std::span<float> logits = {};  // [V], becomes the base logits (after step 4)
   SampleParams params;
-  int32_t position = 0;     // of the row whose logits these are
+  int32_t position = 0;          // of the row whose logits these are
   const TokenCounts* counts = nullptr;
-  std::span<const int32_t> bias_ids;
-  std::span<const float> bias_values;
-  std::span<const uint32_t> mask;  // [ceil(V/32)]
+  std::span<const int32_t> bias_ids = {};
+  std::span<const float> bias_values = {};
+  std::span<const uint32_t> mask = {};  // [ceil(V/32)]
 };
 
 struct Draw {

@@ -1,0 +1,168 @@
+package io.chorale.adapter;
+
+import io.chorale.core.model.Check;
+import io.chorale.engine.StagedAdapter;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
+import java.util.function.IntConsumer;
+import java.util.function.IntFunction;
+
+/**
+ * The staged adapters, within a budget of bytes. The least recently wanted leave first, but only those that the serving
+ * thread gives up: it owns their use, the store only asks.
+ *
+ * <p>An adapter is absent (no entry), claimed (somebody reads it), or staged. While the question whether a staged one may
+ * go is open it is not asked for twice, and one that is wanted meanwhile is read again if it went.
+ */
+public final class HostStore {
+    private static final class Entry {
+        /** A handle of 0 is never valid: nothing is staged yet. */
+        StagedAdapter staged = CLAIM;
+
+        boolean asked;
+        boolean wantedAgain;
+
+        boolean isClaim() {
+            return staged.handle() == 0;
+        }
+    }
+
+    private static final StagedAdapter CLAIM = new StagedAdapter(0, 0, 0);
+
+    private final long bytesMax;
+    private final IntFunction<CompletableFuture<Boolean>> askGone;
+    private final Consumer<StagedAdapter> release;
+    private final IntConsumer readAgain;
+
+    /** Least recently wanted first. */
+    private final Map<Integer, Entry> entries = new LinkedHashMap<>(16, 0.75f, true);
+
+    private long bytesUsed;
+
+    /**
+     * @param askGone asks the serving thread to give a version up
+     * @param readAgain told of a version that went but was wanted while it did; it is claimed for whoever is told
+     */
+    HostStore(
+            long bytesMax,
+            IntFunction<CompletableFuture<Boolean>> askGone,
+            Consumer<StagedAdapter> release,
+            IntConsumer readAgain) {
+        Check.argument(bytesMax > 0, () -> "the host memory for adapters must be positive");
+        this.bytesMax = bytesMax;
+        this.askGone = askGone;
+        this.release = release;
+        this.readAgain = readAgain;
+    }
+
+    public long bytesMax() {
+        return bytesMax;
+    }
+
+    public synchronized long bytesUsed() {
+        return bytesUsed;
+    }
+
+    /** Versions in host memory, the least recently wanted first. */
+    public synchronized List<Integer> staged() {
+        List<Integer> versions = new ArrayList<>();
+        entries.forEach((version, entry) -> {
+            if (!entry.isClaim()) {
+                versions.add(version);
+            }
+        });
+        return versions;
+    }
+
+    /** Marks a version as wanted now; true: it is absent, and claimed for the caller to read. */
+    synchronized boolean claim(int version) {
+        Entry entry = entries.get(version);
+        if (entry == null) {
+            entries.put(version, new Entry());
+            return true;
+        }
+        entry.wantedAgain = entry.asked;
+        return false;
+    }
+
+    /** Gives a claim up: the version could not be read. */
+    synchronized void abandon(int version) {
+        entries.remove(version);
+    }
+
+    /** Turns a claim into a staged adapter, for whose bytes {@link #makeRoom} has made room. */
+    synchronized void put(int version, StagedAdapter staged) {
+        Entry entry = Objects.requireNonNull(entries.get(version), "not claimed");
+        Check.state(entry.isClaim(), () -> "adapter version " + version + " is staged already");
+        entry.staged = staged;
+    }
+
+    /**
+     * Reserves bytes of the budget, asking staged adapters to leave, the least recently wanted first and each once, until
+     * they fit. False: too many are in use; nothing is reserved. Blocks for the serving thread's answers.
+     */
+    boolean makeRoom(long bytes) {
+        for (int version : staged()) {
+            if (reserve(bytes)) {
+                return true;
+            }
+            if (ask(version)) {
+                settle(version, askGone.apply(version).join());
+            }
+        }
+        return reserve(bytes);
+    }
+
+    synchronized void releaseAll() {
+        entries.values().forEach(entry -> {
+            if (!entry.isClaim()) {
+                release.accept(entry.staged);
+            }
+        });
+        entries.clear();
+        bytesUsed = 0;
+    }
+
+    private synchronized boolean reserve(long bytes) {
+        if (bytes > bytesMax - bytesUsed) {
+            return false;
+        }
+        bytesUsed += bytes;
+        return true;
+    }
+
+    private synchronized boolean ask(int version) {
+        Entry entry = entries.get(version);
+        if (entry == null || entry.isClaim() || entry.asked) {
+            return false;
+        }
+        entry.asked = true;
+        return true;
+    }
+
+    private void settle(int version, boolean gone) {
+        boolean again;
+        synchronized (this) {
+            Entry entry = Objects.requireNonNull(entries.get(version), "an entry that was asked for stays");
+            again = gone && entry.wantedAgain;
+            entry.asked = false;
+            entry.wantedAgain = false;
+            if (gone) {
+                release.accept(entry.staged);
+                bytesUsed -= entry.staged.hostBytes();
+                entry.staged = CLAIM;
+                if (!again) {
+                    entries.remove(version);
+                }
+            }
+        }
+        if (again) {
+            readAgain.accept(version);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+package io.chorale.api;
+
+import io.chorale.api.CompletionRequest.Shape;
+import io.vertx.core.http.HttpServerRequest;
+import jakarta.ws.rs.Consumes;
+import jakarta.ws.rs.POST;
+import jakarta.ws.rs.Path;
+import jakarta.ws.rs.core.Context;
+import jakarta.ws.rs.core.MediaType;
+import java.io.InputStream;
+import org.jboss.resteasy.reactive.RestMulti;
+
+/** {@code POST /v1/chat/completions} and {@code POST /v1/completions}. */
+@Path("/v1")
+@Consumes(MediaType.APPLICATION_JSON)
+public class CompletionsResource {
+    private final JsonBody json;
+    private final CompletionReader reader;
+    private final Answers answers;
+
+    CompletionsResource(JsonBody json, CompletionReader reader, Answers answers) {
+        this.json = json;
+        this.reader = reader;
+        this.answers = answers;
+    }
+
+    @POST
+    @Path("/chat/completions")
+    public RestMulti<byte[]> chat(InputStream body, @Context HttpServerRequest http) {
+        return answer(body, http, Shape.CHAT);
+    }
+
+    @POST
+    @Path("/completions")
+    public RestMulti<byte[]> completions(InputStream body, @Context HttpServerRequest http) {
+        return answer(body, http, Shape.TEXT);
+    }
+
+    private RestMulti<byte[]> answer(InputStream body, HttpServerRequest http, Shape shape) {
+        Fields fields = json.read(body, http.getHeader("Content-Length"));
+        CompletionRequest request = reader.read(fields, shape);
+        return RestMulti.fromUniResponse(
+                answers.answer(request, EventLoops.of(http)), Reply::body, Reply::headers, Reply::status);
+    }
+}

@@ -1,0 +1,171 @@
+package io.chorale.boot;
+
+import io.chorale.adapter.AdapterEntry;
+import io.chorale.adapter.AdapterFolder;
+import io.chorale.adapter.AdapterRegistry;
+import io.chorale.adapter.FileRejectedException;
+import io.chorale.adapter.ModelFiles;
+import io.chorale.api.Answers;
+import io.chorale.api.CompletionReader;
+import io.chorale.api.JsonBody;
+import io.chorale.api.ModelCatalog;
+import io.chorale.config.AdapterSettings;
+import io.chorale.config.LifecycleSettings;
+import io.chorale.config.ModelSettings;
+import io.chorale.config.StreamSettings;
+import io.chorale.engine.Engine;
+import io.chorale.engine.EngineSpec;
+import io.chorale.ops.LivenessProbe;
+import io.chorale.ops.ServingMetrics;
+import io.chorale.serving.Door;
+import io.chorale.serving.Lifecycle;
+import io.chorale.serving.Service;
+import io.chorale.text.TextModel;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.quarkus.runtime.ShutdownEvent;
+import io.quarkus.runtime.StartupEvent;
+import jakarta.enterprise.event.Observes;
+import jakarta.enterprise.inject.Produces;
+import jakarta.inject.Singleton;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.Optional;
+import org.jboss.logging.Logger;
+
+/**
+ * Builds the service when the application starts, before the port is opened, and stops it in reverse. What is wrong with
+ * the settings, the model or the machine stops the start with a sentence.
+ */
+@Singleton
+public class ServingProducer {
+    private static final Logger LOG = Logger.getLogger("io.chorale");
+
+    private final ModelSettings model;
+    private final AdapterSettings adapters;
+    private final StreamSettings streams;
+    private final LifecycleSettings lifecycle;
+
+    private final AdapterRegistry registry = new AdapterRegistry();
+    private final Service service;
+    private final ModelCatalog catalog;
+    private final EngineSpec spec;
+
+    ServingProducer(
+            ModelSettings model,
+            AdapterSettings adapters,
+            StreamSettings streams,
+            LifecycleSettings lifecycle,
+            EngineFactory engines,
+            ServiceFactory services,
+            MeterRegistry meters) {
+        this.model = model;
+        this.adapters = adapters;
+        this.streams = streams;
+        this.lifecycle = lifecycle;
+        ModelFiles files = readModel();
+        AdapterFolder folder = new AdapterFolder(files.shape());
+        readAdapters(folder);
+        Optional<TextModel> text = TextModel.load(model.dir());
+        int[] endTokens = ModelDirectory.endTokens(model.dir(), text);
+        Engine engine = engines.create(files, endTokens);
+        spec = engine.spec();
+        ServingMetrics metrics = new ServingMetrics(meters);
+        service = services.create(engine, registry, folder, metrics);
+        metrics.bind(service.door());
+        ModelCatalog.Base base = new ModelCatalog.Base(
+                model.name().orElseGet(() -> ModelDirectory.nameOf(model.dir())),
+                model.dir().toString(),
+                Instant.now().getEpochSecond(),
+                spec.contextMax(),
+                spec.vocab(),
+                endTokens);
+        catalog = new ModelCatalog(base, registry, text);
+    }
+
+    private ModelFiles readModel() {
+        try {
+            return ModelFiles.open(model.dir());
+        } catch (FileRejectedException rejected) {
+            throw new IllegalStateException("chorale.model.dir cannot be served: " + rejected.getMessage(), rejected);
+        }
+    }
+
+    private void readAdapters(AdapterFolder folder) {
+        Optional<Path> directory = adapters.dir().or(() -> ModelDirectory.adaptersBeside(model.dir()));
+        if (directory.isEmpty()) {
+            return;
+        }
+        try {
+            folder.scan(directory.get(), registry);
+        } catch (FileRejectedException rejected) {
+            throw new IllegalStateException("chorale.adapters.dir cannot be read: " + rejected.getMessage(), rejected);
+        }
+        for (AdapterEntry entry : registry.list()) {
+            if (!entry.usable()) {
+                LOG.warnf("adapter %s cannot be served: %s", entry.name(), String.join("; ", entry.problems()));
+            }
+        }
+    }
+
+    void start(@Observes StartupEvent event) {
+        service.start();
+        long usable = registry.list().stream().filter(AdapterEntry::usable).count();
+        LOG.infof(
+                "serving %s and %d adapters on %s (%s): %d pages of %d tokens, %d MiB, context %d",
+                catalog.baseName(),
+                usable,
+                spec.backend(),
+                spec.device(),
+                spec.pageCount(),
+                spec.pageTokens(),
+                (spec.pageCount() * spec.pageBytes()) >> 20,
+                spec.contextMax());
+    }
+
+    void stop(@Observes ShutdownEvent event) {
+        service.close();
+    }
+
+    @Produces
+    @Singleton
+    Lifecycle lifecycle() {
+        return service.lifecycle();
+    }
+
+    @Produces
+    @Singleton
+    Door door() {
+        return service.door();
+    }
+
+    @Produces
+    @Singleton
+    ModelCatalog catalog() {
+        return catalog;
+    }
+
+    @Produces
+    @Singleton
+    JsonBody body() {
+        return new JsonBody(Math.toIntExact(streams.bodyBytesMax().asLongValue()));
+    }
+
+    @Produces
+    @Singleton
+    CompletionReader reader() {
+        return new CompletionReader(catalog, streams.choicesMax());
+    }
+
+    @Produces
+    @Singleton
+    Answers answers() {
+        return new Answers(service.door(), catalog, InstantSource.system(), streams.keepAlive());
+    }
+
+    @Produces
+    @Singleton
+    LivenessProbe.StuckAfter stuckAfter() {
+        return new LivenessProbe.StuckAfter(lifecycle.stuckAfter());
+    }
+}

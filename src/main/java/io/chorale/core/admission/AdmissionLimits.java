@@ -1,0 +1,12 @@
+package io.chorale.core.admission;
+
+import io.chorale.core.memory.PoolGeometry;
+
+/**
+ * The bounds of the door.
+ *
+ * @param queueRequestsMax requests that may wait
+ * @param queueTokensMax tokens that the waiting requests may want computed
+ * @param contextMax tokens of prompt and answer together
+ */
+public record AdmissionLimits(int queueRequestsMax, long queueTokensMax, int contextMax, PoolGeometry geometry) {}
