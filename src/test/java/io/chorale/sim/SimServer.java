@@ -209,6 +209,14 @@ final class SimServer {
         }
     }
 
+    void runUntilAnswered(long requestId) {
+        while (answers.get(requestId).end == null) {
+            if (!turn()) {
+                throw new AssertionError("request " + requestId + " is not answered: " + scheduler.snapshot());
+            }
+        }
+    }
+
     /** The invariants that hold after every step. */
     private void check() {
         drain();

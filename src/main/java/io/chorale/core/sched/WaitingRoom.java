@@ -12,7 +12,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Everybody who waits: preempted sequences in front, oldest first; then flows in the order of the fairness policy. Flows
- * whose adapter is not in host memory are parked aside and are in nobody's way. How many may wait is the door's bound.
+ * whose adapter is not in host memory are parked aside and are in nobody's way. Flows may pass each other; inside one it
+ * is strictly first come, first served. How many may wait is the door's bound.
  *
  * <p>Planning walks it with a cursor: {@link #rewind}, then {@link #next} and for each either {@link #take} or {@link
  * #skip}, and at last {@link #restore}. A walk costs by the requests looked at, not by those that wait.
