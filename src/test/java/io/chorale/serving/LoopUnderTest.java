@@ -17,9 +17,10 @@ import io.chorale.engine.sim.SimClock;
 import io.chorale.engine.sim.SimulatedEngine;
 import io.chorale.engine.sim.SimulatedModel;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 
 /** A serving loop on a simulated engine, stepped by hand; readers read at once unless told otherwise. */
 final class LoopUnderTest {
@@ -33,7 +34,7 @@ final class LoopUnderTest {
     final Door door;
     final ServingLoop loop;
     final List<Integer> wanted = new ArrayList<>();
-    final Map<Long, List<SequenceEvent>> events = new HashMap<>();
+    private final Map<Long, List<SequenceEvent>> events = new ConcurrentHashMap<>();
     boolean readersSleep;
 
     LoopUnderTest(boolean overlapped, FaultPlan faults) {
@@ -61,7 +62,6 @@ final class LoopUnderTest {
     Door.Decision ask(RequestSpec... specs) {
         List<Door.Entrant> entrants = new ArrayList<>();
         for (RequestSpec spec : specs) {
-            events.put(spec.id(), new ArrayList<>());
             entrants.add(new Door.Entrant(spec, this::read));
         }
         return door.enter(entrants, Runnable::run);
@@ -73,8 +73,12 @@ final class LoopUnderTest {
 
     void read(RequestTicket ticket) {
         if (!readersSleep) {
-            ticket.drain(events.get(ticket.id())::add);
+            ticket.drain(events(ticket.id())::add);
         }
+    }
+
+    List<SequenceEvent> events(long id) {
+        return events.computeIfAbsent(id, unseen -> new CopyOnWriteArrayList<>());
     }
 
     void work(int cycles) {
@@ -93,7 +97,7 @@ final class LoopUnderTest {
     }
 
     List<Integer> tokens(long id) {
-        return events.get(id).stream()
+        return events(id).stream()
                 .filter(SequenceEvent.Token.class::isInstance)
                 .map(event -> ((SequenceEvent.Token) event).tokenId())
                 .toList();
@@ -101,7 +105,7 @@ final class LoopUnderTest {
 
     /** The terminal event, and nothing may come after it. */
     SequenceEvent end(long id) {
-        List<SequenceEvent> all = events.get(id);
+        List<SequenceEvent> all = events(id);
         List<SequenceEvent> ends = all.stream()
                 .filter(event -> event instanceof SequenceEvent.Finished || event instanceof SequenceEvent.Dropped)
                 .toList();

@@ -36,8 +36,7 @@ class ServingLoopTest {
             SequenceEvent.Finished end = assertInstanceOf(SequenceEvent.Finished.class, test.end(spec.id()));
             assertEquals(FinishReason.LENGTH, end.reason());
             assertEquals(20, end.usage().completionTokens());
-            assertInstanceOf(
-                    SequenceEvent.Started.class, test.events.get(spec.id()).getFirst());
+            assertInstanceOf(SequenceEvent.Started.class, test.events(spec.id()).getFirst());
             answers.add(test.tokens(spec.id()));
         }
         assertEquals(20, answers.getFirst().size());
@@ -96,8 +95,7 @@ class ServingLoopTest {
         test.work(20);
         test.readersSleep = false;
         test.read(ticket);
-        assertEquals(
-                LoopUnderTest.TICKET_EVENTS + 1, test.events.get(ticket.id()).size());
+        assertEquals(LoopUnderTest.TICKET_EVENTS + 1, test.events(ticket.id()).size());
         assertDropped(DropReason.SLOW_CONSUMER, test.end(ticket.id()));
     }
 
@@ -156,7 +154,7 @@ class ServingLoopTest {
         test.submit(spec);
         test.work(5);
         assertEquals(List.of(3), test.wanted);
-        assertTrue(test.events.get(spec.id()).isEmpty());
+        assertTrue(test.events(spec.id()).isEmpty());
         StagedAdapter staged = test.engine.stage(new AdapterWeights("three", 1 << 20, ByteBuffer.allocate(0)));
         StagingInbox staging = new StagingInbox(test.door.inbox());
         staging.adapterReady(3, staged);

@@ -10,6 +10,7 @@ import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SequenceEvent;
 import io.chorale.engine.sim.FaultPlan;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
@@ -51,9 +52,8 @@ class ServingThreadTest {
         ServingThread thread = thread(test, Duration.ofSeconds(20));
         CountDownLatch ended = new CountDownLatch(1);
         RequestSpec spec = test.spec(100);
-        test.events.put(spec.id(), new java.util.ArrayList<>());
         test.door.enter(
-                java.util.List.of(new Door.Entrant(
+                List.of(new Door.Entrant(
                         spec,
                         ticket -> ticket.drain(event -> {
                             if (event instanceof SequenceEvent.Dropped dropped
@@ -78,7 +78,7 @@ class ServingThreadTest {
         test.submit(spec);
         while (test.loop.hasRequests()
                 || test.lifecycle.busyNanos() > 0
-                || test.events.get(spec.id()).isEmpty()) {
+                || test.events(spec.id()).isEmpty()) {
             TimeUnit.MILLISECONDS.sleep(1);
         }
         test.clock.sleepUntil(Duration.ofDays(1).toNanos());
