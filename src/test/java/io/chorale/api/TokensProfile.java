@@ -18,9 +18,29 @@ public class TokensProfile implements QuarkusTestProfile {
 
     @Override
     public Map<String, String> getConfigOverrides() {
+        return Map.ofEntries(
+                Map.entry("chorale.model.dir", modelWithoutTokenizer().toString()),
+                Map.entry("chorale.model.name", "tokens"),
+                Map.entry("chorale.engine.kind", "simulated"),
+                Map.entry("chorale.engine.simulated.step", "2MS"),
+                Map.entry("chorale.engine.simulated.stop-probability", "0"),
+                Map.entry("chorale.admission.requests-max", String.valueOf(REQUESTS_MAX)),
+                Map.entry("chorale.stream.body-bytes-max", String.valueOf(BODY_BYTES_MAX)),
+                Map.entry("chorale.stream.buffer-events-max", "32"),
+                Map.entry("chorale.stream.choices-max", "16"),
+                Map.entry("chorale.stream.replay-events-max", "64"),
+                Map.entry("chorale.stream.resumable-max", "4"),
+                Map.entry("chorale.stream.resume-grace", "1S"));
+    }
+
+    /**
+     * The bundled model without its tokenizer, with two adapters beside it. No native library is wanted for it: one
+     * serves one class loader, and each profile has another.
+     */
+    static Path modelWithoutTokenizer() {
         try {
             Path fable = Path.of("models/fable");
-            Path root = Files.createDirectories(Path.of("target/test-models/tokens"));
+            Path root = Path.of("target/test-models/tokens");
             copy(fable.resolve("model"), root.resolve("model"), "config.json", "model.safetensors");
             copy(
                     fable.resolve("adapters/pirate"),
@@ -29,19 +49,7 @@ public class TokensProfile implements QuarkusTestProfile {
                     "adapter_model.safetensors");
             copy(fable.resolve("adapters/moral"), root.resolve("adapters/broken"), "adapter_config.json");
             Files.writeString(root.resolve("adapters/broken/adapter_model.safetensors"), "no tensors");
-            return Map.ofEntries(
-                    Map.entry("chorale.model.dir", root.resolve("model").toString()),
-                    Map.entry("chorale.model.name", "tokens"),
-                    Map.entry("chorale.engine.kind", "simulated"),
-                    Map.entry("chorale.engine.simulated.step", "2MS"),
-                    Map.entry("chorale.engine.simulated.stop-probability", "0"),
-                    Map.entry("chorale.admission.requests-max", String.valueOf(REQUESTS_MAX)),
-                    Map.entry("chorale.stream.body-bytes-max", String.valueOf(BODY_BYTES_MAX)),
-                    Map.entry("chorale.stream.buffer-events-max", "32"),
-                    Map.entry("chorale.stream.choices-max", "16"),
-                    Map.entry("chorale.stream.replay-events-max", "64"),
-                    Map.entry("chorale.stream.resumable-max", "4"),
-                    Map.entry("chorale.stream.resume-grace", "1S"));
+            return root.resolve("model");
         } catch (IOException unreadable) {
             throw new UncheckedIOException(unreadable);
         }
