@@ -400,6 +400,51 @@ class SchedulerTest {
         }
     }
 
+    /** Found by the swarm: the merged sequence was the only one that could go on, and gave its pages back. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1})
+    void thoseWhoSatOutAMergedStepGoOnWhenTheMergedSequenceIsPreempted(int lookAhead) {
+        SimServer server = new SimServer(config(10, 2, limits(4, 2, 4), NEVER_STOPS, lookAhead)
+                .withPolicies(SchedulerPolicies.PLAIN.withWeightMode(new MergePolicy(1, false, Long.MAX_VALUE))));
+        server.submit(Requests.of(0, 12, 16).at(0));
+        server.submit(Requests.of(1, 8, 20).adapter(1).at(0));
+        server.runUntilIdle();
+        assertTrue(server.scheduler.snapshot().preemptions() > 0);
+        assertEquals(FinishReason.LENGTH, reason(server, 0));
+        assertEquals(FinishReason.LENGTH, reason(server, 1));
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1})
+    void aMergedAdapterThatNobodyUsesStandsInNobodysWay(int lookAhead) {
+        for (MemoryRule rule : MemoryRule.values()) {
+            SchedulerLimits limits = new SchedulerLimits(64, VOCAB, 1, 16, 8, 4, 4, 1, 4, 0, rule);
+            SimServer server = new SimServer(config(8, 2, limits, NEVER_STOPS, lookAhead)
+                    .withPolicies(SchedulerPolicies.PLAIN.withWeightMode(new MergePolicy(1, true, Long.MAX_VALUE))));
+            server.submit(Requests.of(0, 4, 6).adapter(1).at(0));
+            server.runUntilIdle();
+            server.submit(Requests.of(1, 8, 22).at(0)); // 29 tokens: all 8 pages
+            server.submit(Requests.of(2, 4, 4).adapter(2).at(0)); // one adapter a step
+            server.runUntilIdle();
+            assertEquals(FinishReason.LENGTH, reason(server, 1));
+            assertEquals(FinishReason.LENGTH, reason(server, 2));
+        }
+    }
+
+    @Test
+    void roomForASetIsNotMadeAtTheCostOfItsOwnAdapters() {
+        SimServer server = server(7, 3, limits(4, 2, 4), NEVER_STOPS, 0);
+        server.submit(Requests.of(0, 4, 4).adapter(2).at(0)); // 1 page, used first
+        server.runUntilIdle();
+        server.submit(Requests.of(1, 4, 4).adapter(3).at(0)); // 2 pages
+        server.runUntilIdle();
+        AdapterSet both = new AdapterSet(new int[] {2, 5}, new float[] {1, 1}); // 5: 2 pages
+        server.submit(Requests.of(2, 10, 4).adapters(both).at(0));
+        server.runUntilIdle();
+        assertEquals(FinishReason.LENGTH, reason(server, 2));
+        assertEquals(3, server.scheduler.snapshot().adapterLoads());
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {0, 1})
     void peakDemandNeverPreemptsAndOptimismDoes(int lookAhead) {

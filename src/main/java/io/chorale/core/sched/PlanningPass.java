@@ -38,6 +38,8 @@ final class PlanningPass {
     private int rowsLeft;
     private int pagesOwed;
     private int pagesEnding;
+    /** Room is being made for the first in line: nobody else's adapter may take it. */
+    private boolean roomPromised;
 
     PlanningPass(SchedulerLimits limits, SchedulerPolicies policies, Ledger ledger, StepRecord first) {
         this.limits = limits;
@@ -56,6 +58,7 @@ final class PlanningPass {
         nowNanos = now;
         rowsLeft = limits.stepTokensMax();
         pagesOwed = 0;
+        roomPromised = false;
         abortHopeless();
         ledger.weights.choose(policies.weightMode().choose(ledger.running, now), ledger.running, step);
         dropForgotten();
@@ -289,6 +292,7 @@ final class PlanningPass {
             return true;
         }
         if (makeRoom) {
+            roomPromised = true;
             for (int i = residency.freeSlotCount() + residency.drainingCount(); i < loads; i++) {
                 DeviceAdapter idle = residency.leastWorthKeeping(keepScore);
                 if (idle == null) {
@@ -318,6 +322,7 @@ final class PlanningPass {
             return true;
         }
         if (makeRoom) {
+            roomPromised = true;
             roomComes(needed);
         }
         return false;
@@ -354,7 +359,7 @@ final class PlanningPass {
     private void prefetchAdapters() {
         WaitingRoom room = ledger.room;
         room.rewind();
-        for (int i = 0; i < limits.prefetchAdaptersMax() && pagesOwed == 0; i++) {
+        for (int i = 0; i < limits.prefetchAdaptersMax() && pagesOwed == 0 && !roomPromised; i++) {
             Sequence sequence = room.next();
             if (sequence == null) {
                 break;
