@@ -247,8 +247,7 @@ public final class HuggingFaceTokenizer implements Tokenizer {
             String folder = System.getProperty("chorale.native.dir", "");
             String library =
                     Path.of(folder, "libtokenizers.so").toAbsolutePath().toString();
-            boolean sameLoader =
-                    Library.class.getClassLoader() == TokenizersLibrary.class.getClassLoader();
+            boolean sameLoader = Library.class.getClassLoader() == TokenizersLibrary.class.getClassLoader();
             if (!folder.isEmpty() && sameLoader) {
                 System.load(library);
             } else {

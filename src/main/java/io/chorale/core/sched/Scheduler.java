@@ -42,7 +42,6 @@ public final class Scheduler {
      */
     private boolean suspect;
 
-
     private long stepIdNext;
     private long rows;
     private long answerTokens;
