@@ -39,6 +39,15 @@ public final class CompletionReader {
     }
 
     CompletionRequest read(Fields body, Shape shape) {
+        return read(body, shape, body.flag("stream", false));
+    }
+
+    /** The same, for an endpoint that always streams. */
+    CompletionRequest readStreamed(Fields body, Shape shape) {
+        return read(body, shape, true);
+    }
+
+    private CompletionRequest read(Fields body, Shape shape, boolean stream) {
         ModelCatalog.Served model = catalog.find(modelName(body));
         UnsupportedParameters.refuse(body, shape);
         boolean echo = shape == Shape.TEXT && body.flag("echo", false);
@@ -56,7 +65,6 @@ public final class CompletionReader {
                             + " are allowed.");
         }
         int[] userStopIds = body.integers("stop_token_ids", STOP_IDS_MAX, 0, catalog.vocab() - 1);
-        boolean stream = body.flag("stream", false);
         Fields streamOptions = body.child("stream_options");
         if (streamOptions != null && !stream) {
             throw Problem.badValue("stream_options", "'stream_options' is only allowed when 'stream' is true.");

@@ -91,13 +91,20 @@ final class Problem extends RuntimeException {
 
     /** Writes {@code {"error":{...}}}. */
     void write(JsonBytes out) {
-        out.raw("{\"error\":{\"message\":").string(message());
+        out.raw("{\"error\":");
+        writeInner(out);
+        out.raw("}");
+    }
+
+    /** Writes the value of {@code error} alone. */
+    void writeInner(JsonBytes out) {
+        out.raw("{\"message\":").string(message());
         out.raw(",\"type\":").string(type).raw(",\"param\":");
         if (param == null) {
             out.raw("null");
         } else {
             out.string(param);
         }
-        out.raw(",\"code\":").string(code).raw("}}");
+        out.raw(",\"code\":").string(code).raw("}");
     }
 }

@@ -18,13 +18,11 @@ import org.jboss.logging.Logger;
 import org.jboss.resteasy.reactive.server.ServerExceptionMapper;
 
 /** The one place where a reason becomes a status, a code and advice about retrying. */
-public final class ProblemMapper {
+public class ProblemMapper {
     private static final Logger LOG = Logger.getLogger(ProblemMapper.class);
 
     /** Said where nothing better is known: long enough to matter, short enough not to. */
     private static final Duration RETRY_SOON = Duration.ofSeconds(1);
-
-    private ProblemMapper() {}
 
     static Problem problemOf(DropReason reason, String detail) {
         return switch (reason) {
@@ -75,7 +73,11 @@ public final class ProblemMapper {
     // ---- exceptions of the endpoints ----
 
     @ServerExceptionMapper
-    static Response map(Problem problem) {
+    Response map(Problem problem) {
+        return response(problem);
+    }
+
+    private static Response response(Problem problem) {
         JsonBytes body = new JsonBytes();
         problem.write(body);
         Response.ResponseBuilder response = Response.status(problem.status())
@@ -100,8 +102,8 @@ public final class ProblemMapper {
     }
 
     @ServerExceptionMapper
-    static Response map(NotFoundException none, @Context UriInfo uri) {
-        return map(Problem.invalid(
+    Response map(NotFoundException none, @Context UriInfo uri) {
+        return response(Problem.invalid(
                 404,
                 "not_found",
                 null,
@@ -109,8 +111,8 @@ public final class ProblemMapper {
     }
 
     @ServerExceptionMapper
-    static Response map(NotAllowedException wrong, @Context UriInfo uri) {
-        Response problem = map(Problem.invalid(
+    Response map(NotAllowedException wrong, @Context UriInfo uri) {
+        Response problem = response(Problem.invalid(
                 405,
                 "method_not_allowed",
                 null,
@@ -122,23 +124,24 @@ public final class ProblemMapper {
     }
 
     @ServerExceptionMapper
-    static Response map(NotSupportedException wrong) {
-        return map(Problem.invalid(
+    Response map(NotSupportedException wrong) {
+        return response(Problem.invalid(
                 415, "unsupported_media_type", null, "The request body must be JSON: Content-Type: application/json."));
     }
 
     @ServerExceptionMapper
-    static Response map(WebApplicationException other) {
+    Response map(WebApplicationException other) {
         int status = other.getResponse().getStatus();
         return status < 400
                 ? other.getResponse()
-                : map(Problem.invalid(status, "http_" + status, null, String.valueOf(other.getMessage())));
+                : response(Problem.invalid(status, "http_" + status, null, String.valueOf(other.getMessage())));
     }
 
     @ServerExceptionMapper
-    static Response map(RuntimeException bug) {
+    Response map(RuntimeException bug) {
         LOG.error("a request failed for a reason that nobody foresaw", bug);
-        return map(Problem.failed(500, "internal_error", "The server failed; its log says why.", Problem.Retry.UNSAID));
+        return response(
+                Problem.failed(500, "internal_error", "The server failed; its log says why.", Problem.Retry.UNSAID));
     }
 
     static Problem malformedJson(JacksonException malformed) {

@@ -9,6 +9,8 @@ import io.chorale.api.Answers;
 import io.chorale.api.CompletionReader;
 import io.chorale.api.JsonBody;
 import io.chorale.api.ModelCatalog;
+import io.chorale.api.ServerResource;
+import io.chorale.api.StreamSessions;
 import io.chorale.config.AdapterSettings;
 import io.chorale.config.LifecycleSettings;
 import io.chorale.config.ModelSettings;
@@ -31,6 +33,7 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.Optional;
+import org.eclipse.microprofile.config.inject.ConfigProperty;
 import org.jboss.logging.Logger;
 
 /**
@@ -161,6 +164,21 @@ public class ServingProducer {
     @Singleton
     Answers answers() {
         return new Answers(service.door(), catalog, InstantSource.system(), streams.keepAlive());
+    }
+
+    @Produces
+    @Singleton
+    StreamSessions sessions(Answers answers) {
+        return new StreamSessions(
+                answers,
+                new StreamSessions.Options(
+                        streams.resumableMax(), streams.replayEventsMax(), streams.resumeGrace(), streams.keepAlive()));
+    }
+
+    @Produces
+    @Singleton
+    ServerResource.Version version(@ConfigProperty(name = "quarkus.application.version") String version) {
+        return new ServerResource.Version(version);
     }
 
     @Produces

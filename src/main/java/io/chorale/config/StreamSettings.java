@@ -25,11 +25,11 @@ public interface StreamSettings {
     Duration keepAlive();
 
     /** Resumable streams (POST /v1/streams) that exist at once. */
-    @WithDefault("256")
+    @WithDefault("64")
     int resumableMax();
 
     /** Events of one resumable stream that are kept for a client that comes back. */
-    @WithDefault("8192")
+    @WithDefault("4096")
     int replayEventsMax();
 
     /** How long a resumable stream waits for a client, at first and after a break. */

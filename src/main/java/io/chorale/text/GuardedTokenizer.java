@@ -22,12 +22,12 @@ final class GuardedTokenizer {
     /** Private use characters of a plane. */
     private static final int NAMES = 0xFFFE;
 
-    private final HuggingFaceTokenizer.Handle handle;
+    private final NativeTokenizer tokenizer;
     private final Map<String, String> names;
     private final String prefix;
 
-    private GuardedTokenizer(HuggingFaceTokenizer.Handle handle, Map<String, String> names, String prefix) {
-        this.handle = handle;
+    private GuardedTokenizer(NativeTokenizer tokenizer, Map<String, String> names, String prefix) {
+        this.tokenizer = tokenizer;
         this.names = names;
         this.prefix = prefix;
     }
@@ -44,7 +44,7 @@ final class GuardedTokenizer {
             names.put(token.content(), prefix + Character.toString(INDEX_BASE + names.size()));
         }
         GuardedTokenizer guarded =
-                new GuardedTokenizer(HuggingFaceTokenizer.Handle.of(TokenizerFile.renamed(json, names)), names, prefix);
+                new GuardedTokenizer(NativeTokenizer.of(TokenizerFile.renamed(json, names)), names, prefix);
         guarded.verify(control.tokens());
         return guarded;
     }
@@ -52,7 +52,7 @@ final class GuardedTokenizer {
     /** The library numbers added tokens itself: make sure that every name has kept its id. */
     private void verify(List<TokenizerFile.AddedToken> tokens) throws IOException {
         for (TokenizerFile.AddedToken token : tokens) {
-            int[] ids = handle.encode(names.getOrDefault(token.content(), ""), false);
+            int[] ids = tokenizer.encode(names.getOrDefault(token.content(), ""), false);
             if (Arrays.stream(ids).noneMatch(id -> id == token.id())) {
                 throw new IOException("its token '" + token.content() + "' cannot be renamed");
             }
@@ -70,6 +70,6 @@ final class GuardedTokenizer {
                     .append(names.get(occurrence.token().content()));
             copied = occurrence.end();
         }
-        return handle.encode(renamed.append(text, copied, text.length()).toString(), false);
+        return tokenizer.encode(renamed.append(text, copied, text.length()).toString(), false);
     }
 }

@@ -1,11 +1,7 @@
 package io.chorale.text;
 
-import ai.djl.huggingface.tokenizers.jni.LibUtils;
-import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
 import io.chorale.text.TextException.Kind;
 import java.io.IOException;
-import java.lang.ref.Cleaner;
-import java.lang.ref.Reference;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.BitSet;
@@ -17,15 +13,10 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Hugging Face's tokenizer library over a {@code tokenizer.json}.
- *
- * <p>We call the JNI layer of DJL's wrapper: the class above it copies offsets, masks and token texts that nobody asks
- * for here, and truncates to 512 tokens unless told otherwise.
  */
 public final class HuggingFaceTokenizer implements Tokenizer {
-    private static final Cleaner CLEANER = Cleaner.create();
-
     private final Path file;
-    private final Handle handle;
+    private final NativeTokenizer tokenizer;
     private final ControlTokens control;
     private final Map<String, Integer> addedIds = new HashMap<>();
     private final BitSet special = new BitSet();
@@ -34,9 +25,9 @@ public final class HuggingFaceTokenizer implements Tokenizer {
     /** Made when a message first spells out a control token, which few ever do: it costs as much as the tokenizer. */
     private @Nullable GuardedTokenizer guarded;
 
-    private HuggingFaceTokenizer(Path file, Handle handle, TokenizerFile parsed, String templateSource) {
+    private HuggingFaceTokenizer(Path file, NativeTokenizer tokenizer, TokenizerFile parsed, String templateSource) {
         this.file = file;
-        this.handle = handle;
+        this.tokenizer = tokenizer;
         this.control = ControlTokens.of(parsed, templateSource);
         this.byteTokens = parsed.byteTokens();
         this.vocabularySize = parsed.size();
@@ -56,7 +47,7 @@ public final class HuggingFaceTokenizer implements Tokenizer {
         try {
             String json = Files.readString(file);
             TokenizerFile parsed = TokenizerFile.read(json);
-            return new HuggingFaceTokenizer(file, Handle.of(json), parsed, templateSource);
+            return new HuggingFaceTokenizer(file, NativeTokenizer.of(json), parsed, templateSource);
         } catch (IOException | RuntimeException e) {
             throw new TextException(Kind.MALFORMED_FILE, file + " is no tokenizer: " + e.getMessage(), e);
         }
@@ -64,7 +55,7 @@ public final class HuggingFaceTokenizer implements Tokenizer {
 
     @Override
     public int[] encode(String text, boolean addSpecialTokens) {
-        return handle.encode(wellFormed(text), addSpecialTokens);
+        return tokenizer.encode(wellFormed(text), addSpecialTokens);
     }
 
     @Override
@@ -72,7 +63,7 @@ public final class HuggingFaceTokenizer implements Tokenizer {
         String text = wellFormed(prompt.text());
         ControlTokens.Occurrences occurrences = control.in(text, contentOf(prompt));
         if (!occurrences.forged()) {
-            int[] ids = handle.encode(text, false);
+            int[] ids = tokenizer.encode(text, false);
             if (isFaithful(ids, occurrences.written())) {
                 return ids;
             }
@@ -157,7 +148,7 @@ public final class HuggingFaceTokenizer implements Tokenizer {
 
     @Override
     public String decode(int[] ids, boolean skipSpecialTokens) {
-        return handle.decode(ids, skipSpecialTokens);
+        return tokenizer.decode(ids, skipSpecialTokens);
     }
 
     @Override
@@ -179,89 +170,5 @@ public final class HuggingFaceTokenizer implements Tokenizer {
     @Override
     public boolean isByte(int id) {
         return byteTokens.get(id);
-    }
-
-    /** A tokenizer of the native library, freed when it is no longer reachable. */
-    static final class Handle {
-        private final long address;
-
-        private Handle(long address) {
-            this.address = address;
-            CLEANER.register(this, () -> TokenizersLibrary.LIB.deleteTokenizer(address));
-        }
-
-        static Handle of(String json) {
-            Library.load();
-            TokenizersLibrary library = TokenizersLibrary.LIB;
-            long address = library.createTokenizerFromString(json);
-            library.disableTruncation(address);
-            library.disablePadding(address);
-            return new Handle(address);
-        }
-
-        int[] encode(String text, boolean addSpecialTokens) {
-            try {
-                TokenizersLibrary library = TokenizersLibrary.LIB;
-                long encoding = library.encode(address, text, addSpecialTokens);
-                long[] wide;
-                try {
-                    wide = library.getTokenIds(encoding);
-                } finally {
-                    library.deleteEncoding(encoding);
-                }
-                int[] ids = new int[wide.length];
-                for (int i = 0; i < ids.length; i++) {
-                    ids[i] = (int) wide[i];
-                }
-                return ids;
-            } finally {
-                Reference.reachabilityFence(this);
-            }
-        }
-
-        String decode(int[] ids, boolean skipSpecialTokens) {
-            try {
-                long[] wide = new long[ids.length];
-                for (int i = 0; i < ids.length; i++) {
-                    wide[i] = ids[i];
-                }
-                return TokenizersLibrary.LIB.decode(address, wide, skipSpecialTokens);
-            } finally {
-                Reference.reachabilityFence(this);
-            }
-        }
-    }
-
-    /**
-     * Loads the native library, once, and without calling home.
-     *
-     * <p>From the folder that the system property {@code chorale.native.dir} names we load it ourselves: DJL's loader
-     * first looks for a GPU through the CUDA runtime. But a library serves the classes of one class loader, so where
-     * DJL has another than we, as in Quarkus's tests, DJL has to load it; and it unpacks its own copy where no folder
-     * is named.
-     */
-    private static final class Library {
-        static {
-            System.setProperty("ai.djl.offline", "true");
-            System.setProperty("OPT_OUT_TRACKING", "true");
-            String folder = System.getProperty("chorale.native.dir", "");
-            String library =
-                    Path.of(folder, "libtokenizers.so").toAbsolutePath().toString();
-            boolean sameLoader = Library.class.getClassLoader() == TokenizersLibrary.class.getClassLoader();
-            if (!folder.isEmpty() && sameLoader) {
-                System.load(library);
-            } else {
-                if (!folder.isEmpty()) {
-                    // The file, not the folder: to a folder DJL adds the name of a CUDA architecture.
-                    System.setProperty("RUST_LIBRARY_PATH", library);
-                }
-                LibUtils.checkStatus();
-            }
-        }
-
-        private Library() {}
-
-        /** Runs the initializer above. */
-        static void load() {}
     }
 }
