@@ -304,10 +304,11 @@ class SchedulerTest {
 
     @Test
     void aFailedStepDropsExactlyItsRequests() {
-        for (FaultPlan.StepFault fault :
-                new FaultPlan.StepFault[] {FaultPlan.StepFault.REFUSED, FaultPlan.StepFault.FAILED}) {
-            SimServer server =
-                    new SimServer(config(40, 4, limits(2, 2, 4), NEVER_STOPS, 0).withFaults(new StepThreeFails(fault)));
+        for (FaultPlan.StepFault fault : new FaultPlan.StepFault[] {
+            FaultPlan.StepFault.REFUSED, FaultPlan.StepFault.FAILED
+        }) {
+            SimServer server = new SimServer(
+                    config(40, 4, limits(2, 2, 4), NEVER_STOPS, 0).withFaults(new StepThreeFails(fault)));
             server.submit(Requests.of(0, 4, 2).adapter(1).at(0)); // over before step 3
             server.submit(Requests.of(1, 4, 9).adapter(2).at(0)); // in it
             server.submit(Requests.of(2, 4, 9).adapter(3).at(0)); // joins and is uploaded in it or before
@@ -324,10 +325,11 @@ class SchedulerTest {
 
     @Test
     void withLookAheadAFaultTakesTheNextStepAlongButNoFurther() {
-        for (FaultPlan.StepFault fault :
-                new FaultPlan.StepFault[] {FaultPlan.StepFault.REFUSED, FaultPlan.StepFault.FAILED}) {
-            SimServer server =
-                    new SimServer(config(60, 4, limits(8, 2, 4), NEVER_STOPS, 1).withFaults(new StepThreeFails(fault)));
+        for (FaultPlan.StepFault fault : new FaultPlan.StepFault[] {
+            FaultPlan.StepFault.REFUSED, FaultPlan.StepFault.FAILED
+        }) {
+            SimServer server = new SimServer(
+                    config(60, 4, limits(8, 2, 4), NEVER_STOPS, 1).withFaults(new StepThreeFails(fault)));
             for (int id = 0; id < 20; id++) {
                 server.submit(Requests.of(id, 4, 9).adapter(1 + id % 2).at(0));
                 server.turn();
@@ -378,8 +380,8 @@ class SchedulerTest {
         for (boolean mixture : new boolean[] {false, true}) {
             SchedulerPolicies policies =
                     SchedulerPolicies.PLAIN.withWeightMode(new MergePolicy(1, mixture, Long.MAX_VALUE));
-            SimServer server = new SimServer(config(60, 4, limits(4, 4, 4), NEVER_STOPS, lookAhead)
-                            .withPolicies(policies))
+            SimServer server = new SimServer(
+                            config(60, 4, limits(4, 4, 4), NEVER_STOPS, lookAhead).withPolicies(policies))
                     .withTrace();
             AdapterSet half = new AdapterSet(new int[] {1, 2}, new float[] {0.5f, 1});
             server.submit(Requests.of(0, 4, 20).adapter(1).at(0));
@@ -408,8 +410,7 @@ class SchedulerTest {
                 server.submit(Requests.of(id, 1 + id % 7, 10 + id % 13).at(0));
             }
             server.runUntilIdle();
-            assertEquals(
-                    rule == MemoryRule.OPTIMISTIC, server.scheduler.snapshot().preemptions() > 0);
+            assertEquals(rule == MemoryRule.OPTIMISTIC, server.scheduler.snapshot().preemptions() > 0);
         }
     }
 

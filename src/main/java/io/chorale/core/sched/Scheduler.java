@@ -42,6 +42,7 @@ public final class Scheduler {
      */
     private boolean suspect;
 
+
     private long stepIdNext;
     private long rows;
     private long answerTokens;
