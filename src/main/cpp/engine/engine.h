@@ -50,6 +50,7 @@ class Engine {
   const ModelSpec& spec() const { return weights_.spec; }
   const PageGeometry& geometry() const { return backend_->geometry(); }
   const StepRecorder& recorder() const { return recorder_; }
+  StepLimits Limits() const;  // what the next step is measured against
 
   // One thread.
   Status Begin(std::span<const uint8_t> step);
@@ -75,7 +76,6 @@ class Engine {
 
   Engine(const EngineConfig& config, std::unique_ptr<Backend> backend, ModelWeights weights, Llama llama);
 
-  StepLimits Limits() const;
   Status CheckAlive();
   Status CheckPoison(const char* what) const;
   StepJob* FindJob(int64_t step_id);

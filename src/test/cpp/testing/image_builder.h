@@ -69,12 +69,12 @@ struct ManifestBuilder {
 };
 
 // All tensors that `spec` asks for, one after the other in file 0, and bias for the q, k and v of layer 0.
-inline ManifestBuilder ModelManifest(const ModelSpec& spec, const std::string& path, int64_t first_offset = 0) {
+inline ManifestBuilder ModelManifest(const ModelSpec& spec, const std::string& path) {
   ManifestBuilder manifest;
   manifest.spec = spec;
   manifest.inv_freq.assign(spec.rotary_dims / 2, 0.5f);
   manifest.windows.assign(spec.layers, 0);
-  int64_t offset = first_offset;
+  int64_t offset = 0;
   auto add = [&](int32_t role, int32_t layer, int64_t rows, int64_t cols) {
     offset += (manifest.Span(role, layer, rows, cols, offset).bytes + kDataAlign - 1) / kDataAlign * kDataAlign;
   };
@@ -99,11 +99,10 @@ inline ManifestBuilder ModelManifest(const ModelSpec& spec, const std::string& p
 }
 
 // A LoRA of this rank on q and down of every layer.
-inline ManifestBuilder AdapterManifest(const ModelSpec& base, int64_t rank, const std::string& path,
-                                       int64_t first_offset = 0) {
+inline ManifestBuilder AdapterManifest(const ModelSpec& base, int64_t rank, const std::string& path) {
   ManifestBuilder manifest;
   manifest.header.kind = kAdapterManifest;
-  int64_t offset = first_offset;
+  int64_t offset = 0;
   auto add = [&](int32_t role, int32_t layer, int64_t rows, int64_t cols) {
     offset += (manifest.Span(role, layer, rows, cols, offset).bytes + kDataAlign - 1) / kDataAlign * kDataAlign;
   };
@@ -117,10 +116,13 @@ inline ManifestBuilder AdapterManifest(const ModelSpec& base, int64_t rank, cons
   return manifest;
 }
 
-// The end of the data that a manifest's spans need.
-inline int64_t DataEnd(const ManifestBuilder& manifest) { return manifest.files[0].second; }
+// One entry of a packed image: its manifest, with offsets from the start of its own data.
+struct PackPart {
+  std::string name;
+  ManifestBuilder manifest;
+  std::vector<uint8_t> data;
+};
 
-// A packed image. The data are bytes 0, 1, 2, ...
 struct PackBuilder {
   PackHeader header{kPackMagic, kManifestVersion, 0, 0, 0, 0, 0};
   std::vector<PackEntry> entries;
@@ -129,28 +131,48 @@ struct PackBuilder {
   std::vector<uint8_t> data;  // from data_offset on
   int64_t data_offset = 0;
 
-  // One model and two adapters. Manifests do not grow with their offsets, so that a first pass finds the layout.
-  static PackBuilder Of(const ModelSpec& spec) {
+  static PackBuilder Of(std::vector<PackPart> parts) {
     PackBuilder pack;
-    for (int pass = 0; pass < 2; ++pass) {
-      int64_t begin = pack.data_offset;
-      int64_t end = pack.data_offset + static_cast<int64_t>(pack.data.size());
-      ManifestBuilder model = ModelManifest(spec, "", begin);
-      ManifestBuilder small = AdapterManifest(spec, 2, "", DataEnd(model));
-      ManifestBuilder large = AdapterManifest(spec, 5, "", DataEnd(small));
-      int64_t data_bytes = DataEnd(large) - begin;
-      pack = PackBuilder();
-      for (auto [name, manifest] : {std::pair{"base", &model}, std::pair{"small", &small}, std::pair{"large", &large}}) {
-        manifest->files[0].second = end;
-        for (SpanEntry& span : manifest->spans) span.crc = pass == 0 ? 0 : CrcOfData(span, begin);
-        pack.entries.push_back({manifest->header.kind, 0, static_cast<int64_t>(pack.text.size()),
-                                static_cast<int64_t>(std::strlen(name)), 0, 0});
-        pack.text += name;
-        pack.manifests.push_back(manifest->Build());
+    auto at = static_cast<int64_t>(sizeof(PackHeader) + parts.size() * sizeof(PackEntry));
+    for (PackPart& part : parts) {
+      pack.entries.push_back({part.manifest.header.kind, 0, static_cast<int64_t>(pack.text.size()),
+                              static_cast<int64_t>(part.name.size()), 0, 0});
+      pack.text += part.name;
+      part.manifest.files = {{"", 0}};
+    }
+    at += static_cast<int64_t>(pack.text.size());
+    for (size_t i = 0; i < parts.size(); ++i) {
+      at = (at + 7) / 8 * 8;
+      pack.entries[i].manifest_offset = at;
+      at += pack.entries[i].manifest_bytes = static_cast<int64_t>(parts[i].manifest.Build().size());
+    }
+    pack.data_offset = at = (at + kDataAlign - 1) / kDataAlign * kDataAlign;
+    for (PackPart& part : parts) {
+      for (SpanEntry& span : part.manifest.spans) {
+        span.crc = Crc32c(std::span<const uint8_t>(part.data).subspan(span.offset, span.bytes));
+        span.offset += at;
       }
-      pack.Place(data_bytes);
+      part.data.resize((part.data.size() + kDataAlign - 1) / kDataAlign * kDataAlign);
+      pack.data.insert(pack.data.end(), part.data.begin(), part.data.end());
+      at += static_cast<int64_t>(part.data.size());
+    }
+    for (PackPart& part : parts) {
+      part.manifest.files = {{"", at}};
+      pack.manifests.push_back(part.manifest.Build());
     }
     return pack;
+  }
+
+  // One model and two adapters, whose data are bytes 0, 1, 2, ...
+  static PackBuilder Of(const ModelSpec& spec) {
+    std::vector<PackPart> parts = {{"base", ModelManifest(spec, ""), {}},
+                                   {"small", AdapterManifest(spec, 2, ""), {}},
+                                   {"large", AdapterManifest(spec, 5, ""), {}}};
+    for (PackPart& part : parts) {
+      part.data.resize(part.manifest.files[0].second);
+      for (size_t i = 0; i < part.data.size(); ++i) part.data[i] = static_cast<uint8_t>(i);
+    }
+    return Of(std::move(parts));
   }
 
   std::vector<uint8_t> Build() const {
@@ -181,26 +203,6 @@ struct PackBuilder {
     if (covered < static_cast<int64_t>(sizeof(h))) return;
     uint32_t crc = Crc32cWithout(image.first(covered), offsetof(PackHeader, crc));
     std::memcpy(image.data() + offsetof(PackHeader, crc), &crc, sizeof(crc));
-  }
-
- private:
-  static uint32_t CrcOfData(const SpanEntry& span, int64_t data_offset) {
-    std::vector<uint8_t> bytes(span.bytes);
-    for (int64_t i = 0; i < span.bytes; ++i) bytes[i] = static_cast<uint8_t>(span.offset - data_offset + i);
-    return Crc32c(bytes);
-  }
-
-  void Place(int64_t data_bytes) {
-    auto at = static_cast<int64_t>(sizeof(PackHeader) + entries.size() * sizeof(PackEntry) + text.size());
-    for (size_t i = 0; i < entries.size(); ++i) {
-      at = (at + 7) / 8 * 8;
-      entries[i].manifest_offset = at;
-      entries[i].manifest_bytes = static_cast<int64_t>(manifests[i].size());
-      at += entries[i].manifest_bytes;
-    }
-    data_offset = (at + kDataAlign - 1) / kDataAlign * kDataAlign;
-    data.resize(data_bytes);
-    for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<uint8_t>(i);
   }
 };
 
