@@ -1,7 +1,8 @@
 // The score: a staff for each voice, a note for each token. It shows what batching is, at the speed at which it happens.
 //
-// A column is one step of the engine. The stream does not number steps, but it need not: a step gives each voice at most
-// one token, and the stream keeps the order of the steps, so a voice that comes a second time begins a new column.
+// A column is about one step of the engine. The stream does not number steps, and hands on the tokens of several steps
+// voice by voice when they come quickly; but while a voice sings, each step gives it one token. So its notes stand in
+// adjoining columns, and a voice that begins later begins in the newest column of the others.
 
 const LANE_HEIGHT = 22;
 const NOTE_WIDTH = 15; // of a column while there is room; then columns move closer
@@ -11,7 +12,7 @@ export class Score {
   #lanes;
   #canvas;
   #columns = 0;
-  #sung = new Set();
+  #lastColumns = [];
   #notes = [];
   #colours = [];
   #drawn = 0;
@@ -32,7 +33,7 @@ export class Score {
   /** Takes new paper: a staff for each of these models. */
   begin(models) {
     this.#columns = 0;
-    this.#sung.clear();
+    this.#lastColumns = [];
     this.#notes = [];
     this.#figure.hidden = false;
     this.#lanes.replaceChildren(...models.map(model => {
@@ -48,12 +49,11 @@ export class Score {
 
   /** Writes the next token of a lane; a longer text stands higher on the staff, which makes the melody. */
   note(lane, text) {
-    if (this.#columns === 0 || this.#sung.has(lane)) {
-      this.#columns++;
-      this.#sung.clear();
-    }
-    this.#sung.add(lane);
-    this.#notes.push({lane, column: this.#columns - 1, height: Math.min(text.trim().length, 8) / 8});
+    const before = this.#lastColumns[lane];
+    const column = before === undefined ? Math.max(this.#columns - 1, 0) : before + 1;
+    this.#lastColumns[lane] = column;
+    this.#columns = Math.max(this.#columns, column + 1);
+    this.#notes.push({lane, column, height: Math.min(text.trim().length, 8) / 8});
   }
 
   /** Draws the notes that are new; everything, when the columns have to move closer. */

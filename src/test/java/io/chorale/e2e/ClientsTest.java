@@ -58,7 +58,8 @@ class ClientsTest {
     void theOfficialClientOfJavaChats() throws Exception {
         Fable story = Fable.with("robot");
         ChatCompletion answer = client.chat().completions().create(ask(story).build());
-        assertEquals(story.answer(), answer.choices().getFirst().message().content().orElseThrow());
+        assertEquals(
+                story.answer(), answer.choices().getFirst().message().content().orElseThrow());
         assertEquals(story.answerTokens(), answer.usage().orElseThrow().completionTokens());
     }
 
@@ -75,8 +76,11 @@ class ClientsTest {
             chunks.stream().forEach(accumulator::accumulate);
         }
         ChatCompletion answer = accumulator.chatCompletion();
-        assertEquals(story.answer(), answer.choices().getFirst().message().content().orElseThrow());
-        assertEquals(ChatCompletion.Choice.FinishReason.STOP, answer.choices().getFirst().finishReason());
+        assertEquals(
+                story.answer(), answer.choices().getFirst().message().content().orElseThrow());
+        assertEquals(
+                ChatCompletion.Choice.FinishReason.STOP,
+                answer.choices().getFirst().finishReason());
         assertEquals(story.answerTokens(), answer.usage().orElseThrow().completionTokens());
     }
 
@@ -84,12 +88,13 @@ class ClientsTest {
     void theOfficialClientOfJavaReadsRefusals() throws Exception {
         Fable story = Fable.with("robot");
         ChatCompletionCreateParams unknown = ask(story).model("ghost").build();
-        NotFoundException gone =
-                assertThrows(NotFoundException.class, () -> client.chat().completions().create(unknown));
+        NotFoundException gone = assertThrows(
+                NotFoundException.class, () -> client.chat().completions().create(unknown));
         assertEquals("model_not_found", gone.code().orElseThrow());
-        ChatCompletionCreateParams endless = ask(story).maxCompletionTokens(5000).build();
-        BadRequestException tooLong =
-                assertThrows(BadRequestException.class, () -> client.chat().completions().create(endless));
+        ChatCompletionCreateParams endless =
+                ask(story).maxCompletionTokens(5000).build();
+        BadRequestException tooLong = assertThrows(
+                BadRequestException.class, () -> client.chat().completions().create(endless));
         assertEquals("context_length_exceeded", tooLong.code().orElseThrow());
         assertTrue(tooLong.getMessage().contains("This model's maximum context length is 1024 tokens."));
     }
