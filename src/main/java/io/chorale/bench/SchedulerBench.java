@@ -2,7 +2,6 @@ package io.chorale.bench;
 
 import io.chorale.core.memory.PoolGeometry;
 import io.chorale.core.model.AdapterSet;
-import io.chorale.core.model.LoadSnapshot;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SamplingParams;
 import io.chorale.core.model.SequenceEvent;
@@ -20,48 +19,32 @@ import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimClock;
 import io.chorale.engine.sim.SimulatedEngine;
 import io.chorale.engine.sim.SimulatedModel;
+import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.util.Arrays;
-import java.util.Locale;
 import java.util.SplittableRandom;
 
 /**
  * How long the scheduler takes for one step of a full server: 256 sequences running, 10,000 requests waiting, 5,000 staged
  * adapters, a pool that is always short. Timed are plan, commit, events and snapshot; the engine takes no time.
  */
-public final class SchedulerBench {
+final class SchedulerBench {
     private static final int RUNNING = 256;
     private static final int WAITING = 10_000;
     private static final int ADAPTERS = 5_000;
     private static final int ADAPTERS_PER_STEP = 256;
     private static final int VOCAB = 32_000;
 
-    /** One measurement, in microseconds a step. */
-    public record Result(double medianMicros, double p99Micros, int steps, LoadSnapshot load) {
-        @Override
-        public String toString() {
-            return String.format(
-                    Locale.ROOT,
-                    "scheduler step at %d running, %d waiting, %d adapters: median %.1f us, p99 %.1f us over %d steps"
-                            + " (%d loads, %d preemptions)",
-                    load.runningSequences(),
-                    load.waitingRequests(),
-                    ADAPTERS,
-                    medianMicros,
-                    p99Micros,
-                    steps,
-                    load.adapterLoads(),
-                    load.preemptions());
-        }
-    }
+    private static final int STEPS = 20_000;
 
+    private final History history;
     private final SplittableRandom random = new SplittableRandom(42);
     private final SimulatedEngine engine;
     private final Scheduler scheduler;
     private final EventBatch events = new EventBatch();
     private long requestIdNext;
 
-    private SchedulerBench() {
+    SchedulerBench(History history) {
+        this.history = history;
         PoolGeometry geometry = new PoolGeometry(6000, 16, 384, RUNNING);
         SchedulerLimits limits = SchedulerLimits.of(4096, VOCAB, 1024, RUNNING, ADAPTERS_PER_STEP);
         EngineSpec spec =
@@ -74,7 +57,7 @@ public final class SchedulerBench {
                 FaultPlan.NONE));
         scheduler = new Scheduler(geometry, limits, SchedulerPolicies.PLAIN);
         for (int version = 1; version <= ADAPTERS; version++) {
-            long pages = 1 + version % 7;
+            long pages = 1L + version % 7;
             StagedAdapter staged = engine.stage(
                     new AdapterWeights("adapter-" + version, pages * spec.pageBytes(), ByteBuffer.allocate(0)));
             scheduler.adapterReady(version, staged.handle(), staged.pages());
@@ -101,18 +84,20 @@ public final class SchedulerBench {
                 0);
     }
 
-    /** Warms up, then measures so many steps. */
-    public static Result measure(int steps) {
-        SchedulerBench bench = new SchedulerBench();
-        for (int i = 0; i < steps; i++) {
-            bench.step();
+    void run() throws IOException {
+        for (int i = 0; i < STEPS; i++) {
+            step();
         }
-        long[] nanos = new long[steps];
-        for (int i = 0; i < steps; i++) {
-            nanos[i] = bench.step();
+        double[] micros = new double[STEPS];
+        for (int i = 0; i < STEPS; i++) {
+            micros[i] = step() / 1e3;
         }
-        Arrays.sort(nanos);
-        return new Result(nanos[steps / 2] / 1e3, nanos[steps * 99 / 100] / 1e3, steps, bench.scheduler.snapshot());
+        history.record(
+                "scheduler-step",
+                "us",
+                micros,
+                Double.NaN,
+                RUNNING + " running, " + WAITING + " waiting, " + ADAPTERS + " adapters, engine of no time");
     }
 
     private long step() {
@@ -135,10 +120,5 @@ public final class SchedulerBench {
             submit();
         }
         return nanos;
-    }
-
-    public static void main(String[] arguments) {
-        int steps = arguments.length > 0 ? Integer.parseInt(arguments[0]) : 20_000;
-        System.out.println(measure(steps));
     }
 }
