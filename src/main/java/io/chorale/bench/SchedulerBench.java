@@ -1,5 +1,6 @@
 package io.chorale.bench;
 
+import com.sun.management.ThreadMXBean;
 import io.chorale.core.memory.PoolGeometry;
 import io.chorale.core.model.AdapterSet;
 import io.chorale.core.model.LoadSnapshot;
@@ -20,6 +21,7 @@ import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimClock;
 import io.chorale.engine.sim.SimulatedEngine;
 import io.chorale.engine.sim.SimulatedModel;
+import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.Locale;
@@ -36,19 +38,20 @@ public final class SchedulerBench {
     private static final int ADAPTERS_PER_STEP = 256;
     private static final int VOCAB = 32_000;
 
-    /** One measurement, in microseconds a step. */
-    public record Result(double medianMicros, double p99Micros, int steps, LoadSnapshot load) {
+    /** One measurement, a step: microseconds, and bytes allocated (events and snapshot included) in the mean. */
+    public record Result(double medianMicros, double p99Micros, long bytesAllocated, int steps, LoadSnapshot load) {
         @Override
         public String toString() {
             return String.format(
                     Locale.ROOT,
-                    "scheduler step at %d running, %d waiting, %d adapters: median %.1f us, p99 %.1f us over %d steps"
-                            + " (%d loads, %d preemptions)",
+                    "scheduler step at %d running, %d waiting, %d adapters: median %.1f us, p99 %.1f us, %d bytes allocated;"
+                            + " %d steps, %d loads, %d preemptions",
                     load.runningSequences(),
                     load.waitingRequests(),
                     ADAPTERS,
                     medianMicros,
                     p99Micros,
+                    bytesAllocated,
                     steps,
                     load.adapterLoads(),
                     load.preemptions());
@@ -59,7 +62,9 @@ public final class SchedulerBench {
     private final SimulatedEngine engine;
     private final Scheduler scheduler;
     private final EventBatch events = new EventBatch();
+    private final ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
     private long requestIdNext;
+    private long bytesAllocated;
 
     private SchedulerBench() {
         PoolGeometry geometry = new PoolGeometry(6000, 16, 384, RUNNING);
@@ -74,7 +79,7 @@ public final class SchedulerBench {
                 FaultPlan.NONE));
         scheduler = new Scheduler(geometry, limits, SchedulerPolicies.PLAIN);
         for (int version = 1; version <= ADAPTERS; version++) {
-            long pages = 1 + version % 7;
+            int pages = 1 + version % 7;
             StagedAdapter staged = engine.stage(
                     new AdapterWeights("adapter-" + version, pages * spec.pageBytes(), ByteBuffer.allocate(0)));
             scheduler.adapterReady(version, staged.handle(), staged.pages());
@@ -108,24 +113,34 @@ public final class SchedulerBench {
             bench.step();
         }
         long[] nanos = new long[steps];
+        bench.bytesAllocated = 0;
         for (int i = 0; i < steps; i++) {
             nanos[i] = bench.step();
         }
         Arrays.sort(nanos);
-        return new Result(nanos[steps / 2] / 1e3, nanos[steps * 99 / 100] / 1e3, steps, bench.scheduler.snapshot());
+        return new Result(
+                nanos[steps / 2] / 1e3,
+                nanos[steps * 99 / 100] / 1e3,
+                bench.bytesAllocated / steps,
+                steps,
+                bench.scheduler.snapshot());
     }
 
     private long step() {
+        long bytes = threads.getCurrentThreadAllocatedBytes();
         long start = System.nanoTime();
         StepPlan plan = scheduler.plan(start);
         long planned = System.nanoTime();
+        bytesAllocated += threads.getCurrentThreadAllocatedBytes() - bytes;
         engine.begin(plan);
         StepOutcome outcome = engine.await();
+        bytes = threads.getCurrentThreadAllocatedBytes();
         long computed = System.nanoTime();
         scheduler.commit(outcome, computed);
         scheduler.drainEvents(events);
         scheduler.snapshot();
         long nanos = planned - start + System.nanoTime() - computed;
+        bytesAllocated += threads.getCurrentThreadAllocatedBytes() - bytes;
         int ended = 0;
         for (int i = 0; i < events.size(); i++) {
             ended += events.get(i) instanceof SequenceEvent.Finished ? 1 : 0;
