@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /** The real scheduler on a real engine, in the plain loop or with a step in flight, in virtual time. */
 final class SchedulerDriver {
@@ -63,6 +64,10 @@ final class SchedulerDriver {
         scheduler.submit(spec, now);
     }
 
+    Answer answer(long id) {
+        return Objects.requireNonNull(answers.get(id), "the request was submitted");
+    }
+
     /** One cycle of the serving loop; false when there was nothing to do. */
     boolean cycle() {
         now += 1000;
@@ -99,8 +104,8 @@ final class SchedulerDriver {
     }
 
     private void take(SequenceEvent event) {
-        Answer answer = answers.get(event.requestId());
-        if (answer == null || answer.ended()) {
+        Answer answer = answer(event.requestId());
+        if (answer.ended()) {
             throw new AssertionError(event + " comes after the end");
         }
         switch (event) {

@@ -29,6 +29,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** The stored answers through the real scheduler: both loops, small chunks, and too few pages for all at once. */
 class SchedulerParityTest {
     private static final int TOKENS = 24;
+    private static final int LONG = 100;
 
     static Stream<Arguments> modelsAndLoops() {
         return ParityFixture.STORED.stream()
@@ -43,35 +44,43 @@ class SchedulerParityTest {
             try (EngineUnderTest under = EngineUnderTest.of(fixture.model(), "fast")) {
                 SchedulerDriver driver =
                         new SchedulerDriver(under.engine, chunk, 64, SchedulerPolicies.PLAIN, overlapped);
-                submitAll(fixture, under, driver);
+                submitAll(fixture, under, driver, TOKENS);
                 driver.runAll();
                 checkAll(fixture, driver);
             }
         }
     }
 
+    /** Answers so long that they cross pages, in a pool that holds one adapter and a few of them. */
     @ParameterizedTest(name = "{0}, overlapped {1}")
     @MethodSource("modelsAndLoops")
     void preemptionsDoNotChangeTheIds(String name, boolean overlapped) throws Exception {
         ParityFixture fixture = ParityFixture.stored(name);
+        List<PlanDriver.Generation> alone;
         long pageBytes;
         int adapterPages = 0;
-        int pageTokens;
-        try (EngineUnderTest probe = EngineUnderTest.of(fixture.model(), "fast")) {
-            pageBytes = probe.engine.spec().pageBytes();
-            pageTokens = probe.engine.spec().pageTokens();
-            for (StagedAdapter staged : stageAll(fixture, probe).values()) {
+        try (EngineUnderTest roomy = EngineUnderTest.of(fixture.model(), "fast")) {
+            pageBytes = roomy.engine.spec().pageBytes();
+            for (StagedAdapter staged : stageAll(fixture, roomy).values()) {
                 adapterPages = Math.max(adapterPages, staged.pages());
             }
+            alone = ParityTest.generations(fixture, ParityTest.loadAll(roomy, fixture));
+            for (PlanDriver.Generation generation : alone) {
+                roomy.driver.run(List.of(generation), LONG, PlanDriver.Schedule.WHOLE);
+            }
         }
-        int longest = (70 + TOKENS + pageTokens - 1) / pageTokens;
-        NativeEngineConfig config = NativeEngineConfig.cpu((adapterPages + 2L * longest) * pageBytes)
-                .withPoison();
+        NativeEngineConfig config =
+                NativeEngineConfig.cpu((adapterPages + 8) * pageBytes).withPoison();
         try (EngineUnderTest under = new EngineUnderTest(fixture.model(), config)) {
             SchedulerDriver driver = new SchedulerDriver(under.engine, 16, 64, SchedulerPolicies.PLAIN, overlapped);
-            submitAll(fixture, under, driver);
+            submitAll(fixture, under, driver, LONG);
             driver.runAll();
-            checkAll(fixture, driver);
+            for (int i = 0; i < alone.size(); i++) {
+                assertEquals(
+                        alone.get(i).ids,
+                        driver.answer(i).ids,
+                        fixture.cases().get(i).toString());
+            }
             assertTrue(driver.scheduler.snapshot().preemptions() > 0, "nothing was preempted: the pool is too large");
         }
     }
@@ -82,7 +91,7 @@ class SchedulerParityTest {
     void stormsNeverTouchAnothersPages(long seed) throws Exception {
         ParityFixture fixture = ParityFixture.stored("llama-gqa");
         Random random = new Random(seed);
-        NativeEngineConfig config = NativeEngineConfig.cpu(400_000).withPoison();
+        NativeEngineConfig config = NativeEngineConfig.cpu(1_200_000).withPoison();
         try (EngineUnderTest under = new EngineUnderTest(fixture.model(), config)) {
             SchedulerDriver driver = new SchedulerDriver(under.engine, 11, 16, SchedulerPolicies.PLAIN, true);
             Map<String, Integer> versions = versions(fixture);
@@ -94,7 +103,7 @@ class SchedulerParityTest {
                 Case one = fixture.cases().get(random.nextInt(fixture.cases().size()));
                 int stop = one.ids()[random.nextInt(one.ids().length)];
                 sent.put(id, one);
-                driver.submit(spec(id, one, versions, random.nextBoolean() ? new int[] {stop} : new int[0]));
+                driver.submit(spec(id, one, versions, TOKENS, random.nextBoolean() ? new int[] {stop} : new int[0]));
                 for (int i = random.nextInt(4); i > 0; i--) {
                     driver.cycle();
                 }
@@ -103,7 +112,7 @@ class SchedulerParityTest {
                 }
             }
             driver.runAll();
-            sent.forEach((id, one) -> checkStormed("seed " + seed + ", request " + id, one, driver.answers.get(id)));
+            sent.forEach((id, one) -> checkStormed("seed " + seed + ", request " + id, one, driver.answer(id)));
         }
     }
 
@@ -138,18 +147,18 @@ class SchedulerParityTest {
         return staged;
     }
 
-    private static RequestSpec spec(long id, Case one, Map<String, Integer> versions, int... stops) {
+    private static RequestSpec spec(long id, Case one, Map<String, Integer> versions, int tokens, int... stops) {
         Integer version = versions.get(one.adapter());
         AdapterSet adapters = version == null ? AdapterSet.BASE : AdapterSet.of(version);
-        SamplingParams sampling = SamplingParams.greedy(TOKENS, stops);
+        SamplingParams sampling = SamplingParams.greedy(tokens, stops);
         return new RequestSpec(id, 0, adapters, one.prompt(), sampling, 0, 0, 0);
     }
 
-    private static void submitAll(ParityFixture fixture, EngineUnderTest under, SchedulerDriver driver)
+    private static void submitAll(ParityFixture fixture, EngineUnderTest under, SchedulerDriver driver, int tokens)
             throws Exception {
         Map<String, Integer> versions = versions(fixture);
         for (int i = 0; i < fixture.cases().size(); i++) {
-            driver.submit(spec(i, fixture.cases().get(i), versions));
+            driver.submit(spec(i, fixture.cases().get(i), versions, tokens));
         }
         stageAll(fixture, under)
                 .forEach((name, staged) -> driver.scheduler.adapterReady(
