@@ -71,13 +71,13 @@ class InboxTest {
     @Test
     @Timeout(60)
     void shouldAnswerForEveryCommandWhenItCloses() throws InterruptedException {
-        for (int round = 0; round < 200; round++) {
+        for (int round = 0; round < 50; round++) {
             Inbox closing = new Inbox();
             AtomicInteger accepted = new AtomicInteger();
             List<Thread> writers = new ArrayList<>();
             for (int w = 0; w < 3; w++) {
                 writers.add(Thread.ofPlatform().start(() -> {
-                    for (int i = 0; i < 200; i++) {
+                    for (int i = 0; i < 100; i++) {
                         if (closing.offer(new Command.AdapterFailed(i, ""))) {
                             accepted.incrementAndGet();
                         }
