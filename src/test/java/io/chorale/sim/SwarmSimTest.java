@@ -11,14 +11,14 @@ import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimulatedModel;
 import java.util.SplittableRandom;
+import java.util.stream.LongStream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import java.util.stream.LongStream;
 
 /** Many small servers with limits, policies and faults drawn at random: corners that no sensible configuration visits. */
 class SwarmSimTest {
-    private static final int SWARM = 150;
+    private static final int SWARM = Integer.getInteger("sim.swarm", 400);
 
     static LongStream seeds() {
         return LongStream.of(11, 12, 13, Long.getLong("sim.seed", 14));
@@ -122,8 +122,7 @@ class SwarmSimTest {
                 lookAhead,
                 5,
                 1_000_000);
-        Workload storm =
-                new Workload(5_000, new ArrivalProcess(300, 3), 60, 0.3, 24, 30, 0.1, 0.2, 0.2, 0.6, 0, 50, 3);
+        Workload storm = new Workload(5_000, new ArrivalProcess(300, 3), 60, 0.3, 24, 30, 0.1, 0.2, 0.2, 0.6, 0, 50, 3);
         SimRun run = new SimRun(config, storm, 77, 10).play();
         System.out.println("storm, look-ahead " + lookAhead + ": " + run.report());
         assertTrue(run.server.scheduler.snapshot().adapterLoads() > 1_000, run::report);
