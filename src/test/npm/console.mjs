@@ -303,6 +303,13 @@ test('a server that is gone is said to be gone', async () => {
   await relay.close();
 });
 
+test('a new version of the page is seen at once', async () => {
+  for (const path of ['/', '/chorale.js', '/page/voice.js', '/chorale.css']) {
+    const {status, headers} = await fetch(new URL(path, url));
+    assert.deepEqual([status, headers.get('cache-control')], [200, 'no-cache'], path);
+  }
+});
+
 test('with hundreds of adapters the chooser stays usable, and markup in a name stays text', async () => {
   const {page, complaints} = await visit({
     arrange: page => page.route('**/v1/models', async route => {
