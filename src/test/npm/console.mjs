@@ -81,11 +81,15 @@ async function tabTo(page, selector, key = 'Tab') {
   assert.fail(`60 times ${key} did not reach ${selector}`);
 }
 
-/** Lets the answers of this page go on to the context's end, so that there is time to break them. */
-const endless = page => page.route('**/v1/streams', route => {
-  const body = route.request().postDataJSON();
-  body.requests.forEach(request => Object.assign(request, {ignore_eos: true, max_tokens: 900}));
-  return route.continue({postData: JSON.stringify(body)});
+/** Lets the answers of this page go on for long, so that there is time to break them. (A route would hold up the last request.) */
+const endless = page => page.addInitScript(() => {
+  const fetch = window.fetch;
+  window.fetch = (path, options) => {
+    if (options.method !== 'POST') return fetch(path, options);
+    const body = JSON.parse(options.body);
+    body.requests.forEach(request => Object.assign(request, {ignore_eos: true, max_tokens: 900}));
+    return fetch(path, {...options, body: JSON.stringify(body)});
+  };
 });
 
 test('seven voices sing at once, each its own text, by keyboard alone', async () => {
@@ -178,8 +182,18 @@ test('looks as it should by day, in the dark and on a phone, and everybody can u
   }
 });
 
+/** Resolves when the engine is at rest, long before it could have given the endless answers of seven voices. */
+async function freedSince({answer_tokens: before}) {
+  for (const deadline = Date.now() + 20_000; (await load()).requests.running > 0;) {
+    assert.ok(Date.now() < deadline, 'the engine still runs');
+  }
+  const tokens = (await load()).answer_tokens - before;
+  assert.ok(tokens < 7 * 900, `${tokens} tokens were computed: all of them`);
+}
+
 test('Escape stops all voices and frees the engine', async () => {
   const {page} = await visit({arrange: endless});
+  const before = await load();
   await ask(page, STORY);
   await page.waitForFunction(() => [...document.querySelectorAll('.answer')].filter(p => p.textContent).length === 7);
   await page.keyboard.press('Escape');
@@ -188,8 +202,17 @@ test('Escape stops all voices and frees the engine', async () => {
     assert.equal(state, 'stopped', model);
     assert.match(words, /Stopped by you\./, model);
   }
-  await page.waitForFunction(async () => (await (await fetch('/v1/load')).json()).requests.running === 0);
+  await freedSince(before);
   assert.equal(await page.locator('#stop').isVisible(), false);
+});
+
+test('who leaves the page frees the engine', async () => {
+  const {page} = await visit({arrange: endless});
+  const before = await load();
+  await ask(page, STORY);
+  await page.locator('.voice[data-state=answering]').nth(6).waitFor();
+  await page.goto('about:blank');
+  await freedSince(before);
 });
 
 test('a connection that breaks is taken up again without losing or doubling a token', async () => {
@@ -278,6 +301,13 @@ test('a server that is gone is said to be gone', async () => {
   await page.locator('#problem').getByText(/does not answer\. Is it still running\?/).waitFor();
   await page.locator('#engine[data-state=silent]').waitFor();
   await relay.close();
+});
+
+test('a new version of the page is seen at once', async () => {
+  for (const path of ['/', '/chorale.js', '/page/voice.js', '/chorale.css']) {
+    const {status, headers} = await fetch(new URL(path, url));
+    assert.deepEqual([status, headers.get('cache-control')], [200, 'no-cache'], path);
+  }
 });
 
 test('with hundreds of adapters the chooser stays usable, and markup in a name stays text', async () => {

@@ -272,6 +272,8 @@ document.addEventListener('keydown', event => {
   if (event.key === 'Escape') stop();
 });
 by('stop').addEventListener('click', stop);
+// Without this the server would sing on for as long as it waits for a lost connection to come back.
+addEventListener('pagehide', stop);
 by('fresh').addEventListener('click', () => {
   voices.forEach(voice => voice.forget());
   by('score').hidden = true;
