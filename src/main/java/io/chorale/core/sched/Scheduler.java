@@ -283,6 +283,13 @@ public final class Scheduler {
 
     private void accept(Sequence sequence, StepOutcome outcome, int k) {
         int token = outcome.tokenIds[k];
+        if (token < 0) {
+            ledger.drop(
+                    sequence,
+                    DropReason.STEP_FAILED,
+                    "no token could be drawn: the logits are not finite, or every token is forbidden");
+            return;
+        }
         sequence.accept(token);
         answerTokens++;
         if (sequence.stopsAt(token)) {
