@@ -7,38 +7,34 @@ import jakarta.ws.rs.POST;
 import jakarta.ws.rs.Path;
 import jakarta.ws.rs.core.Context;
 import jakarta.ws.rs.core.MediaType;
-import java.io.InputStream;
 import org.jboss.resteasy.reactive.RestMulti;
 
 /** {@code POST /v1/chat/completions} and {@code POST /v1/completions}. */
 @Path("/v1")
 @Consumes(MediaType.APPLICATION_JSON)
 public class CompletionsResource {
-    private final JsonBody json;
     private final CompletionReader reader;
     private final Answers answers;
 
-    CompletionsResource(JsonBody json, CompletionReader reader, Answers answers) {
-        this.json = json;
+    CompletionsResource(CompletionReader reader, Answers answers) {
         this.reader = reader;
         this.answers = answers;
     }
 
     @POST
     @Path("/chat/completions")
-    public RestMulti<byte[]> chat(InputStream body, @Context HttpServerRequest http) {
+    public RestMulti<byte[]> chat(Fields body, @Context HttpServerRequest http) {
         return answer(body, http, Shape.CHAT);
     }
 
     @POST
     @Path("/completions")
-    public RestMulti<byte[]> completions(InputStream body, @Context HttpServerRequest http) {
+    public RestMulti<byte[]> completions(Fields body, @Context HttpServerRequest http) {
         return answer(body, http, Shape.TEXT);
     }
 
-    private RestMulti<byte[]> answer(InputStream body, HttpServerRequest http, Shape shape) {
-        Fields fields = json.read(body, http.getHeader("Content-Length"));
-        CompletionRequest request = reader.read(fields, shape);
+    private RestMulti<byte[]> answer(Fields body, HttpServerRequest http, Shape shape) {
+        CompletionRequest request = reader.read(body, shape);
         return RestMulti.fromUniResponse(
                 answers.answer(request, EventLoops.of(http)), Reply::body, Reply::headers, Reply::status);
     }

@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param path how the object is reached from the root of the request, empty for the root, else with a final dot
  */
-record Fields(JsonNode object, String path) {
+public record Fields(JsonNode object, String path) {
 
     static Fields root(JsonNode node) {
         if (!node.isObject()) {

@@ -1,6 +1,5 @@
 package io.chorale.api;
 
-import com.fasterxml.jackson.core.JacksonException;
 import io.chorale.core.model.DropReason;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.serving.Door;
@@ -142,10 +141,5 @@ public class ProblemMapper {
         LOG.error("a request failed for a reason that nobody foresaw", bug);
         return response(
                 Problem.failed(500, "internal_error", "The server failed; its log says why.", Problem.Retry.UNSAID));
-    }
-
-    static Problem malformedJson(JacksonException malformed) {
-        return Problem.invalid(
-                400, "invalid_json", null, "The request body is not valid JSON: " + malformed.getOriginalMessage());
     }
 }

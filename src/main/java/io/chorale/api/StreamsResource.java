@@ -14,7 +14,6 @@ import jakarta.ws.rs.WebApplicationException;
 import jakarta.ws.rs.core.Context;
 import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.Response;
-import java.io.InputStream;
 import java.net.URI;
 import java.time.InstantSource;
 import java.util.ArrayList;
@@ -48,20 +47,18 @@ import org.jboss.resteasy.reactive.RestMulti;
 public class StreamsResource {
     private static final int REQUESTS_MAX = 64;
 
-    private final JsonBody json;
     private final CompletionReader reader;
     private final StreamSessions sessions;
 
-    StreamsResource(JsonBody json, CompletionReader reader, StreamSessions sessions) {
-        this.json = json;
+    StreamsResource(CompletionReader reader, StreamSessions sessions) {
         this.reader = reader;
         this.sessions = sessions;
     }
 
     @POST
     @Consumes(MediaType.APPLICATION_JSON)
-    public Uni<Response> open(InputStream body, @Context HttpServerRequest http) {
-        List<CompletionRequest> requests = requests(json.read(body, http.getHeader("Content-Length")));
+    public Uni<Response> open(Fields body, @Context HttpServerRequest http) {
+        List<CompletionRequest> requests = requests(body);
         return sessions.open(requests, EventLoops.of(http)).map(this::ticket);
     }
 

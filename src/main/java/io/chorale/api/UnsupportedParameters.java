@@ -51,7 +51,8 @@ final class UnsupportedParameters {
     static void refuse(Fields request, CompletionRequest.Shape shape) {
         refuse(request, COMMON);
         // As many candidates as answers: nothing is chosen.
-        if (request.integer("best_of", 1, 0, Integer.MAX_VALUE) > request.integer("n", 1, 0, Integer.MAX_VALUE)) {
+        int n = request.integer("n", 1, 1, Integer.MAX_VALUE);
+        if (request.integer("best_of", n, 0, Integer.MAX_VALUE) > n) {
             throw Problem.unsupported("best_of", "'best_of' greater than 'n' is not supported by this server.");
         }
         if (shape == CompletionRequest.Shape.CHAT) {

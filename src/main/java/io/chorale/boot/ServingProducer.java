@@ -150,8 +150,8 @@ public class ServingProducer {
 
     @Produces
     @Singleton
-    JsonBody body() {
-        return new JsonBody(Math.toIntExact(streams.bodyBytesMax().asLongValue()));
+    JsonBody.Limit bodyLimit() {
+        return new JsonBody.Limit(Math.toIntExact(streams.bodyBytesMax().asLongValue()));
     }
 
     @Produces
