@@ -120,7 +120,7 @@ TEST_F(EngineCTest, RefusesSettingsByName) {
 TEST_F(EngineCTest, TheVariableForcesTheReferencePath) {
   setenv("CHORALE_CPU", "reference", 1);
   int64_t engine = 0, bytes = 0;
-  ASSERT_EQ(Create("pool_bytes=1000000\n", &engine), CH_OK) << LastError();
+  ASSERT_EQ(Create("pool_bytes=1000000\nmode=fast\n", &engine), CH_OK) << LastError();
   std::string spec(2000, '\0');
   ASSERT_EQ(ch_engine_spec(engine, reinterpret_cast<uint8_t*>(spec.data()), 2000, &bytes), CH_OK);
   EXPECT_NE(spec.find("mode=reference\n"), std::string::npos);

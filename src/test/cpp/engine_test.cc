@@ -215,10 +215,13 @@ TEST_F(EngineTest, KeepsTheLastStepsOnDisk) {
     StepBuilder step = Decode(5, t);
     harness_.Run(step);
   }
+  StepBuilder refused = Decode(5, 8);
+  refused.Drop(0);  // nothing is in that slot
+  EXPECT_FALSE(harness_.Begin(refused).ok());
   std::vector<std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(directory.File(""))) files.push_back(entry.path().filename());
   std::sort(files.begin(), files.end());
-  EXPECT_EQ(files, (std::vector<std::string>{"step-5.bin", "step-6.bin", "step-7.bin"}));
+  EXPECT_EQ(files, (std::vector<std::string>{"step-6.bin", "step-7.bin"}));
   StepBuilder last = Decode(5, 7);
   const std::vector<uint8_t> expected = last.Id(7).Build();
   std::ifstream file(directory.File("step-7.bin"), std::ios::binary);

@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <stdexcept>
+#include <thread>
 #include <vector>
 
 namespace chorale {
@@ -41,6 +43,19 @@ TEST(ThreadPoolTest, WakesWorkersThatSleep) {
     std::atomic<int32_t> runs{0};
     pool.Run(50, [&](int64_t, int32_t) { runs.fetch_add(1); });
     ASSERT_EQ(runs.load(), 50);
+  }
+}
+
+TEST(ThreadPoolTest, ThrowsWhatABodyThrew) {
+  ThreadPool pool(3);
+  for (int round = 0; round < 100; ++round) {
+    std::atomic<int32_t> runs{0};
+    EXPECT_THROW(pool.Run(20, [&](int64_t slice, int32_t) {
+      runs.fetch_add(1);
+      if (slice % 7 == 3) throw std::runtime_error("planted");
+    }), std::runtime_error);
+    ASSERT_EQ(runs.load(), 20);
+    pool.Run(20, [](int64_t, int32_t) {});
   }
 }
 

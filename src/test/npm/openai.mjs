@@ -123,8 +123,8 @@ test('refusals are the client\'s own errors with their codes', async () => {
   });
   await assert.rejects(client.chat.completions.create({model: 'fable', messages: []}), OpenAI.BadRequestError);
   await assert.rejects(
-    client.chat.completions.create({model: 'fable', messages, logit_bias: {5: 1}}),
-    error => error.status === 400 && error.code === 'unsupported_parameter' && error.param === 'logit_bias');
+    client.chat.completions.create({model: 'fable', messages, tools: [{type: 'function', function: {name: 'f'}}]}),
+    error => error.status === 400 && error.code === 'unsupported_parameter' && error.param === 'tools');
 });
 
 test('an abort in mid-stream frees the engine', async () => {

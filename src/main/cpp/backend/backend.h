@@ -157,6 +157,14 @@ struct Drawn {
   std::vector<int32_t> top_start;  // [K+1]
   std::vector<int32_t> top_ids;
   std::vector<float> top_logprobs;
+
+  void Clear() {  // keeps the memory
+    ids.clear();
+    logprobs.clear();
+    top_start.assign(1, 0);
+    top_ids.clear();
+    top_logprobs.clear();
+  }
 };
 
 // What the engine tells a backend about the model and the limits before anything else.

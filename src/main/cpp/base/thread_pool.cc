@@ -1,6 +1,7 @@
 #include "base/thread_pool.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace chorale {
 namespace {
@@ -59,6 +60,10 @@ void ThreadPool::RunErased(int64_t slices, Call call, const void* context) {
       if (spins < kSpinsThenYield) Pause(); else std::this_thread::yield();
     }
     first += count;
+    if (failed_.test(std::memory_order_relaxed)) {
+      failed_.clear();
+      std::rethrow_exception(std::exchange(failure_, nullptr));
+    }
   }
 }
 
@@ -67,7 +72,11 @@ bool ThreadPool::RunOneSlice(int32_t thread) {
   do {
     if (Next(ticket) >= Slices(ticket)) return false;
   } while (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acquire));
-  call_(context_, static_cast<int64_t>(Next(ticket)), thread);
+  try {
+    call_(context_, static_cast<int64_t>(Next(ticket)), thread);
+  } catch (...) {
+    if (!failed_.test_and_set()) failure_ = std::current_exception();
+  }
   unfinished_.fetch_sub(1, std::memory_order_release);
   return true;
 }

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -21,8 +22,8 @@ class ThreadPool {
 
   int32_t threads() const { return static_cast<int32_t>(workers_.size()) + 1; }
 
-  // Calls body(slice, thread) once for every slice of [0, slices), thread < threads(); returns when all have returned.
-  // One caller at a time; bodies do not throw and do not call Run.
+  // Calls body(slice, thread) once for every slice of [0, slices), thread < threads(); returns when all have returned,
+  // and throws what a body threw first. One caller at a time; bodies do not call Run.
   template <typename Body>
   void Run(int64_t slices, const Body& body) {
     RunErased(slices, [](const void* context, int64_t slice, int32_t thread) {
@@ -46,6 +47,8 @@ class ThreadPool {
   std::atomic<bool> stop_{false};
   Call call_ = nullptr;               // written before ticket_, read only by the holder of a claim
   const void* context_ = nullptr;
+  std::atomic_flag failed_ = ATOMIC_FLAG_INIT;
+  std::exception_ptr failure_;        // written by who set failed_
   std::vector<std::thread> workers_;
 };
 

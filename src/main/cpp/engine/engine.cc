@@ -162,7 +162,10 @@ Status Engine::Begin(std::span<const uint8_t> step) {
                                   static_cast<long long>(last_step_id_ + 1)));
   }
   CHORALE_RETURN_IF_ERROR(recorder_.Step(step_id, job->buffer.bytes()));
-  CHORALE_RETURN_IF_ERROR(adapters_->Advance(*job->view, &job->moves));
+  if (Status status = adapters_->Advance(*job->view, &job->moves); !status.ok()) {
+    recorder_.ForgetStep(step_id);
+    return status;
+  }
   ResolveSegments(job);
   job->late.reset();
   job->done = false;
@@ -346,7 +349,7 @@ void Engine::Execute(StepJob* job) {
   job->hidden.clear();
   job->completed_loads.clear();
   job->page_bytes.clear();
-  job->drawn = {};
+  job->drawn.Clear();
   job->status = RunStep(job);
   last_failed_ = !job->status.ok();
   job->phase_nanos[kPhaseTotal] = Now() - begin;
@@ -358,10 +361,7 @@ Status Engine::RunStep(StepJob* job) {
   CHORALE_RETURN_IF_ERROR(RunMoves(job));
   const int64_t moved = Now();
   job->phase_nanos[kPhaseMoves] = moved - begin;
-  if (step.rows() == 0) {
-    job->drawn.top_start.assign(1, 0);
-    return Status::Ok();
-  }
+  if (step.rows() == 0) return Status::Ok();
   const std::span<const int32_t> ids = step.token_ids();
   if (last_failed_ && std::any_of(ids.begin(), ids.end(), [](int32_t id) { return id < 0; })) {
     return Status::Invalid(Format("step %lld feeds what the step before drew, but that step failed",

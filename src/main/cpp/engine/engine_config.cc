@@ -72,12 +72,15 @@ Result<EngineConfig> EngineConfig::Parse(std::string_view text) {
   if (config.backend != "cpu" && config.backend != "cuda") {
     return Status::Invalid(Format("config: backend=%s is neither cpu nor cuda", config.backend.c_str()));
   }
-  if (config.mode.empty()) {
-    const char* variable = config.backend == "cpu" ? std::getenv("CHORALE_CPU") : nullptr;
-    config.mode = variable != nullptr && *variable != '\0' ? variable : "fast";
-  }
-  if (config.mode != "fast" && config.mode != "reference") {
-    return Status::Invalid(Format("config: mode=%s is neither fast nor reference", config.mode.c_str()));
+  const auto check_mode = [](const char* name, const std::string& mode) {
+    if (mode == "fast" || mode == "reference") return Status::Ok();
+    return Status::Invalid(Format("config: %s=%s is neither fast nor reference", name, mode.c_str()));
+  };
+  CHORALE_RETURN_IF_ERROR(check_mode("mode", config.mode));
+  const char* variable = config.backend == "cpu" ? std::getenv("CHORALE_CPU") : nullptr;
+  if (variable != nullptr && *variable != '\0') {
+    CHORALE_RETURN_IF_ERROR(check_mode("$CHORALE_CPU", variable));
+    if (std::string_view(variable) == "reference") config.mode = variable;  // forces it, whatever was configured
   }
   if (config.backend != "cpu" && config.reference()) {
     return Status::Invalid(Format("config: mode=reference is for backend=cpu, not %s", config.backend.c_str()));

@@ -11,7 +11,7 @@ namespace chorale {
 
 struct EngineConfig {
   std::string backend = "cpu";
-  std::string mode;  // empty: fast, unless $CHORALE_CPU says reference
+  std::string mode = "fast";  // or reference, which $CHORALE_CPU=reference forces
   std::string record_dir;
   std::string library_dir;
   int64_t threads = 0;

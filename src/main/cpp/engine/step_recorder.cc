@@ -27,8 +27,13 @@ Status StepRecorder::Write(const std::string& name, std::span<const uint8_t> byt
 
 Status StepRecorder::Step(int64_t step_id, std::span<const uint8_t> bytes) const {
   if (!on()) return Status::Ok();
-  for (const char* kind : {"step", "late"}) std::remove((directory_ + "/" + StepName(kind, step_id - steps_)).c_str());
+  ForgetStep(step_id - steps_);
   return Write(StepName("step", step_id), bytes);
+}
+
+void StepRecorder::ForgetStep(int64_t step_id) const {
+  if (!on()) return;
+  for (const char* kind : {"step", "late"}) std::remove((directory_ + "/" + StepName(kind, step_id)).c_str());
 }
 
 Status StepRecorder::Late(int64_t step_id, std::span<const uint8_t> bytes) const {

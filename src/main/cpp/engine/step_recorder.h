@@ -16,9 +16,10 @@ class StepRecorder {
   StepRecorder(std::string directory, int64_t steps) : directory_(std::move(directory)), steps_(steps) {}
 
   bool on() const { return !directory_.empty(); }
-  // Both fail when the file cannot be written.
+  // These fail when the file cannot be written.
   Status Write(const std::string& name, std::span<const uint8_t> bytes) const;
   Status Step(int64_t step_id, std::span<const uint8_t> bytes) const;  // forgets the step that leaves the ring
+  void ForgetStep(int64_t step_id) const;  // it was refused
   Status Late(int64_t step_id, std::span<const uint8_t> bytes) const;
 
  private:

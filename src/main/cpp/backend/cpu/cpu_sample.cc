@@ -167,7 +167,9 @@ void Sampler::KeepTopP(float top_p) {
   for (size_t at = 0; at < ranked_.size() && reached < wanted; ++at) {
     if (at == sorted) {
       sorted = std::min(ranked_.size(), std::max<size_t>(64, 4 * sorted));
-      std::partial_sort(ranked_.begin() + at, ranked_.begin() + sorted, ranked_.end(), ByRank{scaled_});
+      auto piece_end = ranked_.begin() + static_cast<int64_t>(sorted);
+      if (piece_end != ranked_.end()) std::nth_element(ranked_.begin() + at, piece_end, ranked_.end(), ByRank{scaled_});
+      std::sort(ranked_.begin() + at, piece_end, ByRank{scaled_});
     }
     reached += mass(ranked_[at]);
     last = at;

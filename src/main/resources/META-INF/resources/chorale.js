@@ -154,7 +154,7 @@ function sumUp() {
   const whole = singers.filter(voice => voice.whole).length;
   by('summary').textContent = (whole === singers.length ? '' : `${whole} of ${singers.length} voices to the end. `)
     + (score.steps === 0 ? 'No token came.'
-      : `${tokens} tokens in ${score.steps} steps and ${seconds.toFixed(2)} s: `
+      : `${tokens} tokens in about ${score.steps} steps and ${seconds.toFixed(2)} s: `
         + `${(tokens / score.steps).toFixed(1)} a step, ${Math.round(tokens / seconds)} a second.`);
   const broken = singers.filter(voice => voice.broken);
   if (broken.length > 1) {
@@ -272,6 +272,8 @@ document.addEventListener('keydown', event => {
   if (event.key === 'Escape') stop();
 });
 by('stop').addEventListener('click', stop);
+// Without this the server would sing on for as long as it waits for a lost connection to come back.
+addEventListener('pagehide', stop);
 by('fresh').addEventListener('click', () => {
   voices.forEach(voice => voice.forget());
   by('score').hidden = true;

@@ -74,7 +74,7 @@ public final class AdapterStager implements AutoCloseable {
             }
         } catch (FileRejectedException | EngineFault fault) {
             problem = String.valueOf(fault.getMessage());
-        } catch (RuntimeException bug) {
+        } catch (RuntimeException | OutOfMemoryError bug) {
             problem = "internal error while staging: " + bug;
         }
         if (!problem.isEmpty()) {
@@ -85,8 +85,9 @@ public final class AdapterStager implements AutoCloseable {
 
     private String keep(int version, AdapterEntry entry, StagedAdapter staged) {
         if (store.makeRoom(staged.hostBytes())) {
-            store.put(version, staged);
+            // In this order: once it is in the store, another loader may ask for it to go.
             listener.adapterReady(version, staged);
+            store.put(version, staged);
             return "";
         }
         engine.release(staged);

@@ -59,8 +59,7 @@ record Checkpoint(List<SafetensorsFile> files, Map<String, Placed> tensors) {
     /** What the manifest says of the files. */
     List<SpanFile> spanFiles() {
         return files.stream()
-                .map(file ->
-                        new SpanFile(file.path().toAbsolutePath().normalize().toString(), file.fileBytes()))
+                .map(file -> new SpanFile(file.path().toAbsolutePath().toString(), file.fileBytes()))
                 .toList();
     }
 

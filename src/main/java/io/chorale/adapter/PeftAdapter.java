@@ -91,7 +91,7 @@ public final class PeftAdapter {
     }
 
     List<SpanFile> files() {
-        return List.of(new SpanFile(file.path().toAbsolutePath().normalize().toString(), file.fileBytes()));
+        return List.of(new SpanFile(file.path().toAbsolutePath().toString(), file.fileBytes()));
     }
 
     List<TensorSpan> spans() {

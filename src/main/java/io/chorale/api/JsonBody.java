@@ -56,8 +56,7 @@ public class JsonBody implements ServerMessageBodyReader<Fields> {
     }
 
     @Override
-    public Fields readFrom(
-            Class<Fields> type, Type genericType, MediaType mediaType, ServerRequestContext context) {
+    public Fields readFrom(Class<Fields> type, Type genericType, MediaType mediaType, ServerRequestContext context) {
         return read(context.getInputStream());
     }
 

@@ -3,9 +3,9 @@ package io.chorale.bench;
 import java.nio.file.Path;
 import java.util.List;
 
-/** {@code ./chorale bench [engine] [http]}: runs what is named, everything when nothing is. */
+/** {@code ./chorale bench [engine] [scheduler] [http]}: runs what is named, everything when nothing is. */
 public final class BenchCommand {
-    private static final List<String> ALL = List.of("engine", "http");
+    private static final List<String> ALL = List.of("engine", "scheduler", "http");
 
     private BenchCommand() {}
 
@@ -23,6 +23,10 @@ public final class BenchCommand {
         double engineTokensPerSecond = Double.NaN;
         if (wanted.contains("engine")) {
             engineTokensPerSecond = new EngineBench(history).run();
+        }
+        if (wanted.contains("scheduler")) {
+            new LoopStepBench(history).run();
+            new SchedulerBench(history).run();
         }
         if (wanted.contains("http")) {
             new HttpBench(history).run(engineTokensPerSecond);

@@ -10,9 +10,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * The tokens that steer a model, and where their text stands in a prompt.
  *
- * <p>Control tokens are those marked special, and those that the chat template names or that were added to a vocabulary
- * without being white space: {@code <｜User｜>} and {@code <think>} are not marked special where they come from, but
- * runs of spaces and Gemma's {@code <h1>}, which its vocabulary holds, are ordinary text to a model.
+ * <p>These are the tokens marked special, those that the chat template names, and those that were added to the
+ * vocabulary and look like markup: {@code <｜User｜>} and {@code <think>} are not marked special where they come from.
+ * Ordinary text are runs of white space, words that someone added, and the {@code <h1>} that Gemma's vocabulary holds.
  */
 final class ControlTokens {
     /** Control token {@code index} at the characters from {@code start} (inclusive) to {@code end} (exclusive). */
@@ -45,13 +45,19 @@ final class ControlTokens {
     static ControlTokens of(TokenizerFile file, String templateSource) {
         List<TokenizerFile.AddedToken> control = new ArrayList<>();
         for (TokenizerFile.AddedToken token : file.addedTokens()) {
-            boolean text = token.content().isBlank()
-                    || (file.inVocabulary().contains(token.content()) && !templateSource.contains(token.content()));
-            if (token.special() || !text) {
+            boolean named =
+                    templateSource.contains(token.content()) && !token.content().isBlank();
+            boolean markup =
+                    looksLikeMarkup(token.content()) && !file.inVocabulary().contains(token.content());
+            if (token.special() || named || markup) {
                 control.add(token);
             }
         }
         return new ControlTokens(control);
+    }
+
+    private static boolean looksLikeMarkup(String text) {
+        return (text.startsWith("<") && text.endsWith(">")) || (text.startsWith("[") && text.endsWith("]"));
     }
 
     List<TokenizerFile.AddedToken> tokens() {

@@ -26,21 +26,23 @@ export class EngineStrip {
     const look = ++this.#looks;
     if (document.hidden) return;
     try {
-      this.#show(await call('GET', '/v1/load'), performance.now());
+      const load = await call('GET', '/v1/load');
+      if (look !== this.#looks) return; // another look began meanwhile and goes on instead of this
+      this.#show(load, performance.now());
     } catch (problem) {
       this.#parts.strip.dataset.state = 'silent';
       this.#parts.words.textContent = problem.message;
       this.#parts.pagesWords.textContent = this.#parts.residents.textContent = '';
       this.#last = null;
     }
-    // Where another look began meanwhile, that one goes on instead of this.
     if (look === this.#looks) this.#timer = setTimeout(() => this.look(), this.busy ? BUSY_MILLIS : IDLE_MILLIS);
   }
 
   #show(load, now) {
     const {strip, words, pages, pagesWords, residents} = this.#parts;
+    // A rate over a shorter time than that would be noise: then the older look stays what is compared with.
     const before = this.#last ?? {load, now};
-    this.#last = {load, now};
+    if (now - before.now >= BUSY_MILLIS / 2 || !this.#last) this.#last = {load, now};
     const tokens = load.answer_tokens - before.load.answer_tokens;
     const steps = load.steps - before.load.steps;
     const rows = load.rows - before.load.rows;
@@ -49,7 +51,7 @@ export class EngineStrip {
       load.state === 'SERVING' ? 'Engine' : `Engine ${load.state.toLowerCase()}`,
       `${load.requests.running} running`,
       `${load.requests.waiting} waiting`,
-      `${now > before.now ? Math.round(tokens / (now - before.now) * 1000).toLocaleString('en') : 0} tokens/s`,
+      `${Math.round(tokens / Math.max(now - before.now, BUSY_MILLIS / 2) * 1000).toLocaleString('en')} tokens/s`,
       ...steps > 0 ? [`${(rows / steps).toFixed(1)} rows a step`] : [],
     ].join(' · ');
     const share = used => `${(100 * used / Math.max(load.pages.total, 1)).toFixed(2)}%`;

@@ -1,7 +1,9 @@
 // The score: a staff for each voice, a note for each token. It shows what batching is, at the speed at which it happens.
 //
-// A column is one step of the engine. The stream does not number steps, but it need not: a step gives each voice at most
-// one token, and the stream keeps the order of the steps, so a voice that comes a second time begins a new column.
+// A column is about one step of the engine. The stream does not number steps, and hands on the tokens of several steps
+// voice by voice when they come quickly; but while a voice sings, each step gives it one token. So its notes stand in
+// adjoining columns; what begins in the first frame begins together, and what begins later has its newest note under the
+// newest of the others.
 
 const LANE_HEIGHT = 22;
 const NOTE_WIDTH = 15; // of a column while there is room; then columns move closer
@@ -11,7 +13,8 @@ export class Score {
   #lanes;
   #canvas;
   #columns = 0;
-  #sung = new Set();
+  #waiting = new Map();
+  #next = [];
   #notes = [];
   #colours = [];
   #drawn = 0;
@@ -32,7 +35,8 @@ export class Score {
   /** Takes new paper: a staff for each of these models. */
   begin(models) {
     this.#columns = 0;
-    this.#sung.clear();
+    this.#waiting.clear();
+    this.#next = [];
     this.#notes = [];
     this.#figure.hidden = false;
     this.#lanes.replaceChildren(...models.map(model => {
@@ -46,20 +50,30 @@ export class Score {
     this.#redraw();
   }
 
-  /** Writes the next token of a lane; a longer text stands higher on the staff, which makes the melody. */
+  /** Takes the next token of a lane; a longer text stands higher on the staff, which makes the melody. */
   note(lane, text) {
-    if (this.#columns === 0 || this.#sung.has(lane)) {
-      this.#columns++;
-      this.#sung.clear();
-    }
-    this.#sung.add(lane);
-    this.#notes.push({lane, column: this.#columns - 1, height: Math.min(text.trim().length, 8) / 8});
+    if (!this.#waiting.has(lane)) this.#waiting.set(lane, []);
+    this.#waiting.get(lane).push(Math.min(text.trim().length, 8) / 8);
   }
 
   /** Draws the notes that are new; everything, when the columns have to move closer. */
   flush() {
+    const isFirst = this.#columns === 0;
+    const late = [];
+    for (const [lane, heights] of this.#waiting) {
+      if (isFirst || lane in this.#next) this.#write(lane, this.#next[lane] ?? 0, heights);
+      else late.push([lane, heights]);
+    }
+    for (const [lane, heights] of late) this.#write(lane, Math.max(this.#columns - heights.length, 0), heights);
+    this.#waiting.clear();
     if (this.#columnWidth() === this.#drawnWidth) this.#draw(this.#drawn);
     else this.#redraw();
+  }
+
+  #write(lane, column, heights) {
+    for (const height of heights) this.#notes.push({lane, column: column++, height});
+    this.#next[lane] = column;
+    this.#columns = Math.max(this.#columns, column);
   }
 
   #columnWidth() {

@@ -29,6 +29,7 @@ export async function call(method, path, body, signal) {
       method,
       signal,
       cache: 'no-store',
+      keepalive: method === 'DELETE', // goes out even when the page goes away
       headers: body === undefined ? {} : {'Content-Type': 'application/json'},
       body: body === undefined ? undefined : JSON.stringify(body),
     });
@@ -58,12 +59,15 @@ export async function follow(requests, listener, signal) {
   let deadline = null;
   let ended = false;
 
-  function end(problem) {
+  /** No more is wanted; unless all has come, the server is told, whose pages are then free for others. */
+  function end(problem, isWhole = false) {
     if (ended) return;
     ended = true;
     clearTimeout(deadline);
     source.close();
     listener.ended(problem);
+    // What does not reach the server it finds out by itself, when nobody listens.
+    if (!isWhole) call('DELETE', ticket.url).catch(() => {});
   }
 
   source.onopen = () => {
@@ -77,8 +81,9 @@ export async function follow(requests, listener, signal) {
     else listener.part(request, chunk);
   };
   // Without this event the stream is cut, however tidily the connection closed.
-  source.addEventListener('end', () => end(null));
+  source.addEventListener('end', () => end(null, true));
   source.onerror = () => {
+    // Refused for good, or the page is being left.
     if (source.readyState === EventSource.CLOSED) {
       end(new Problem('The server no longer has this stream: the answers stop before their end.'));
     } else if (deadline === null) {
@@ -89,11 +94,5 @@ export async function follow(requests, listener, signal) {
     }
   };
 
-  return {
-    /** Ends the answers here and at the server, whose pages are then free for others. */
-    stop() {
-      end(null);
-      call('DELETE', ticket.url).catch(() => {}); // if this does not reach it, the server notices that nobody reads
-    },
-  };
+  return {stop: () => end(null)};
 }

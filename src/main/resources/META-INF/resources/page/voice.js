@@ -106,6 +106,7 @@ export class Voice {
     turn.first ??= now;
     turn.last = now;
     turn.text += text;
+    if (turn.state === 'waiting') this.#show('answering');
     turn.tokens++; // an event is a token until the server's count comes with the end
     this.#pending += text;
   }
@@ -122,7 +123,6 @@ export class Voice {
       const atEnd = turns.scrollHeight - turns.scrollTop - turns.clientHeight < 24;
       this.#turn.answer.appendData(this.#pending);
       this.#pending = '';
-      if (this.#turn.state === 'waiting') this.#show('answering');
       if (atEnd) turns.scrollTop = turns.scrollHeight; // who has scrolled up to read is left there
     }
     this.#measure();

@@ -136,6 +136,10 @@ class AdapterStagerTest {
     private void stage(int version) throws InterruptedException {
         stager.stage(version);
         serving.expect("ready " + version);
+        // The listener hears it a moment before the store may give it up again.
+        while (!stager.store().staged().contains(version)) {
+            Thread.onSpinWait();
+        }
     }
 
     @Test

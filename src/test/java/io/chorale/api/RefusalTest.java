@@ -53,84 +53,99 @@ class RefusalTest {
     }
 
     @ParameterizedTest
-    @CsvSource(delimiter = '|', quoteCharacter = '~', value = {
-            // parameter | its value | code | what the message says
-            "max_tokens|'5'|invalid_type|'max_tokens' must be an integer, not a string.",
-            "max_tokens|0|invalid_value|'max_tokens' must be at least 1, not 0.",
-            "max_tokens|1.5|invalid_type|'max_tokens' must be an integer, not the number 1.5.",
-            "max_tokens|1e30|invalid_value|'max_tokens' must be at least 1",
-            "max_completion_tokens|-1|invalid_value|'max_completion_tokens' must be at least 1, not -1.",
-            "min_tokens|9|invalid_value|'min_tokens' (9) must not be greater than 'max_tokens' (5).",
-            "temperature|-0.1|invalid_value|'temperature' must be between 0 and 100, not -0.1.",
-            "temperature|'hot'|invalid_type|'temperature' must be a number, not a string.",
-            "temperature|1e999|invalid_value|'temperature' must be between 0 and 100",
-            "temperature|'NaN'|invalid_type|'temperature' must be a number, not a string.",
-            "top_p|1.01|invalid_value|'top_p' must be between 0 and 1, not 1.01.",
-            "top_k|-2|invalid_value|'top_k' must be at least -1, not -2.",
-            "min_p|2|invalid_value|'min_p' must be between 0 and 1, not 2.",
-            "presence_penalty|3|invalid_value|'presence_penalty' must be between -2 and 2, not 3.",
-            "frequency_penalty|-2.5|invalid_value|'frequency_penalty' must be between -2 and 2, not -2.5.",
-            "repetition_penalty|0|invalid_value|'repetition_penalty' must be greater than 0.",
-            "repetition_penalty|[]|invalid_type|'repetition_penalty' must be a number, not a list.",
-            "seed|1.5|invalid_type|'seed' must be an integer of at most 64 bits, not the number 1.5.",
-            "seed|99999999999999999999|invalid_type|'seed' must be an integer of at most 64 bits",
-            "n|0|invalid_value|'n' must be",
-            "n|17|invalid_value|'n' must be between 1 and 16, not 17.",
-            "logprobs|21|invalid_value|'logprobs' must be between 0 and 20, not 21.",
-            "logprobs|true|invalid_type|'logprobs' must be an integer, not a boolean.",
-            "stream|'yes'|invalid_type|'stream' must be a boolean, not a string.",
-            "stream_options|{}|invalid_value|'stream_options' is only allowed when 'stream' is true.",
-            "stop_token_ids|[2048]|invalid_value|'stop_token_ids[0]' must be between 0 and 2047, not 2048.",
-            "stop_token_ids|7|invalid_type|'stop_token_ids' must be a list of integers, not the number 7.",
-            "stop|[1]|invalid_type|'stop[0]' must be a string, not the number 1.",
-            "stop|['']|invalid_value|A stop string must have between 1 and 1000 characters.",
-            "stop|'x'|no_tokenizer|takes and gives token ids only",
-            "logit_bias|{'x':1}|invalid_value|'logit_bias' names \"x\", which is not a token id below 2048.",
-            "logit_bias|{'2048':1}|invalid_value|'logit_bias' names \"2048\"",
-            "logit_bias|{'7':101}|invalid_value|'logit_bias.7' must be between -100 and 100, not 101.",
-            "logit_bias|[]|invalid_type|'logit_bias' must be an object, not a list.",
-            "model|7|invalid_type|'model' must be a string, not the number 7.",
-            "model|''|missing_parameter|You must provide a 'model' parameter.",
-            "prompt|'text'|no_tokenizer|takes and gives token ids only",
-            "prompt|[]|invalid_value|'prompt' must not be empty.",
-            "prompt|[[]]|invalid_value|'prompt[0]' has no tokens.",
-            "prompt|[1,'a']|invalid_type|'prompt[1]' must be an integer, not a string.",
-            "prompt|[[1],'a']|invalid_type|'prompt[1]' must be a list of token ids, not a string.",
-            "prompt|[-1]|invalid_value|'prompt[0]' must be between 0 and 2047, not -1.",
-            "prompt|[2048]|invalid_value|'prompt[0]' must be between 0 and 2047, not 2048.",
-            "prompt|{}|invalid_type|'prompt' must be a string, a list of strings, or a list of token ids, not an object.",
-            "prompt|null|missing_parameter|You must provide a 'prompt' parameter.",
-    })
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '~',
+            value = {
+                // parameter | its value | code | what the message says
+                "max_tokens|'5'|invalid_type|'max_tokens' must be an integer, not a string.",
+                "max_tokens|0|invalid_value|'max_tokens' must be at least 1, not 0.",
+                "max_tokens|1.5|invalid_type|'max_tokens' must be an integer, not the number 1.5.",
+                "max_tokens|1e30|invalid_value|'max_tokens' must be at least 1",
+                "max_completion_tokens|-1|invalid_value|'max_completion_tokens' must be at least 1, not -1.",
+                "min_tokens|9|invalid_value|'min_tokens' (9) must not be greater than 'max_tokens' (5).",
+                "temperature|-0.1|invalid_value|'temperature' must be between 0 and 100, not -0.1.",
+                "temperature|'hot'|invalid_type|'temperature' must be a number, not a string.",
+                "temperature|1e999|invalid_value|'temperature' must be between 0 and 100",
+                "temperature|'NaN'|invalid_type|'temperature' must be a number, not a string.",
+                "top_p|1.01|invalid_value|'top_p' must be between 0 and 1, not 1.01.",
+                "top_k|-2|invalid_value|'top_k' must be at least -1, not -2.",
+                "min_p|2|invalid_value|'min_p' must be between 0 and 1, not 2.",
+                "presence_penalty|3|invalid_value|'presence_penalty' must be between -2 and 2, not 3.",
+                "frequency_penalty|-2.5|invalid_value|'frequency_penalty' must be between -2 and 2, not -2.5.",
+                "repetition_penalty|0|invalid_value|'repetition_penalty' must be greater than 0.",
+                "repetition_penalty|[]|invalid_type|'repetition_penalty' must be a number, not a list.",
+                "seed|1.5|invalid_type|'seed' must be an integer of at most 64 bits, not the number 1.5.",
+                "seed|99999999999999999999|invalid_type|'seed' must be an integer of at most 64 bits",
+                "n|0|invalid_value|'n' must be",
+                "n|17|invalid_value|'n' must be between 1 and 16, not 17.",
+                "logprobs|21|invalid_value|'logprobs' must be between 0 and 20, not 21.",
+                "logprobs|true|invalid_type|'logprobs' must be an integer, not a boolean.",
+                "stream|'yes'|invalid_type|'stream' must be a boolean, not a string.",
+                "stream_options|{}|invalid_value|'stream_options' is only allowed when 'stream' is true.",
+                "stop_token_ids|[2048]|invalid_value|'stop_token_ids[0]' must be between 0 and 2047, not 2048.",
+                "stop_token_ids|7|invalid_type|'stop_token_ids' must be a list of integers, not the number 7.",
+                "stop|[1]|invalid_type|'stop[0]' must be a string, not the number 1.",
+                "stop|['']|invalid_value|A stop string must have between 1 and 1000 characters.",
+                "stop|'x'|no_tokenizer|takes and gives token ids only",
+                "logit_bias|{'x':1}|invalid_value|'logit_bias' names \"x\", which is not a token id below 2048.",
+                "logit_bias|{'2048':1}|invalid_value|'logit_bias' names \"2048\"",
+                "logit_bias|{'7':101}|invalid_value|'logit_bias.7' must be between -100 and 100, not 101.",
+                "logit_bias|[]|invalid_type|'logit_bias' must be an object, not a list.",
+                "model|7|invalid_type|'model' must be a string, not the number 7.",
+                "model|''|missing_parameter|You must provide a 'model' parameter.",
+                "prompt|'text'|no_tokenizer|takes and gives token ids only",
+                "prompt|[]|invalid_value|'prompt' must not be empty.",
+                "prompt|[[]]|invalid_value|'prompt[0]' has no tokens.",
+                "prompt|[1,'a']|invalid_type|'prompt[1]' must be an integer, not a string.",
+                "prompt|[[1],'a']|invalid_type|'prompt[1]' must be a list of token ids, not a string.",
+                "prompt|[-1]|invalid_value|'prompt[0]' must be between 0 and 2047, not -1.",
+                "prompt|[2048]|invalid_value|'prompt[0]' must be between 0 and 2047, not 2048.",
+                "prompt|{}|invalid_type|'prompt' must be a string, a list of strings, or a list of token ids, not an object.",
+                "prompt|null|missing_parameter|You must provide a 'prompt' parameter.",
+            })
     void shouldNameTheParameterThatIsWrong(String parameter, String value, String code, String message) {
         Response response = post(COMPLETIONS, with("'max_tokens':5,'prompt':[1]", parameter, value));
-        response.then().statusCode(400).body("error.code", equalTo(code)).body("error.message", containsString(message));
+        response.then()
+                .statusCode(400)
+                .body("error.code", equalTo(code))
+                .body("error.message", containsString(message));
         assertTrue(String.valueOf(response.jsonPath().getString("error.param")).startsWith(parameter)
                 || parameter.equals("max_completion_tokens"));
     }
 
     @ParameterizedTest
-    @CsvSource(delimiter = '|', quoteCharacter = '~', value = {
-            "tools|[{'type':'function'}]",
-            "tool_choice|'required'",
-            "functions|[{'name':'f'}]",
-            "response_format|{'type':'json_object'}",
-            "response_format|{'type':'json_schema'}",
-            "audio|{'voice':'x'}",
-            "modalities|['text','audio']",
-            "prediction|{'type':'content'}",
-            "reasoning_effort|'low'",
-            "web_search_options|{'x':1}",
-            "service_tier|'flex'",
-            "store|true",
-            "best_of|2",
-            "suffix|'end'",
-            "use_beam_search|true",
-            "guided_json|{'a':1}",
-            "structured_outputs|{'a':1}",
-            "prompt_logprobs|1",
-    })
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '~',
+            value = {
+                "tools|[{'type':'function'}]",
+                "tool_choice|'required'",
+                "functions|[{'name':'f'}]",
+                "response_format|{'type':'json_object'}",
+                "response_format|{'type':'json_schema'}",
+                "audio|{'voice':'x'}",
+                "modalities|['text','audio']",
+                "prediction|{'type':'content'}",
+                "reasoning_effort|'low'",
+                "web_search_options|{'x':1}",
+                "service_tier|'flex'",
+                "store|true",
+                "best_of|2",
+                "suffix|'end'",
+                "use_beam_search|true",
+                "guided_json|{'a':1}",
+                "structured_outputs|{'a':1}",
+                "prompt_logprobs|1",
+            })
     void shouldRefuseWhatItDoesNotDo(String parameter, String value) {
-        boolean chat = List.of("tools", "tool_choice", "functions", "modalities", "prediction", "reasoning_effort",
+        boolean chat = List.of(
+                        "tools",
+                        "tool_choice",
+                        "functions",
+                        "modalities",
+                        "prediction",
+                        "reasoning_effort",
                         "web_search_options")
                 .contains(parameter);
         Response response = post(chat ? CHAT : COMPLETIONS, with("'prompt':[1]", parameter, value));
@@ -139,9 +154,10 @@ class RefusalTest {
 
     @Test
     void shouldNotMindParametersThatAskForNothing() {
-        String nothing = "'tools':[],'functions':null,'response_format':{'type':'text'},'user':'u','metadata':{'a':'b'},"
-                + "'store':false,'best_of':1,'suffix':null,'audio':null,'service_tier':'auto','logit_bias':{},"
-                + "'stop':null,'unknown_field':7,'prompt_cache_key':'k','safety_identifier':'s'";
+        String nothing =
+                "'tools':[],'functions':null,'response_format':{'type':'text'},'user':'u','metadata':{'a':'b'},"
+                        + "'store':false,'best_of':1,'suffix':null,'audio':null,'service_tier':'auto','logit_bias':{},"
+                        + "'stop':null,'unknown_field':7,'prompt_cache_key':'k','safety_identifier':'s'";
         post(COMPLETIONS, "{'model':'tokens','prompt':[1],'max_tokens':2," + nothing + "}")
                 .then()
                 .statusCode(200);
@@ -177,7 +193,12 @@ class RefusalTest {
                 "model_not_found",
                 "model",
                 "The model `ghost` does not exist.");
-        refused(RestAssured.get("/v1/models/ghost"), 404, "model_not_found", "model", "The model `ghost` does not exist.");
+        refused(
+                RestAssured.get("/v1/models/ghost"),
+                404,
+                "model_not_found",
+                "model",
+                "The model `ghost` does not exist.");
     }
 
     @Test
@@ -205,20 +226,23 @@ class RefusalTest {
     }
 
     @ParameterizedTest
-    @CsvSource(delimiter = '|', quoteCharacter = '~', value = {
-            "null|missing_parameter|messages",
-            "[]|invalid_value|messages",
-            "'hi'|invalid_type|messages",
-            "['hi']|invalid_type|messages[0]",
-            "[{'content':'x'}]|missing_parameter|messages[0].role",
-            "[{'role':'king','content':'x'}]|invalid_value|messages[0].role",
-            "[{'role':'tool','content':'x'}]|unsupported_parameter|messages[0].role",
-            "[{'role':'user'}]|missing_parameter|messages[0].content",
-            "[{'role':'user','content':7}]|invalid_type|messages[0].content",
-            "[{'role':'user','content':[{'type':'image_url'}]}]|unsupported_parameter|messages[0].content[0].type",
-            "[{'role':'user','content':[{'type':'text'}]}]|missing_parameter|messages[0].content[0].text",
-            "[{'role':'assistant','content':'x','tool_calls':[{}]}]|unsupported_parameter|messages[0].tool_calls",
-    })
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '~',
+            value = {
+                "null|missing_parameter|messages",
+                "[]|invalid_value|messages",
+                "'hi'|invalid_type|messages",
+                "['hi']|invalid_type|messages[0]",
+                "[{'content':'x'}]|missing_parameter|messages[0].role",
+                "[{'role':'king','content':'x'}]|invalid_value|messages[0].role",
+                "[{'role':'tool','content':'x'}]|unsupported_parameter|messages[0].role",
+                "[{'role':'user'}]|missing_parameter|messages[0].content",
+                "[{'role':'user','content':7}]|invalid_type|messages[0].content",
+                "[{'role':'user','content':[{'type':'image_url'}]}]|unsupported_parameter|messages[0].content[0].type",
+                "[{'role':'user','content':[{'type':'text'}]}]|missing_parameter|messages[0].content[0].text",
+                "[{'role':'assistant','content':'x','tool_calls':[{}]}]|unsupported_parameter|messages[0].tool_calls",
+            })
     void shouldNameTheMessageThatIsWrong(String messages, String code, String param) {
         Response response = post(CHAT, "{'model':'tokens','messages':" + messages + "}");
         response.then().statusCode(400).body("error.code", equalTo(code)).body("error.param", equalTo(param));
@@ -252,10 +276,7 @@ class RefusalTest {
 
     @Test
     void shouldEchoTheRequestId() {
-        given().header("x-request-id", "abc-123")
-                .get("/v1/models")
-                .then()
-                .header("x-request-id", "abc-123");
+        given().header("x-request-id", "abc-123").get("/v1/models").then().header("x-request-id", "abc-123");
         given().header("x-request-id", "abc-124")
                 .contentType(ContentType.JSON)
                 .body("{}")
@@ -271,7 +292,9 @@ class RefusalTest {
 
     @Test
     void shouldGoOnServing() {
-        post(COMPLETIONS, "{'model':'tokens','prompt':[1],'max_tokens':2}").then().statusCode(200);
+        post(COMPLETIONS, "{'model':'tokens','prompt':[1],'max_tokens':2}")
+                .then()
+                .statusCode(200);
     }
 
     private static void refused(Response response, int status, String code, @Nullable String param, String message) {
@@ -291,10 +314,17 @@ class RefusalTest {
                 body.append(field).append(',');
             }
         }
-        return body.append("'").append(parameter).append("':").append(value).append('}').toString();
+        return body.append("'")
+                .append(parameter)
+                .append("':")
+                .append(value)
+                .append('}')
+                .toString();
     }
 
     private static Response post(String path, String json) {
-        return given().contentType(ContentType.JSON).body(json.replace('\'', '"')).post(path);
+        return given().contentType(ContentType.JSON)
+                .body(json.replace('\'', '"'))
+                .post(path);
     }
 }

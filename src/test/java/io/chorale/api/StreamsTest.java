@@ -73,7 +73,10 @@ class StreamsTest {
             }
             assertEquals("end", events.getLast().name());
             assertEquals(
-                    Arrays.stream(TokenStreamTest.drawn(new int[] {1, 2}, 5, 9)).boxed().toList(), ids(events, 0));
+                    Arrays.stream(TokenStreamTest.drawn(new int[] {1, 2}, 5, 9))
+                            .boxed()
+                            .toList(),
+                    ids(events, 0));
             assertEquals(4, ids(events, 1).size());
             assertEquals("pirate", chunks(events, 1).getFirst().getString("chunk.model"));
             assertEquals("length", chunks(events, 1).getLast().getString("chunk.choices[0].finish_reason"));
@@ -89,7 +92,8 @@ class StreamsTest {
         List<Event> events = new ArrayList<>();
         int breaks = 0;
         while (events.isEmpty() || !events.getLast().name().equals("end")) {
-            String from = events.isEmpty() ? "" : "Last-Event-ID: " + events.getLast().id() + "\r\n";
+            String from =
+                    events.isEmpty() ? "" : "Last-Event-ID: " + events.getLast().id() + "\r\n";
             try (RawHttp http = RawHttp.get(url, from)) {
                 assertEquals(200, http.status);
                 http.event();
@@ -204,7 +208,9 @@ class StreamsTest {
     }
 
     private static Response post(String json) {
-        return given().contentType(ContentType.JSON).body(json.replace('\'', '"')).post("/v1/streams");
+        return given().contentType(ContentType.JSON)
+                .body(json.replace('\'', '"'))
+                .post("/v1/streams");
     }
 
     private static List<Event> events(RawHttp http) throws IOException {

@@ -26,8 +26,10 @@ import org.junit.jupiter.api.Test;
 @QuarkusTest
 class ClientsTest {
     @TestHTTPResource("/")
+    @SuppressWarnings("NullAway.Init") // set by Quarkus
     URI server;
 
+    @SuppressWarnings("NullAway.Init") // set before each test
     private OpenAIClient client;
 
     @BeforeEach
@@ -96,7 +98,7 @@ class ClientsTest {
         BadRequestException tooLong = assertThrows(
                 BadRequestException.class, () -> client.chat().completions().create(endless));
         assertEquals("context_length_exceeded", tooLong.code().orElseThrow());
-        assertTrue(tooLong.getMessage().contains("This model's maximum context length is 1024 tokens."));
+        assertTrue(tooLong.toString().contains("This model's maximum context length is 1024 tokens."));
     }
 
     private static ChatCompletionCreateParams.Builder ask(Fable story) {

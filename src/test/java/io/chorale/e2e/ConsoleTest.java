@@ -11,6 +11,7 @@ import org.junit.jupiter.api.Test;
 @QuarkusTest
 class ConsoleTest {
     @TestHTTPResource("/")
+    @SuppressWarnings("NullAway.Init") // set by Quarkus
     URI server;
 
     @Test

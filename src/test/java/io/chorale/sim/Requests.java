@@ -6,16 +6,24 @@ import io.chorale.core.model.SamplingParams;
 
 /** Requests for tests, varied by name: start from {@link #of} and change what matters. */
 record Requests(
-        long id, AdapterSet adapters, int[] prompt, int tokensMax, int tokensMin, int[] stops, float repetition,
-        int topLogProbs, int[] biasIds, float[] biasValues, long ttftNanosMax) {
+        long id,
+        AdapterSet adapters,
+        int[] prompt,
+        int tokensMax,
+        int tokensMin,
+        int[] stops,
+        float repetition,
+        int topLogProbs,
+        int[] biasIds,
+        float[] biasValues,
+        long ttftNanosMax) {
 
     static Requests of(long id, int promptTokens, int tokensMax) {
         int[] prompt = new int[promptTokens];
         for (int i = 0; i < promptTokens; i++) {
             prompt[i] = (int) ((id * 31 + i * 7L) % 40);
         }
-        return new Requests(
-                id, AdapterSet.BASE, prompt, tokensMax, 0, new int[0], 1, -1, new int[0], new float[0], 0);
+        return new Requests(id, AdapterSet.BASE, prompt, tokensMax, 0, new int[0], 1, -1, new int[0], new float[0], 0);
     }
 
     Requests adapter(int version) {
@@ -24,7 +32,16 @@ record Requests(
 
     Requests adapters(AdapterSet set) {
         return new Requests(
-                id, set, prompt, tokensMax, tokensMin, stops, repetition, topLogProbs, biasIds, biasValues,
+                id,
+                set,
+                prompt,
+                tokensMax,
+                tokensMin,
+                stops,
+                repetition,
+                topLogProbs,
+                biasIds,
+                biasValues,
                 ttftNanosMax);
     }
 
@@ -35,26 +52,52 @@ record Requests(
 
     Requests penalties() {
         return new Requests(
-                id, adapters, prompt, tokensMax, tokensMin, stops, 1.2f, topLogProbs, biasIds, biasValues,
+                id,
+                adapters,
+                prompt,
+                tokensMax,
+                tokensMin,
+                stops,
+                1.2f,
+                topLogProbs,
+                biasIds,
+                biasValues,
                 ttftNanosMax);
     }
 
     Requests topLogProbs(int count) {
         return new Requests(
-                id, adapters, prompt, tokensMax, tokensMin, stops, repetition, count, biasIds, biasValues,
+                id,
+                adapters,
+                prompt,
+                tokensMax,
+                tokensMin,
+                stops,
+                repetition,
+                count,
+                biasIds,
+                biasValues,
                 ttftNanosMax);
     }
 
     Requests bias(int token, float value) {
         return new Requests(
-                id, adapters, prompt, tokensMax, tokensMin, stops, repetition, topLogProbs, new int[] {token},
-                new float[] {value}, ttftNanosMax);
+                id,
+                adapters,
+                prompt,
+                tokensMax,
+                tokensMin,
+                stops,
+                repetition,
+                topLogProbs,
+                new int[] {token},
+                new float[] {value},
+                ttftNanosMax);
     }
 
     Requests ttft(long nanos) {
         return new Requests(
-                id, adapters, prompt, tokensMax, tokensMin, stops, repetition, topLogProbs, biasIds, biasValues,
-                nanos);
+                id, adapters, prompt, tokensMax, tokensMin, stops, repetition, topLogProbs, biasIds, biasValues, nanos);
     }
 
     RequestSpec at(long arrivalNanos) {

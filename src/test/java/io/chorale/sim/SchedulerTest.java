@@ -304,11 +304,10 @@ class SchedulerTest {
 
     @Test
     void aFailedStepDropsExactlyItsRequests() {
-        for (FaultPlan.StepFault fault : new FaultPlan.StepFault[] {
-            FaultPlan.StepFault.REFUSED, FaultPlan.StepFault.FAILED
-        }) {
-            SimServer server = new SimServer(
-                    config(40, 4, limits(2, 2, 4), NEVER_STOPS, 0).withFaults(new StepThreeFails(fault)));
+        for (FaultPlan.StepFault fault :
+                new FaultPlan.StepFault[] {FaultPlan.StepFault.REFUSED, FaultPlan.StepFault.FAILED}) {
+            SimServer server =
+                    new SimServer(config(40, 4, limits(2, 2, 4), NEVER_STOPS, 0).withFaults(new StepThreeFails(fault)));
             server.submit(Requests.of(0, 4, 2).adapter(1).at(0)); // over before step 3
             server.submit(Requests.of(1, 4, 9).adapter(2).at(0)); // in it
             server.submit(Requests.of(2, 4, 9).adapter(3).at(0)); // joins and is uploaded in it or before
@@ -325,11 +324,10 @@ class SchedulerTest {
 
     @Test
     void withLookAheadAFaultTakesTheNextStepAlongButNoFurther() {
-        for (FaultPlan.StepFault fault : new FaultPlan.StepFault[] {
-            FaultPlan.StepFault.REFUSED, FaultPlan.StepFault.FAILED
-        }) {
-            SimServer server = new SimServer(
-                    config(60, 4, limits(8, 2, 4), NEVER_STOPS, 1).withFaults(new StepThreeFails(fault)));
+        for (FaultPlan.StepFault fault :
+                new FaultPlan.StepFault[] {FaultPlan.StepFault.REFUSED, FaultPlan.StepFault.FAILED}) {
+            SimServer server =
+                    new SimServer(config(60, 4, limits(8, 2, 4), NEVER_STOPS, 1).withFaults(new StepThreeFails(fault)));
             for (int id = 0; id < 20; id++) {
                 server.submit(Requests.of(id, 4, 9).adapter(1 + id % 2).at(0));
                 server.turn();
@@ -380,8 +378,8 @@ class SchedulerTest {
         for (boolean mixture : new boolean[] {false, true}) {
             SchedulerPolicies policies =
                     SchedulerPolicies.PLAIN.withWeightMode(new MergePolicy(1, mixture, Long.MAX_VALUE));
-            SimServer server = new SimServer(
-                            config(60, 4, limits(4, 4, 4), NEVER_STOPS, lookAhead).withPolicies(policies))
+            SimServer server = new SimServer(config(60, 4, limits(4, 4, 4), NEVER_STOPS, lookAhead)
+                            .withPolicies(policies))
                     .withTrace();
             AdapterSet half = new AdapterSet(new int[] {1, 2}, new float[] {0.5f, 1});
             server.submit(Requests.of(0, 4, 20).adapter(1).at(0));
@@ -400,6 +398,51 @@ class SchedulerTest {
         }
     }
 
+    /** Found by the swarm: the merged sequence was the only one that could go on, and gave its pages back. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1})
+    void thoseWhoSatOutAMergedStepGoOnWhenTheMergedSequenceIsPreempted(int lookAhead) {
+        SimServer server = new SimServer(config(10, 2, limits(4, 2, 4), NEVER_STOPS, lookAhead)
+                .withPolicies(SchedulerPolicies.PLAIN.withWeightMode(new MergePolicy(1, false, Long.MAX_VALUE))));
+        server.submit(Requests.of(0, 12, 16).at(0));
+        server.submit(Requests.of(1, 8, 20).adapter(1).at(0));
+        server.runUntilIdle();
+        assertTrue(server.scheduler.snapshot().preemptions() > 0);
+        assertEquals(FinishReason.LENGTH, reason(server, 0));
+        assertEquals(FinishReason.LENGTH, reason(server, 1));
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1})
+    void aMergedAdapterThatNobodyUsesStandsInNobodysWay(int lookAhead) {
+        for (MemoryRule rule : MemoryRule.values()) {
+            SchedulerLimits limits = new SchedulerLimits(64, VOCAB, 1, 16, 8, 4, 4, 1, 4, 0, rule);
+            SimServer server = new SimServer(config(8, 2, limits, NEVER_STOPS, lookAhead)
+                    .withPolicies(SchedulerPolicies.PLAIN.withWeightMode(new MergePolicy(1, true, Long.MAX_VALUE))));
+            server.submit(Requests.of(0, 4, 6).adapter(1).at(0));
+            server.runUntilIdle();
+            server.submit(Requests.of(1, 8, 22).at(0)); // 29 tokens: all 8 pages
+            server.submit(Requests.of(2, 4, 4).adapter(2).at(0)); // one adapter a step
+            server.runUntilIdle();
+            assertEquals(FinishReason.LENGTH, reason(server, 1));
+            assertEquals(FinishReason.LENGTH, reason(server, 2));
+        }
+    }
+
+    @Test
+    void roomForASetIsNotMadeAtTheCostOfItsOwnAdapters() {
+        SimServer server = server(7, 3, limits(4, 2, 4), NEVER_STOPS, 0);
+        server.submit(Requests.of(0, 4, 4).adapter(2).at(0)); // 1 page, used first
+        server.runUntilIdle();
+        server.submit(Requests.of(1, 4, 4).adapter(3).at(0)); // 2 pages
+        server.runUntilIdle();
+        AdapterSet both = new AdapterSet(new int[] {2, 5}, new float[] {1, 1}); // 5: 2 pages
+        server.submit(Requests.of(2, 10, 4).adapters(both).at(0));
+        server.runUntilIdle();
+        assertEquals(FinishReason.LENGTH, reason(server, 2));
+        assertEquals(3, server.scheduler.snapshot().adapterLoads());
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {0, 1})
     void peakDemandNeverPreemptsAndOptimismDoes(int lookAhead) {
@@ -410,7 +453,8 @@ class SchedulerTest {
                 server.submit(Requests.of(id, 1 + id % 7, 10 + id % 13).at(0));
             }
             server.runUntilIdle();
-            assertEquals(rule == MemoryRule.OPTIMISTIC, server.scheduler.snapshot().preemptions() > 0);
+            assertEquals(
+                    rule == MemoryRule.OPTIMISTIC, server.scheduler.snapshot().preemptions() > 0);
         }
     }
 

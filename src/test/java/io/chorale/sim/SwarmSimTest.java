@@ -18,7 +18,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Many small servers with limits, policies and faults drawn at random: corners that no sensible configuration visits. */
 class SwarmSimTest {
-    private static final int SWARM = 150;
+    private static final int SWARM = Integer.getInteger("sim.swarm", 400);
 
     static LongStream seeds() {
         return LongStream.of(11, 12, 13, Long.getLong("sim.seed", 14));

@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
@@ -41,6 +42,13 @@ public final class Npm {
         } finally {
             Files.delete(inputFile);
         }
+    }
+
+    /** Runs a script of {@code src/test/npm} that uses node's test runner; fails with what it printed when a test in it does. */
+    public static void test(String script, String... arguments) throws IOException {
+        List<String> command = new ArrayList<>(List.of("node", "--test-reporter=tap", script));
+        command.addAll(List.of(arguments));
+        execute(install(), Path.of("/dev/null"), RUN_SECONDS_MAX, command);
     }
 
     private static synchronized Path install() throws IOException {
@@ -84,7 +92,8 @@ public final class Npm {
                 throw new IOException(command + " did not end within " + secondsMax + " s");
             }
             if (process.exitValue() != 0) {
-                throw new IOException(command + " ended with " + process.exitValue() + ": " + Files.readString(errors));
+                throw new IOException(command + " ended with " + process.exitValue() + ": " + Files.readString(errors)
+                        + Files.readString(output));
             }
             return Files.readString(output);
         } catch (InterruptedException e) {

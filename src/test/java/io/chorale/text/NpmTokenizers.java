@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 
 /** The real tokenizers that tests fetch, laid out as model directories. */
 final class NpmTokenizers {
@@ -24,6 +25,7 @@ final class NpmTokenizers {
             "{% for m in messages %}{{ '<|start|>' + m.role + '<|message|>' + m.content + '<|end|>' }}{% endfor %}"
                     + "{% if add_generation_prompt %}<|start|>assistant{% endif %}");
 
+    private static final Map<String, TextModel> LOADED = new ConcurrentHashMap<>();
     private static final ObjectMapper JSON = new ObjectMapper();
 
     private NpmTokenizers() {}
@@ -32,7 +34,17 @@ final class NpmTokenizers {
         return Npm.module("@lenml/tokenizer-" + name).resolve("models").toAbsolutePath();
     }
 
+    /** A model, loaded once: the largest takes seconds. */
     static TextModel load(String name) throws IOException {
+        TextModel loaded = LOADED.get(name);
+        if (loaded == null) {
+            loaded = loadNew(name);
+            LOADED.put(name, loaded);
+        }
+        return loaded;
+    }
+
+    private static TextModel loadNew(String name) throws IOException {
         Path directory = Path.of("target/npm/models", name);
         Files.createDirectories(directory);
         for (String file : List.of("tokenizer.json", "tokenizer_config.json")) {

@@ -180,6 +180,32 @@ class TokenizerTest {
         return Normalizer.normalize(text, Normalizer.Form.NFC).replace(" ", "").replace("▁", "");
     }
 
+    /** Tokens that are not marked special may be control all the same, or ordinary text. */
+    @Test
+    void knowsControlTokensByMoreThanTheirMark() throws IOException {
+        Map<String, String> control = Map.of("deepseek_v3", "<｜User｜>", "qwen3", "<|fim_prefix|>");
+        for (Map.Entry<String, String> token : control.entrySet()) {
+            assertFalse(isTokenOfMessage(token.getKey(), token.getValue()), token::toString);
+        }
+        assertFalse(isTokenOfMessage("qwen3", "<think>"));
+        for (String text : List.of("<h1>", "\n\n", "<table>")) {
+            assertTrue(isTokenOfMessage("gemma3", text), text);
+        }
+    }
+
+    /** Whether an added token that a message spells out is encoded as that token. */
+    private static boolean isTokenOfMessage(String name, String token) throws IOException {
+        TextModel model = NpmTokenizers.load(name);
+        int id = model.tokenizer().idOf(token).orElseThrow();
+        return count(id, model, "a" + token + "b") > count(id, model, "ab");
+    }
+
+    private static long count(int id, TextModel model, String content) {
+        return Arrays.stream(model.promptOf(List.of(new ChatMessage("user", content))))
+                .filter(found -> found == id)
+                .count();
+    }
+
     /** What guards against forgery changes nothing else: prompts without it get the ids of their whole text. */
     @ParameterizedTest
     @FieldSource("MODELS")

@@ -202,6 +202,24 @@ public final class AdapterResidency {
         adapter.state = State.RESIDENT;
     }
 
+    /** Adapters that could be evicted. */
+    public int evictableCount() {
+        int count = 0;
+        for (DeviceAdapter adapter : slots) {
+            count += adapter != null && adapter.evictable() ? 1 : 0;
+        }
+        return count;
+    }
+
+    /** Pages that evicting them all would free. */
+    public int evictablePages() {
+        int pages = 0;
+        for (DeviceAdapter adapter : slots) {
+            pages += adapter != null && adapter.evictable() ? adapter.pages.count() : 0;
+        }
+        return pages;
+    }
+
     /** The evictable adapter with the lowest score, or null. */
     public @Nullable DeviceAdapter leastWorthKeeping(ToLongFunction<DeviceAdapter> score) {
         DeviceAdapter least = null;

@@ -31,6 +31,7 @@ final class MergedWeights {
 
     void choose(WeightMode wish, List<Sequence> running, StepRecord step) {
         active = false;
+        step.plan.mergedSlot = -1;
         if (broken && shadow != null) {
             broken = false;
             unmerge(shadow, step);
@@ -57,8 +58,10 @@ final class MergedWeights {
                 mixture = mixed;
             }
         }
-        DeviceAdapter used = shadow;
-        step.plan.mergedSlot = active && used != null ? used.slot() : -1;
+        DeviceAdapter used = inUse();
+        if (used != null) {
+            step.plan.mergedSlot = used.slot();
+        }
     }
 
     private static boolean isUsed(int version, List<Sequence> running) {

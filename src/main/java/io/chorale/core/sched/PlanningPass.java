@@ -24,6 +24,15 @@ final class PlanningPass {
     /** Waiting requests looked at in one step: planning costs the same however many wait. */
     private static final int CANDIDATES_MAX = 64;
 
+    /** Whether there is room for a waiting request. */
+    private enum Fit {
+        NOW,
+        /** In a step or two: what makes it is under way. */
+        SOON,
+        /** Not before somebody who runs has ended. */
+        NEVER
+    }
+
     private final SchedulerLimits limits;
     private final SchedulerPolicies policies;
     private final Ledger ledger;
@@ -38,6 +47,14 @@ final class PlanningPass {
     private int rowsLeft;
     private int pagesOwed;
     private int pagesEnding;
+    /** Resident adapters of those for whom room is being made: not to be evicted while others are looked at. */
+    private final List<DeviceAdapter> held = new ArrayList<>();
+
+    /** For how many room is being made, and what they need in all. */
+    private int promisedCount;
+
+    private int slotsPromised;
+    private int pagesPromised;
 
     PlanningPass(SchedulerLimits limits, SchedulerPolicies policies, Ledger ledger, StepRecord first) {
         this.limits = limits;
@@ -56,6 +73,9 @@ final class PlanningPass {
         nowNanos = now;
         rowsLeft = limits.stepTokensMax();
         pagesOwed = 0;
+        promisedCount = 0;
+        slotsPromised = 0;
+        pagesPromised = 0;
         abortHopeless();
         ledger.weights.choose(policies.weightMode().choose(ledger.running, now), ledger.running, step);
         dropForgotten();
@@ -144,17 +164,24 @@ final class PlanningPass {
         return true;
     }
 
-    /** Evicts idle adapters until the pages owed, and these, are free or sure to become free. False: they never will. */
+    /** Evicts idle adapters until the pages owed, and these, are free or sure to become free. False: they cannot be. */
     private boolean roomComes(int pages) {
-        int wanted = pagesOwed + pages;
-        while (pagesFreeSoon() < wanted) {
-            DeviceAdapter idle = residency.leastWorthKeeping(keepScore);
-            if (idle == null) {
-                return ledger.weights.stepAside(step);
-            }
-            drop(idle);
+        int missing = pagesOwed + pages - pagesFreeSoon();
+        if (missing > 0 && missing > residency.evictablePages()) {
+            return ledger.weights.stepAside(step);
+        }
+        while (pagesFreeSoon() < pagesOwed + pages) {
+            dropLeastWorthKeeping();
         }
         return true;
+    }
+
+    private void dropLeastWorthKeeping() {
+        DeviceAdapter idle = residency.leastWorthKeeping(keepScore);
+        if (idle == null) {
+            throw new IllegalStateException("no adapter is idle although some were counted");
+        }
+        drop(idle);
     }
 
     private int pagesFreeSoon() {
@@ -210,26 +237,30 @@ final class PlanningPass {
             }
         }
         room.restore();
+        release(0);
     }
 
-    /**
-     * Starts a waiting request if everything that it needs is there.
-     *
-     * @param makeRoom whether room is made for it: for the first in line only
-     */
-    private boolean admit(Sequence sequence, boolean makeRoom) {
+    /** Starts a waiting request if everything that it needs is there; sees to it that it will be there soon otherwise. */
+    private boolean admit(Sequence sequence, boolean firstInLine) {
         AdapterGroup group = sequence.group;
-        if (ledger.weights.bars(group) || !adaptersMayJoin(sequence, makeRoom)) {
+        if (ledger.weights.bars(group) || !adaptersMayJoin(sequence, firstInLine)) {
             return false;
         }
         if (sequence.spec.sampling().wantsTokenCounts() && ledger.freeScratchCount() == 0) {
             return false;
         }
         // Its own adapters must not be evicted to make room for itself.
-        pinResident(group, true);
-        boolean fits = adaptersFit(group, makeRoom) && pagesFit(sequence, makeRoom);
-        pinResident(group, false);
-        if (!fits) {
+        int heldBefore = held.size();
+        hold(group);
+        Fit slots = slotsFit(group);
+        Fit pages = slots == Fit.NEVER ? Fit.NEVER : pagesFit(sequence, firstInLine);
+        boolean never = slots == Fit.NEVER || pages == Fit.NEVER;
+        if (!never && (slots == Fit.SOON || pages == Fit.SOON)) {
+            promise(sequence);
+            return false;
+        }
+        release(heldBefore);
+        if (never) {
             return false;
         }
         for (DeviceAdapter adapter : group.adapters) {
@@ -246,7 +277,14 @@ final class PlanningPass {
         return true;
     }
 
-    private boolean adaptersMayJoin(Sequence sequence, boolean makeRoom) {
+    /** It will fit: those behind it may not take its room, and its adapters stay. */
+    private void promise(Sequence sequence) {
+        promisedCount++;
+        slotsPromised += slotsNeeded(sequence.group);
+        pagesPromised += pagesNeeded(sequence);
+    }
+
+    private boolean adaptersMayJoin(Sequence sequence, boolean firstInLine) {
         int added = 0;
         for (DeviceAdapter adapter : sequence.group.adapters) {
             added += adapter.pins() == 0 ? 1 : 0;
@@ -256,7 +294,7 @@ final class PlanningPass {
         }
         int now = residency.pinnedCount();
         if (now + added > limits.adaptersPerStepMax()) {
-            if (makeRoom) {
+            if (firstInLine) {
                 ledger.weights.stepAside(step);
             }
             return false;
@@ -264,73 +302,87 @@ final class PlanningPass {
         return policies.cluster().mayJoin(now, added, sequence, nowNanos);
     }
 
-    private void pinResident(AdapterGroup group, boolean pin) {
+    private void hold(AdapterGroup group) {
         for (DeviceAdapter adapter : group.adapters) {
             if (adapter.onDevice()) {
-                if (pin) {
-                    residency.pin(adapter);
-                } else {
-                    residency.unpin(adapter);
-                }
+                residency.pin(adapter);
+                held.add(adapter);
             }
         }
     }
 
-    /** Slots: an adapter that is being dropped has to be gone before it is loaded again. */
-    private boolean adaptersFit(AdapterGroup group, boolean makeRoom) {
-        int loads = 0;
+    /** Lets go of what was held since {@code held} had this size. */
+    private void release(int size) {
+        while (held.size() > size) {
+            residency.unpin(held.remove(held.size() - 1));
+        }
+    }
+
+    private Fit slotsFit(AdapterGroup group) {
+        int needed = slotsNeeded(group);
+        boolean draining = false;
         for (DeviceAdapter adapter : group.adapters) {
-            if (adapter.state() == DeviceAdapter.State.DRAINING) {
-                return false;
-            }
-            loads += adapter.onDevice() ? 0 : 1;
+            draining |= adapter.state() == DeviceAdapter.State.DRAINING; // it has to be gone before it is loaded again
         }
-        if (loads <= residency.freeSlotCount()) {
-            return true;
+        int soon = residency.freeSlotCount() + residency.drainingCount() - slotsPromised;
+        if (!draining && needed <= residency.freeSlotCount() && needed <= soon) {
+            return Fit.NOW;
         }
-        if (makeRoom) {
-            for (int i = residency.freeSlotCount() + residency.drainingCount(); i < loads; i++) {
-                DeviceAdapter idle = residency.leastWorthKeeping(keepScore);
-                if (idle == null) {
-                    ledger.weights.stepAside(step);
-                    break;
-                }
-                drop(idle);
-            }
+        int missing = needed - soon;
+        if (noPlaceLeft() || missing > residency.evictableCount()) {
+            return missing > 0 && ledger.weights.stepAside(step) ? Fit.SOON : Fit.NEVER;
         }
-        return false;
+        for (; missing > 0; missing--) {
+            dropLeastWorthKeeping();
+        }
+        return Fit.SOON;
     }
 
-    private boolean pagesFit(Sequence sequence, boolean makeRoom) {
-        int adapterPages = 0;
-        for (DeviceAdapter adapter : sequence.group.adapters) {
-            adapterPages += adapter.onDevice() ? 0 : adapter.pagesNeeded();
-        }
-        if (limits.admission() == MemoryRule.PEAK_DEMAND && !peakFits(sequence, adapterPages)) {
-            if (makeRoom) {
-                ledger.weights.stepAside(step);
-            }
-            return false;
+    private Fit pagesFit(Sequence sequence, boolean firstInLine) {
+        int needed = pagesNeeded(sequence);
+        if (limits.admission() == MemoryRule.PEAK_DEMAND && !peakFits(sequence)) {
+            return firstInLine && ledger.weights.stepAside(step) ? Fit.SOON : Fit.NEVER;
         }
         int reserve = ledger.running.size(); // room for every running sequence to grow by a page
-        int needed = pool.geometry().pagesFor(sequence.total()) + adapterPages + reserve;
-        if (needed <= pool.freeCount()) {
-            return true;
+        boolean leavesWhatIsPromised = needed + pagesPromised <= pagesFreeSoon();
+        if (needed + reserve <= pool.freeCount() && leavesWhatIsPromised) {
+            return Fit.NOW;
         }
-        if (makeRoom) {
-            roomComes(needed);
+        return !noPlaceLeft() && roomComes(needed + pagesPromised + reserve) ? Fit.SOON : Fit.NEVER;
+    }
+
+    /** Room is made for no more requests than could run. */
+    private boolean noPlaceLeft() {
+        return ledger.running.size() + promisedCount >= limits.sequencesMax();
+    }
+
+    private static int slotsNeeded(AdapterGroup group) {
+        int needed = 0;
+        for (DeviceAdapter adapter : group.adapters) {
+            needed += adapter.onDevice() ? 0 : 1;
         }
-        return false;
+        return needed;
+    }
+
+    private int pagesNeeded(Sequence sequence) {
+        int needed = pool.geometry().pagesFor(sequence.total());
+        for (DeviceAdapter adapter : sequence.group.adapters) {
+            needed += adapter.onDevice() ? 0 : adapter.pagesNeeded();
+        }
+        return needed;
     }
 
     /** S-LoRA's admission test: the worst moment of all answers at full length, and the adapters they pin. */
-    private boolean peakFits(Sequence sequence, int adapterPages) {
+    private boolean peakFits(Sequence sequence) {
         peak.clear();
         for (int i = 0; i < ledger.running.size(); i++) {
             Sequence other = ledger.running.get(i);
             peak.add(other.total(), other.kvTokensMax() - other.total());
         }
-        long pages = peak.pagesWith(sequence.total(), sequence.kvTokensMax() - sequence.total()) + adapterPages;
+        long pages = peak.pagesWith(sequence.total(), sequence.kvTokensMax() - sequence.total());
+        for (DeviceAdapter adapter : sequence.group.adapters) {
+            pages += adapter.onDevice() ? 0 : adapter.pagesNeeded();
+        }
         for (int slot = 0; slot < residency.slotsMax(); slot++) {
             DeviceAdapter adapter = residency.at(slot);
             pages += adapter != null && adapter.pins() > 0 ? adapter.pagesNeeded() : 0;
@@ -354,7 +406,7 @@ final class PlanningPass {
     private void prefetchAdapters() {
         WaitingRoom room = ledger.room;
         room.rewind();
-        for (int i = 0; i < limits.prefetchAdaptersMax() && pagesOwed == 0; i++) {
+        for (int i = 0; i < limits.prefetchAdaptersMax() && pagesOwed == 0 && promisedCount == 0; i++) {
             Sequence sequence = room.next();
             if (sequence == null) {
                 break;

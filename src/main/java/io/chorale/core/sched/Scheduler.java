@@ -42,7 +42,6 @@ public final class Scheduler {
      */
     private boolean suspect;
 
-
     private long stepIdNext;
     private long rows;
     private long answerTokens;
@@ -179,8 +178,7 @@ public final class Scheduler {
         StepRecord record = records[(oldest + inFlight) % STEPS_IN_FLIGHT_MAX];
         record.reset(stepIdNext, now);
         if (!suspect) {
-            pass.decide(record, now);
-            writer.write(record, ledger);
+            decide(record, now);
         }
         if (!record.plan.isEmpty()) {
             stepIdNext++;
@@ -189,6 +187,19 @@ public final class Scheduler {
             ledger.pool.begun(record.plan.stepId);
         }
         return record.plan;
+    }
+
+    /**
+     * Fills a plan. When the only sequence that could go on gave its pages back, others can now: with nothing in flight
+     * nobody would call again, so they get their turn at once.
+     */
+    private void decide(StepRecord record, long now) {
+        int runningBefore;
+        do {
+            runningBefore = ledger.running.size();
+            pass.decide(record, now);
+            writer.write(record, ledger);
+        } while (record.plan.isEmpty() && inFlight == 0 && ledger.running.size() < runningBefore);
     }
 
     /** Takes in what the oldest step in flight produced. */
@@ -272,6 +283,13 @@ public final class Scheduler {
 
     private void accept(Sequence sequence, StepOutcome outcome, int k) {
         int token = outcome.tokenIds[k];
+        if (token < 0) {
+            ledger.drop(
+                    sequence,
+                    DropReason.STEP_FAILED,
+                    "no token could be drawn: the logits are not finite, or every token is forbidden");
+            return;
+        }
         sequence.accept(token);
         answerTokens++;
         if (sequence.stopsAt(token)) {

@@ -3,10 +3,10 @@ package io.chorale.engine.jni;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.bytedeco.javacpp.Loader;
 
 /**
  * Finds and loads the engine's shared libraries. All lie in one folder; nothing is unpacked at run time. The folder is the
@@ -80,14 +80,7 @@ public final class NativeLibraries {
     private static final class Loaded {
         static {
             Path directory = directory();
-            // Read by JavaCPP's Loader when its class is initialised: load in place, unpack nothing.
-            System.setProperty("org.bytedeco.javacpp.platform.linkpath", directory.toString());
-            System.setProperty("org.bytedeco.javacpp.pathsFirst", "true");
-            System.setProperty("org.bytedeco.javacpp.cacheLibraries", "false");
-            // By default JavaCPP throws once the process is four times as large as the heap, as ours always is.
-            System.setProperty("org.bytedeco.javacpp.maxBytes", "0");
-            System.setProperty("org.bytedeco.javacpp.maxPhysicalBytes", "0");
-            Loader.load(ChoraleNative.class);
+            loadGlue(directory.resolve(GLUE));
             List<String> differences = StepLayout.differences(abi());
             if (!differences.isEmpty()) {
                 throw new IllegalStateException("the engine library in " + directory + " is of another version: "
@@ -96,5 +89,31 @@ public final class NativeLibraries {
         }
 
         static void once() {}
+
+        /**
+         * Loads the JNI glue, which brings the engine with it; without JavaCPP's own loader, which searches every jar for
+         * alternatives when a library cannot be loaded. A library serves one class loader: where another has it, as after
+         * a live reload, this one gets a copy of the glue; the engine behind it is the same.
+         */
+        private static void loadGlue(Path glue) {
+            try {
+                System.load(glue.toString());
+            } catch (UnsatisfiedLinkError taken) {
+                if (!String.valueOf(taken.getMessage()).contains("another classloader")) {
+                    throw taken;
+                }
+                System.load(copyOf(glue).toString());
+            }
+        }
+
+        private static Path copyOf(Path glue) {
+            try {
+                Path copy = Files.createTempFile("chorale-", "-" + GLUE);
+                copy.toFile().deleteOnExit();
+                return Files.copy(glue, copy, StandardCopyOption.REPLACE_EXISTING);
+            } catch (IOException failed) {
+                throw new IllegalStateException("cannot copy " + glue + " for a second class loader", failed);
+            }
+        }
     }
 }

@@ -34,6 +34,7 @@ final class StepDecoder {
     StepOutcome refused(long stepId, String why) {
         clear(stepId);
         outcome.fault = why;
+        outcome.refused = true;
         return outcome;
     }
 
@@ -68,6 +69,7 @@ final class StepDecoder {
     private void clear(long stepId) {
         outcome.stepId = stepId;
         outcome.fault = "";
+        outcome.refused = false;
         outcome.sampleCount = 0;
         outcome.hiddenCount = 0;
         outcome.completedLoadCount = 0;

@@ -10,6 +10,6 @@ package io.chorale.text.jinja;
  * @param charsMax characters written, copied or searched
  */
 public record Limits(int templateCharsMax, int nestingMax, long stepsMax, long charsMax) {
-    /** Room for conversations of some ten thousand messages and some million characters; half a second at worst. */
+    /** Room for conversations of ten thousand messages and millions of characters; a second or two at worst. */
     public static final Limits DEFAULT = new Limits(1 << 20, 200, 4_000_000, 64L << 20);
 }

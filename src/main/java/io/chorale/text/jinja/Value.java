@@ -83,8 +83,7 @@ sealed interface Value {
             case Boolean truth -> new Bool(truth);
             case Integer number -> new Int(number);
             case Long number -> new Int(number);
-            case Float number -> real(number);
-            case Double number -> real(number);
+            case Number number -> real(number.doubleValue());
             case List<?> list -> {
                 List<Value> items = new ArrayList<>(list.size());
                 for (Object item : list) {

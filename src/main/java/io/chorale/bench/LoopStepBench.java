@@ -1,0 +1,59 @@
+package io.chorale.bench;
+
+import io.chorale.adapter.FileRejectedException;
+import io.chorale.core.sched.EventBatch;
+import io.chorale.core.sched.StepOutcome;
+import io.chorale.core.sched.StepPlan;
+import java.io.IOException;
+import java.util.Arrays;
+
+/**
+ * What one step of the serving loop costs on the Java side while 256 sequences run: plan, encode and hand over, take back
+ * and decode, commit and events. The native engine's check of the buffer is in it; its computing is not, since the
+ * outcome is asked for when it is there.
+ */
+final class LoopStepBench {
+    private static final int SEQUENCES = 256;
+    private static final int WARM_UP_STEPS = 400;
+    private static final int STEPS = 300;
+    private static final int ANSWER_TOKENS = 900;
+
+    /** After so long the engine has computed a step of this size on any machine worth measuring. */
+    private static final int STEP_MILLIS_MAX = 40;
+
+    private final History history;
+
+    LoopStepBench(History history) {
+        this.history = history;
+    }
+
+    void run() throws IOException, FileRejectedException, InterruptedException {
+        try (BundledModel model = new BundledModel(SEQUENCES)) {
+            EventBatch events = new EventBatch();
+            double[] micros = new double[STEPS];
+            model.submit(SEQUENCES, true, ANSWER_TOKENS, System.nanoTime());
+            for (int step = -WARM_UP_STEPS; step < STEPS; step++) {
+                long start = System.nanoTime();
+                StepPlan plan = model.scheduler.plan(start);
+                model.engine.begin(plan);
+                long handedOver = System.nanoTime();
+                Thread.sleep(step < 0 ? 0 : STEP_MILLIS_MAX);
+                long ready = System.nanoTime();
+                StepOutcome outcome = model.engine.await();
+                model.scheduler.commit(outcome, System.nanoTime());
+                model.scheduler.drainEvents(events);
+                events.clear();
+                if (step >= 0) {
+                    micros[step] = (handedOver - start + System.nanoTime() - ready) / 1e3;
+                }
+            }
+            Arrays.sort(micros);
+            history.record(
+                    "serving-loop-step",
+                    "us",
+                    micros,
+                    200,
+                    SEQUENCES + " sequences over the base model and six adapters");
+        }
+    }
+}
