@@ -12,26 +12,32 @@ import io.chorale.api.ModelCatalog;
 import io.chorale.api.ServerResource;
 import io.chorale.api.StreamSessions;
 import io.chorale.config.AdapterSettings;
+import io.chorale.config.EngineSettings;
 import io.chorale.config.LifecycleSettings;
 import io.chorale.config.ModelSettings;
 import io.chorale.config.StreamSettings;
 import io.chorale.engine.Engine;
+import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
 import io.chorale.ops.LivenessProbe;
 import io.chorale.ops.ServingMetrics;
 import io.chorale.serving.Door;
 import io.chorale.serving.Lifecycle;
 import io.chorale.serving.Service;
+import io.chorale.text.TextException;
 import io.chorale.text.TextModel;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
 import io.quarkus.runtime.ShutdownEvent;
 import io.quarkus.runtime.StartupEvent;
+import io.quarkus.runtime.configuration.ConfigurationException;
 import jakarta.enterprise.event.Observes;
 import jakarta.enterprise.inject.Produces;
 import jakarta.inject.Singleton;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.Locale;
 import java.util.Optional;
 import org.eclipse.microprofile.config.inject.ConfigProperty;
 import org.jboss.logging.Logger;
@@ -48,6 +54,7 @@ public class ServingProducer {
     private final AdapterSettings adapters;
     private final StreamSettings streams;
     private final LifecycleSettings lifecycle;
+    private final String engineKind;
 
     private final AdapterRegistry registry = new AdapterRegistry();
     private final Service service;
@@ -59,6 +66,8 @@ public class ServingProducer {
             AdapterSettings adapters,
             StreamSettings streams,
             LifecycleSettings lifecycle,
+            EngineSettings engineSettings,
+            SettingsCheck settings,
             EngineFactory engines,
             ServiceFactory services,
             MeterRegistry meters) {
@@ -66,12 +75,14 @@ public class ServingProducer {
         this.adapters = adapters;
         this.streams = streams;
         this.lifecycle = lifecycle;
+        this.engineKind = engineSettings.kind().name().toLowerCase(Locale.ROOT);
+        settings.pass();
         ModelFiles files = readModel();
         AdapterFolder folder = new AdapterFolder(files.shape());
         readAdapters(folder);
-        Optional<TextModel> text = TextModel.load(model.dir());
+        Optional<TextModel> text = readText();
         int[] endTokens = ModelDirectory.endTokens(model.dir(), text);
-        Engine engine = engines.create(files, endTokens);
+        Engine engine = createEngine(engines, files, endTokens);
         spec = engine.spec();
         ServingMetrics metrics = new ServingMetrics(meters);
         service = services.create(engine, registry, folder, metrics);
@@ -90,7 +101,7 @@ public class ServingProducer {
         try {
             return ModelFiles.open(model.dir());
         } catch (FileRejectedException rejected) {
-            throw new IllegalStateException("chorale.model.dir cannot be served: " + rejected.getMessage(), rejected);
+            throw refused("chorale.model.dir", model.dir(), rejected);
         }
     }
 
@@ -102,13 +113,34 @@ public class ServingProducer {
         try {
             folder.scan(directory.get(), registry);
         } catch (FileRejectedException rejected) {
-            throw new IllegalStateException("chorale.adapters.dir cannot be read: " + rejected.getMessage(), rejected);
+            throw refused("chorale.adapters.dir", directory.get(), rejected);
         }
         for (AdapterEntry entry : registry.list()) {
             if (!entry.usable()) {
                 LOG.warnf("adapter %s cannot be served: %s", entry.name(), String.join("; ", entry.problems()));
             }
         }
+    }
+
+    private Optional<TextModel> readText() {
+        try {
+            return TextModel.load(model.dir());
+        } catch (TextException rejected) {
+            throw refused("chorale.model.dir", model.dir(), rejected);
+        }
+    }
+
+    private Engine createEngine(EngineFactory engines, ModelFiles files, int[] endTokens) {
+        try {
+            return engines.create(files, endTokens);
+        } catch (EngineFault rejected) {
+            throw refused("chorale.engine.kind", engineKind, rejected);
+        }
+    }
+
+    /** Quarkus prints the sentence of such an exception, and no stack trace. */
+    private static ConfigurationException refused(String key, Object value, Exception why) {
+        return new ConfigurationException(key + " = " + value + " cannot be served: " + why.getMessage());
     }
 
     void start(@Observes StartupEvent event) {
@@ -124,6 +156,11 @@ public class ServingProducer {
                 spec.pageTokens(),
                 (spec.pageCount() * spec.pageBytes()) >> 20,
                 spec.contextMax());
+    }
+
+    /** While the port still answers: what is under way may finish, and who comes is told that we leave. */
+    void drain(@Observes ShutdownDelayInitiatedEvent event) {
+        service.drain();
     }
 
     void stop(@Observes ShutdownEvent event) {

@@ -83,10 +83,20 @@ public final class Service implements AutoCloseable {
         lifecycle.advance(Lifecycle.State.SERVING, "");
     }
 
-    /** Drains, then releases adapters and engine. */
+    /**
+     * Refuses new requests, lets those under way end within the grace period, and returns when the serving thread has
+     * ended.
+     *
+     * @return false when it does not end: it is stuck in a step
+     */
+    public boolean drain() {
+        return thread.drain();
+    }
+
+    /** Drains where that was not done, then releases adapters and engine; a stuck engine is left as it is. */
     @Override
     public void close() {
-        if (thread.drain()) {
+        if (drain()) {
             stager.close();
             engine.close();
         }
