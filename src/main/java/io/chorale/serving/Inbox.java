@@ -35,14 +35,14 @@ public final class Inbox {
         return true;
     }
 
-    /** Makes the serving thread look for tickets whose cancel flag is up. */
+    /** Makes the serving thread look around: for tickets whose cancel flag is up, and at the life cycle. */
     void signalCancel() {
         cancelSignal.set(true);
         wake();
     }
 
     /** Makes the serving thread run its cycle once more if it waits. */
-    void wake() {
+    private void wake() {
         if (waiting.compareAndSet(true, false)) {
             LockSupport.unpark(owner);
         }

@@ -46,7 +46,7 @@ final class ServingThread {
      */
     boolean drain() {
         lifecycle.advance(Lifecycle.State.DRAINING, "finishing answers for at most " + drainGrace);
-        inbox.wake();
+        inbox.signalCancel(); // not a mere wake-up, which is lost on a thread that is about to wait
         try {
             return !thread.isAlive() || thread.join(drainGrace.plus(STEP_MAX));
         } catch (InterruptedException hurry) {
