@@ -23,8 +23,7 @@ import org.junit.jupiter.api.TestMethodOrder;
 @TestProfile(DyingProfile.class)
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 class DyingEngineTest {
-    private static final String BODY =
-            "{\"model\":\"tokens\",\"prompt\":[1,2,3],\"max_tokens\":500,\"stream\":%s}";
+    private static final String BODY = "{\"model\":\"tokens\",\"prompt\":[1,2,3],\"max_tokens\":500,\"stream\":%s}";
 
     @Test
     @Order(1)

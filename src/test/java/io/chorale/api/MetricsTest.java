@@ -34,7 +34,9 @@ class MetricsTest {
         }
         assertEquals(Set.of(), families, "exported but not documented");
         assertTrue(lines.stream().noneMatch(line -> line.startsWith("chorale_") && line.contains("pirate")));
-        assertTrue(value(lines, "chorale_requests_total{outcome=\"length\"}") + value(lines, "chorale_requests_total{outcome=\"stop\"}") >= 1);
+        assertTrue(value(lines, "chorale_requests_total{outcome=\"length\"}")
+                        + value(lines, "chorale_requests_total{outcome=\"stop\"}")
+                >= 1);
         assertTrue(value(lines, "chorale_ttft_seconds_count") >= 1);
         assertTrue(value(lines, "chorale_adapter_loads_total") >= 1);
     }

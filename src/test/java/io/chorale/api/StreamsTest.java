@@ -108,7 +108,8 @@ class StreamsTest {
             breaks++;
         }
         assertTrue(breaks >= 3);
-        try (RawHttp http = RawHttp.get(url, "Last-Event-ID: " + events.getLast().id() + "\r\n")) {
+        try (RawHttp http =
+                RawHttp.get(url, "Last-Event-ID: " + events.getLast().id() + "\r\n")) {
             assertEquals(204, http.status);
         }
         try (RawHttp http = RawHttp.get(url, "Last-Event-ID: 3\r\n")) {
@@ -116,7 +117,10 @@ class StreamsTest {
             assertTrue(http.body().contains("stream_gap"));
         }
         assertEquals(
-                Arrays.stream(TokenStreamTest.drawn(new int[] {1, 2}, 5, 300)).boxed().toList(), ids(events, 0));
+                Arrays.stream(TokenStreamTest.drawn(new int[] {1, 2}, 5, 300))
+                        .boxed()
+                        .toList(),
+                ids(events, 0));
     }
 
     @Test
