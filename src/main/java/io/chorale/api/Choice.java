@@ -18,8 +18,6 @@ import org.jspecify.annotations.Nullable;
  * consumer took the last piece. Event loop only.
  */
 final class Choice implements TicketListener {
-    private static final String CANCELLED = "the answer was cancelled";
-
     private final int index;
     private final CompletionRequest request;
     private final Generation generation;
@@ -35,6 +33,7 @@ final class Choice implements TicketListener {
 
     private int completionTokens;
     private int cachedTokens;
+    private boolean ended;
     private String finishReason = "";
     private String stopString = "";
     private int stopToken = -1;
@@ -64,7 +63,7 @@ final class Choice implements TicketListener {
     }
 
     void accept(RequestTicket ticket, SequenceEvent event) {
-        if (ended()) {
+        if (ended) {
             // A token or two that the engine drew before it heard of the end.
             return;
         }
@@ -72,13 +71,13 @@ final class Choice implements TicketListener {
             case SequenceEvent.Started started -> {}
             case SequenceEvent.Token token -> {
                 token(token);
-                if (ended()) {
+                if (ended) {
                     ticket.cancel();
                 }
             }
             case SequenceEvent.Finished finished -> finished(finished);
             case SequenceEvent.Dropped dropped -> {
-                finishReason = CANCELLED;
+                ended = true;
                 consumer.failed(this, ProblemMapper.problemOf(dropped.reason(), dropped.detail()));
             }
         }
@@ -102,7 +101,7 @@ final class Choice implements TicketListener {
         if (detokenizer != null) {
             append(detokenizer.finish());
         }
-        if (!ended()) {
+        if (!ended) {
             if (stops != null) {
                 text.append(stops.finish());
             }
@@ -111,7 +110,7 @@ final class Choice implements TicketListener {
                 boolean named = Arrays.stream(request.userStopIds()).anyMatch(id -> id == finished.stopTokenId());
                 stopToken = named ? finished.stopTokenId() : -1;
             }
-            finishReason = finished.reason() == FinishReason.STOP ? "stop" : "length";
+            end(finished.reason() == FinishReason.STOP ? "stop" : "length");
         }
         tell();
     }
@@ -124,16 +123,21 @@ final class Choice implements TicketListener {
         StopMatcher.Emission emission = stops.feed(delta);
         text.append(emission.text());
         emission.stop().ifPresent(stop -> {
-            finishReason = "stop";
             stopString = stop;
+            end("stop");
         });
+    }
+
+    private void end(String reason) {
+        ended = true;
+        finishReason = reason;
     }
 
     private void tell() {
         if (!text.isEmpty() || idCount > 0 || !tokens.isEmpty()) {
             consumer.piece(this);
         }
-        if (ended()) {
+        if (ended) {
             consumer.ended(this);
         }
     }
@@ -152,7 +156,7 @@ final class Choice implements TicketListener {
     }
 
     boolean ended() {
-        return !finishReason.isEmpty();
+        return ended;
     }
 
     CharSequence text() {

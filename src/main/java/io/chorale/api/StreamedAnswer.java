@@ -81,7 +81,9 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
 
     @Override
     public boolean wantsMore() {
-        return phase == Phase.OPENING || (phase == Phase.STREAMING && demand > 0);
+        boolean open = phase == Phase.OPENING || (phase == Phase.STREAMING && demand > 0);
+        // Nothing comes after an error.
+        return open && failure == null;
     }
 
     @Override

@@ -31,12 +31,15 @@ import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
 import io.quarkus.runtime.ShutdownEvent;
 import io.quarkus.runtime.StartupEvent;
 import io.quarkus.runtime.configuration.ConfigurationException;
+import io.quarkus.vertx.http.HttpServerStart;
 import jakarta.enterprise.event.Observes;
+import jakarta.enterprise.event.ObservesAsync;
 import jakarta.enterprise.inject.Produces;
 import jakarta.inject.Singleton;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import org.eclipse.microprofile.config.inject.ConfigProperty;
@@ -60,6 +63,7 @@ public class ServingProducer {
     private final Service service;
     private final ModelCatalog catalog;
     private final EngineSpec spec;
+    private final boolean hasText;
 
     ServingProducer(
             ModelSettings model,
@@ -95,6 +99,7 @@ public class ServingProducer {
                 spec.vocab(),
                 endTokens);
         catalog = new ModelCatalog(base, registry, text);
+        hasText = text.isPresent();
     }
 
     private ModelFiles readModel() {
@@ -145,17 +150,41 @@ public class ServingProducer {
 
     void start(@Observes StartupEvent event) {
         service.start();
-        long usable = registry.list().stream().filter(AdapterEntry::usable).count();
         LOG.infof(
                 "serving %s and %d adapters on %s (%s): %d pages of %d tokens, %d MiB, context %d",
                 catalog.baseName(),
-                usable,
+                usableAdapters().size(),
                 spec.backend(),
                 spec.device(),
                 spec.pageCount(),
                 spec.pageTokens(),
                 (spec.pageCount() * spec.pageBytes()) >> 20,
                 spec.contextMax());
+    }
+
+    private List<String> usableAdapters() {
+        return registry.list().stream()
+                .filter(AdapterEntry::usable)
+                .map(AdapterEntry::name)
+                .toList();
+    }
+
+    /** The port is open: says where, and how to ask something. */
+    void listen(@ObservesAsync HttpServerStart event) {
+        int port = event.options().getPort();
+        if (port <= 0) {
+            // Any free one, which the line of Quarkus names.
+            return;
+        }
+        String address = "http://localhost:" + port;
+        List<String> names = usableAdapters();
+        String name = names.isEmpty() ? catalog.baseName() : names.getLast();
+        String question = hasText
+                ? "/v1/chat/completions -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Tell me a story about a fox.\"}]}'"
+                : "/v1/completions -d '{\"model\":\"%s\",\"prompt\":[1,2,3],\"max_tokens\":16}'";
+        LOG.infof(
+                "open %s in a browser, or ask: curl -H 'Content-Type: application/json' %s%s",
+                address, address, question.formatted(name));
     }
 
     /** While the port still answers: what is under way may finish, and who comes is told that we leave. */

@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
 public final class Inbox {
     private final ConcurrentLinkedQueue<Command> commands = new ConcurrentLinkedQueue<>();
     private final AtomicBoolean cancelSignal = new AtomicBoolean();
+    private final AtomicBoolean woken = new AtomicBoolean();
     private final AtomicBoolean waiting = new AtomicBoolean();
     private volatile @Nullable Thread owner;
     private volatile boolean closed;
@@ -35,14 +36,15 @@ public final class Inbox {
         return true;
     }
 
-    /** Makes the serving thread look around: for tickets whose cancel flag is up, and at the life cycle. */
+    /** Makes the serving thread look for tickets whose cancel flag is up. */
     void signalCancel() {
         cancelSignal.set(true);
         wake();
     }
 
-    /** Makes the serving thread run its cycle once more if it waits. */
-    private void wake() {
+    /** Makes the serving thread run its cycle once more before it waits, whether it waits already or is about to. */
+    void wake() {
+        woken.set(true);
         if (waiting.compareAndSet(true, false)) {
             LockSupport.unpark(owner);
         }
@@ -61,7 +63,7 @@ public final class Inbox {
     void await(long nanosMax) {
         owner = Thread.currentThread();
         waiting.set(true);
-        if (commands.isEmpty() && !cancelSignal.get()) {
+        if (!woken.getAndSet(false) && commands.isEmpty() && !cancelSignal.get()) {
             LockSupport.parkNanos(this, nanosMax);
         }
         waiting.set(false);

@@ -51,7 +51,8 @@ public final class Lifecycle {
     public void advance(State to, String detail) {
         Standing before = standing.getAndUpdate(now -> isLater(now.state(), to) ? new Standing(to, detail) : now);
         if (isLater(before.state(), to)) {
-            LOG.log(to == State.DEAD ? Level.ERROR : Level.INFO, "{0} -> {1} {2}", before.state(), to, detail);
+            String change = before.state() + " -> " + to + (detail.isEmpty() ? "" : ": " + detail);
+            LOG.log(to == State.DEAD ? Level.ERROR : Level.INFO, change);
         }
     }
 

@@ -68,7 +68,11 @@ final class ServingLoop {
         int work = drainInbox(now);
         work += overlapped ? stepAhead(now) : step(now);
         publish();
-        idleSinceLastStep |= work == 0;
+        if (work == 0 && !idleSinceLastStep) {
+            // There is time now to check the whole state against itself.
+            idleSinceLastStep = true;
+            scheduler.verify();
+        }
         return work;
     }
 

@@ -46,7 +46,7 @@ final class ServingThread {
      */
     boolean drain() {
         lifecycle.advance(Lifecycle.State.DRAINING, "finishing answers for at most " + drainGrace);
-        inbox.signalCancel(); // not a mere wake-up, which is lost on a thread that is about to wait
+        inbox.wake();
         try {
             return !thread.isAlive() || thread.join(drainGrace.plus(STEP_MAX));
         } catch (InterruptedException hurry) {
@@ -77,20 +77,30 @@ final class ServingThread {
 
     private void finish() {
         long deadline = clock.getAsLong() + drainGrace.toNanos();
-        do {
-            cycle();
-        } while (loop.hasRequests() && clock.getAsLong() - deadline < 0);
-        loop.dropAll(DropReason.DRAINING, "the server is shutting down and the answer took too long to finish");
+        while (cycle() > 0 || loop.hasRequests()) {
+            if (clock.getAsLong() - deadline >= 0) {
+                loop.dropAll(DropReason.DRAINING, "the server is shutting down and the answer took too long to finish");
+                break;
+            }
+        }
         while (loop.stepInFlight()) {
             cycle();
         }
     }
 
-    private void cycle() {
+    /** One cycle of the loop; waits when there is nothing to do, but for shutdown, which does not wait for company. */
+    private int cycle() {
         lifecycle.cycleBegins(clock.getAsLong());
-        if (loop.doWork() == 0) {
+        int work = loop.doWork();
+        if (work == 0) {
             lifecycle.idles();
-            inbox.await(loop.hasRequests() ? WAIT_NANOS_MAX : Long.MAX_VALUE);
+            boolean serving = lifecycle.state().compareTo(Lifecycle.State.DRAINING) < 0;
+            if (loop.hasRequests()) {
+                inbox.await(WAIT_NANOS_MAX);
+            } else if (serving) {
+                inbox.await(Long.MAX_VALUE);
+            }
         }
+        return work;
     }
 }

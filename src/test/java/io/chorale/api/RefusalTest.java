@@ -15,6 +15,9 @@ import io.restassured.http.ContentType;
 import io.restassured.response.Response;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -213,6 +216,27 @@ class RefusalTest {
                 .jsonPath()
                 .getString("error.message")
                 .contains("adapter_model.safetensors"));
+    }
+
+    /** A load that fails is a clean refusal, streamed or not: the status waits for the first token. */
+    @Test
+    void shouldSayWhyAnAdapterCouldNotBeLoaded() throws IOException {
+        Path weights =
+                TokensProfile.modelWithoutTokenizer().resolveSibling("adapters/fragile/adapter_model.safetensors");
+        byte[] whole = Files.readAllBytes(weights);
+        Files.write(weights, Arrays.copyOf(whole, whole.length / 2));
+        for (boolean stream : new boolean[] {false, true}) {
+            refused(
+                    post(COMPLETIONS, "{'model':'fragile','prompt':[1],'stream':" + stream + "}"),
+                    422,
+                    "adapter_failed",
+                    "model",
+                    "The adapter could not be loaded: ");
+        }
+        Files.write(weights, whole);
+        post(COMPLETIONS, "{'model':'fragile','prompt':[1],'max_tokens':2}")
+                .then()
+                .statusCode(200);
     }
 
     @Test

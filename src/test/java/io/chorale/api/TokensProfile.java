@@ -34,7 +34,7 @@ public class TokensProfile implements QuarkusTestProfile {
     }
 
     /**
-     * The bundled model without its tokenizer, with two adapters beside it. No native library is wanted for it: one
+     * The bundled model without its tokenizer, with adapters beside it: one whole, one broken, one to be broken. No native library is wanted for it: one
      * serves one class loader, and each profile has another.
      */
     static Path modelWithoutTokenizer() {
@@ -45,6 +45,11 @@ public class TokensProfile implements QuarkusTestProfile {
             copy(
                     fable.resolve("adapters/pirate"),
                     root.resolve("adapters/pirate"),
+                    "adapter_config.json",
+                    "adapter_model.safetensors");
+            copy(
+                    fable.resolve("adapters/moral"),
+                    root.resolve("adapters/fragile"),
                     "adapter_config.json",
                     "adapter_model.safetensors");
             copy(fable.resolve("adapters/moral"), root.resolve("adapters/broken"), "adapter_config.json");

@@ -33,6 +33,16 @@ class ServingThreadTest {
     }
 
     @Test
+    @Timeout(5)
+    void shouldStopAtOnceWhenThereIsNothingToDo() throws InterruptedException {
+        LoopUnderTest test = new LoopUnderTest(true, FaultPlan.NONE);
+        ServingThread thread = thread(test, Duration.ofSeconds(20));
+        thread.start();
+        TimeUnit.MILLISECONDS.sleep(50);
+        assertTrue(thread.drain());
+    }
+
+    @Test
     void shouldDropWhatTakesLongerThanTheGracePeriod() {
         LoopUnderTest test = new LoopUnderTest(true, FaultPlan.NONE);
         // On the virtual clock a step takes a millisecond.
