@@ -7,6 +7,7 @@ import jakarta.ws.rs.POST;
 import jakarta.ws.rs.Path;
 import jakarta.ws.rs.core.Context;
 import jakarta.ws.rs.core.MediaType;
+import java.util.concurrent.ScheduledExecutorService;
 import org.jboss.resteasy.reactive.RestMulti;
 
 /** {@code POST /v1/chat/completions} and {@code POST /v1/completions}. */
@@ -34,8 +35,12 @@ public class CompletionsResource {
     }
 
     private RestMulti<byte[]> answer(Fields body, HttpServerRequest http, Shape shape) {
-        CompletionRequest request = reader.read(body, shape);
+        ScheduledExecutorService eventLoop = EventLoops.of(http);
         return RestMulti.fromUniResponse(
-                answers.answer(request, EventLoops.of(http)), Reply::body, Reply::headers, Reply::status);
+                Reading.of(http, eventLoop, () -> reader.read(body, shape))
+                        .flatMap(request -> answers.answer(request, eventLoop)),
+                Reply::body,
+                Reply::headers,
+                Reply::status);
     }
 }

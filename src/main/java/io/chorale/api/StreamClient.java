@@ -60,6 +60,13 @@ final class StreamClient extends AbstractMulti<byte[]> implements Flow.Subscript
         subscriber.onSubscribe(this);
     }
 
+    /** The connection went before it could listen, and nobody else would tell the session. */
+    void leaveUnlessSubscribed() {
+        if (connection == null) {
+            cancel();
+        }
+    }
+
     @Override
     public void request(long count) {
         session.home().execute(() -> session.demand(this, count));

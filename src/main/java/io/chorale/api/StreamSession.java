@@ -270,7 +270,7 @@ final class StreamSession {
 
         @Override
         public boolean wantsMore() {
-            return hasRoom();
+            return hasRoom() && !failed; // nothing comes after an error
         }
 
         @Override

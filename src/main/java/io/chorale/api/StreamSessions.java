@@ -82,17 +82,20 @@ public final class StreamSessions {
         return Uni.createFrom()
                 .emitter(emitter -> session.home().execute(() -> {
                     StreamSession.Attachment attachment = session.attach(client, lastId);
-                    loop.execute(() -> settle(emitter, () -> switch (attachment) {
-                        case LISTENS -> Optional.of(client);
-                        case OVER -> Optional.<StreamClient>empty();
-                        case GAP ->
-                            throw Problem.invalid(
-                                    410,
-                                    "stream_gap",
-                                    "Last-Event-ID",
-                                    "The events after " + lastId
-                                            + " are not kept: the stream cannot be taken up there.");
-                    }));
+                    loop.execute(() -> {
+                        settle(emitter, () -> switch (attachment) {
+                            case LISTENS -> Optional.of(client);
+                            case OVER -> Optional.<StreamClient>empty();
+                            case GAP ->
+                                throw Problem.invalid(
+                                        410,
+                                        "stream_gap",
+                                        "Last-Event-ID",
+                                        "The events after " + lastId
+                                                + " are not kept: the stream cannot be taken up there.");
+                        });
+                        client.leaveUnlessSubscribed();
+                    });
                 }));
     }
 

@@ -18,6 +18,7 @@ import java.net.URI;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.ScheduledExecutorService;
 import org.jboss.resteasy.reactive.RestMulti;
 
 /**
@@ -58,8 +59,10 @@ public class StreamsResource {
     @POST
     @Consumes(MediaType.APPLICATION_JSON)
     public Uni<Response> open(Fields body, @Context HttpServerRequest http) {
-        List<CompletionRequest> requests = requests(body);
-        return sessions.open(requests, EventLoops.of(http)).map(this::ticket);
+        ScheduledExecutorService eventLoop = EventLoops.of(http);
+        return Reading.of(http, eventLoop, () -> requests(body))
+                .flatMap(requests -> sessions.open(requests, eventLoop))
+                .map(this::ticket);
     }
 
     private List<CompletionRequest> requests(Fields body) {
