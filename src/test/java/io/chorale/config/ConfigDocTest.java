@@ -31,8 +31,8 @@ class ConfigDocTest {
             LifecycleSettings.class);
 
     /** A comment, annotations, a method or a nested interface. */
-    private static final Pattern MEMBER =
-            Pattern.compile("/\\*\\*((?:(?!\\*/).)*)\\*/(?:\\s*@\\w+(?:\\([^)]*\\))?)*\\s*(?:[\\w.<>]+ (\\w+)\\(\\);)", Pattern.DOTALL);
+    private static final Pattern MEMBER = Pattern.compile(
+            "/\\*\\*((?:(?!\\*/).)*)\\*/(?:\\s*@\\w+(?:\\([^)]*\\))?)*\\s*(?:[\\w.<>]+ (\\w+)\\(\\);)", Pattern.DOTALL);
 
     @Test
     void shouldDocumentEverySetting() throws IOException {
@@ -47,9 +47,13 @@ class ConfigDocTest {
                 The address is Quarkus's: `quarkus.http.host`, `quarkus.http.port` (8080).
                 """);
         for (Class<?> group : GROUPS) {
-            String source = Files.readString(
-                    Path.of("src/main/java", group.getName().replace('.', '/') + ".java"));
-            text.append("\n## ").append(prefix(group)).append("\n\n").append(summary(source)).append("\n\n");
+            String source =
+                    Files.readString(Path.of("src/main/java", group.getName().replace('.', '/') + ".java"));
+            text.append("\n## ")
+                    .append(prefix(group))
+                    .append("\n\n")
+                    .append(summary(source))
+                    .append("\n\n");
             text.append("| key | default | says |\n|---|---|---|\n");
             rows(group, prefix(group), source, text);
         }
@@ -64,7 +68,12 @@ class ConfigDocTest {
         for (Method method : inOrder(type, source)) {
             String key = prefix + "." + kebab(method.getName());
             if (method.getReturnType().isInterface() && method.getReturnType().getEnclosingClass() == type) {
-                rows(method.getReturnType(), key, source.substring(source.indexOf("interface " + method.getReturnType().getSimpleName())), text);
+                rows(
+                        method.getReturnType(),
+                        key,
+                        source.substring(source.indexOf(
+                                "interface " + method.getReturnType().getSimpleName())),
+                        text);
                 continue;
             }
             WithDefault value = method.getAnnotation(WithDefault.class);
@@ -77,7 +86,8 @@ class ConfigDocTest {
 
     private static List<Method> inOrder(Class<?> type, String source) {
         List<Method> methods = new ArrayList<>(List.of(type.getDeclaredMethods()));
-        methods.sort((a, b) -> Integer.compare(source.indexOf(" " + a.getName() + "()"), source.indexOf(" " + b.getName() + "()")));
+        methods.sort((a, b) ->
+                Integer.compare(source.indexOf(" " + a.getName() + "()"), source.indexOf(" " + b.getName() + "()")));
         return methods;
     }
 
