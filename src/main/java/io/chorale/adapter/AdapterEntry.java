@@ -10,7 +10,7 @@ import java.util.List;
  * @param rank the largest rank of its targets
  * @param targets the linears it changes, such as {@code q_proj}
  * @param weightBytes bytes of its tensors in the files
- * @param digest hexadecimal SHA-256 of its configuration and its tensors' header
+ * @param digest hexadecimal SHA-256 of its configuration, its tensors' header and the time of their last change
  * @param problems why it cannot be served, one sentence each; empty when it can
  */
 public record AdapterEntry(

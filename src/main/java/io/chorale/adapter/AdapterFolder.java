@@ -49,15 +49,12 @@ public final class AdapterFolder implements AdapterSource {
                         + " 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit");
             }
             PeftAdapter adapter = PeftAdapter.open(directory, base);
-            return version -> new AdapterEntry(
-                    version,
-                    name,
-                    directory,
-                    adapter.rank(),
-                    adapter.targets(),
-                    adapter.weightBytes(),
-                    adapter.digest(),
-                    List.of());
+            // Not the adapter itself: thousands of these wait together, and a header may be large.
+            int rank = adapter.rank();
+            List<String> targets = adapter.targets();
+            long weightBytes = adapter.weightBytes();
+            String digest = adapter.digest();
+            return version -> new AdapterEntry(version, name, directory, rank, targets, weightBytes, digest, List.of());
         } catch (FileRejectedException rejected) {
             return version ->
                     new AdapterEntry(version, name, directory, 0, List.of(), 0, "", List.copyOf(rejected.problems()));

@@ -19,6 +19,7 @@ public final class AdapterStager implements AutoCloseable {
     private final Engine engine;
     private final StagingListener listener;
     private final HostStore store;
+    private volatile boolean closing;
 
     /** Platform threads: staging is native work, which would hold a virtual thread's carrier. */
     private final ExecutorService loaders = Executors.newFixedThreadPool(
@@ -52,9 +53,10 @@ public final class AdapterStager implements AutoCloseable {
         return store;
     }
 
-    /** Lets reads under way end, then releases everything that is staged; nothing may use it any more. */
+    /** Lets reads under way end, forgets those that wait, and releases what is staged; nothing may use it any more. */
     @Override
     public void close() {
+        closing = true;
         loaders.close();
         store.releaseAll();
     }
@@ -64,6 +66,9 @@ public final class AdapterStager implements AutoCloseable {
     }
 
     private void load(int version) {
+        if (closing) {
+            return;
+        }
         String problem;
         try {
             AdapterEntry entry = registry.byVersion(version);

@@ -11,6 +11,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
 import java.util.function.IntConsumer;
 import java.util.function.IntFunction;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The staged adapters, within a budget of bytes. The least recently wanted leave first, but only those that the serving
@@ -24,7 +25,10 @@ public final class HostStore {
         /** A handle of 0 is never valid: nothing is staged yet. */
         StagedAdapter staged = CLAIM;
 
-        boolean asked;
+        /** Open while the serving thread is asked whether it may go. */
+        @Nullable
+        CompletableFuture<Void> question;
+
         boolean wantedAgain;
 
         boolean isClaim() {
@@ -86,7 +90,7 @@ public final class HostStore {
             entries.put(version, new Entry());
             return true;
         }
-        entry.wantedAgain = entry.asked;
+        entry.wantedAgain = entry.question != null;
         return false;
     }
 
@@ -107,12 +111,23 @@ public final class HostStore {
      * they fit. False: too many are in use; nothing is reserved. Blocks for the serving thread's answers.
      */
     boolean makeRoom(long bytes) {
+        if (bytes > bytesMax) {
+            return false; // nobody's leaving would help
+        }
         for (int version : staged()) {
             if (reserve(bytes)) {
                 return true;
             }
-            if (ask(version)) {
-                settle(version, askGone.apply(version).join());
+            CompletableFuture<Void> settled = new CompletableFuture<>();
+            CompletableFuture<Void> open = question(version, settled);
+            if (open == settled) {
+                try {
+                    settle(version, askGone.apply(version).join());
+                } finally {
+                    settled.complete(null);
+                }
+            } else {
+                open.join(); // another loader asks; what it frees may do for both
             }
         }
         return reserve(bytes);
@@ -136,13 +151,16 @@ public final class HostStore {
         return true;
     }
 
-    private synchronized boolean ask(int version) {
+    /** The open question whether a version may go: {@code mine} when it is the caller who asks, a settled one when nobody can. */
+    private synchronized CompletableFuture<Void> question(int version, CompletableFuture<Void> mine) {
         Entry entry = entries.get(version);
-        if (entry == null || entry.isClaim() || entry.asked) {
-            return false;
+        if (entry == null || entry.isClaim()) {
+            return CompletableFuture.completedFuture(null);
         }
-        entry.asked = true;
-        return true;
+        if (entry.question == null) {
+            entry.question = mine;
+        }
+        return entry.question;
     }
 
     private void settle(int version, boolean gone) {
@@ -150,7 +168,7 @@ public final class HostStore {
         synchronized (this) {
             Entry entry = Objects.requireNonNull(entries.get(version), "an entry that was asked for stays");
             again = gone && entry.wantedAgain;
-            entry.asked = false;
+            entry.question = null;
             entry.wantedAgain = false;
             if (gone) {
                 release.accept(entry.staged);

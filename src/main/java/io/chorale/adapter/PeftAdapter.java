@@ -2,6 +2,7 @@ package io.chorale.adapter;
 
 import io.chorale.engine.AdapterWeights;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -108,6 +109,8 @@ public final class PeftAdapter {
             MessageDigest digest = MessageDigest.getInstance("SHA-256");
             digest.update(Files.readAllBytes(configFile));
             digest.update(file.header());
+            // The tensors' bytes are not read here: the time of their last change stands for them.
+            digest.update(Files.getLastModifiedTime(file.path()).toString().getBytes(StandardCharsets.UTF_8));
             return HexFormat.of().formatHex(digest.digest());
         } catch (IOException unreadable) {
             throw new FileRejectedException(configFile + ": cannot be read: " + JsonText.reason(unreadable));

@@ -5,6 +5,7 @@ import io.chorale.core.sched.EventBatch;
 import io.chorale.core.sched.StepOutcome;
 import io.chorale.core.sched.StepPlan;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.Arrays;
 
 /**
@@ -15,11 +16,8 @@ import java.util.Arrays;
 final class LoopStepBench {
     private static final int SEQUENCES = 256;
     private static final int WARM_UP_STEPS = 400;
-    private static final int STEPS = 300;
-    private static final int ANSWER_TOKENS = 900;
-
-    /** After so long the engine has computed a step of this size on any machine worth measuring. */
-    private static final int STEP_MILLIS_MAX = 40;
+    private static final int STEPS = 200;
+    private static final int ANSWER_TOKENS = 700;
 
     private final History history;
 
@@ -31,15 +29,19 @@ final class LoopStepBench {
         try (BundledModel model = new BundledModel(SEQUENCES)) {
             EventBatch events = new EventBatch();
             double[] micros = new double[STEPS];
+            long computingNanos = 0;
             model.submit(SEQUENCES, true, ANSWER_TOKENS, System.nanoTime());
             for (int step = -WARM_UP_STEPS; step < STEPS; step++) {
                 long start = System.nanoTime();
                 StepPlan plan = model.scheduler.plan(start);
                 model.engine.begin(plan);
                 long handedOver = System.nanoTime();
-                Thread.sleep(step < 0 ? 0 : STEP_MILLIS_MAX);
+                if (step >= 0) {
+                    Thread.sleep(Duration.ofNanos(3 * computingNanos)); // by then the outcome is there
+                }
                 long ready = System.nanoTime();
                 StepOutcome outcome = model.engine.await();
+                computingNanos = outcome.phaseNanos[outcome.phaseNanos.length - 1];
                 model.scheduler.commit(outcome, System.nanoTime());
                 model.scheduler.drainEvents(events);
                 events.clear();

@@ -79,8 +79,7 @@ final class ServingThread {
         long deadline = clock.getAsLong() + drainGrace.toNanos();
         while (cycle() > 0 || loop.hasRequests()) {
             if (clock.getAsLong() - deadline >= 0) {
-                loop.dropAll(
-                        DropReason.DRAINING, "the server is shutting down and the answer took too long to finish");
+                loop.dropAll(DropReason.DRAINING, "the server is shutting down and the answer took too long to finish");
                 break;
             }
         }

@@ -44,7 +44,7 @@ class MergeTest {
 
     @Test
     void theBaseIsBitwiseTheSameAfterManyMerges() throws Exception {
-        ParityFixture fixture = ParityFixture.stored("mistral-window");
+        ParityFixture fixture = ParityFixture.bundled("mistral-window");
         NativeEngineConfig config =
                 NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES).withPoison();
         try (EngineUnderTest under = new EngineUnderTest(fixture.model(), config)) {

@@ -28,7 +28,7 @@ class OnePoolTest {
     private final Path model;
 
     OnePoolTest() throws Exception {
-        ParityFixture fixture = ParityFixture.stored("llama-gqa");
+        ParityFixture fixture = ParityFixture.bundled("llama-gqa");
         model = fixture.model();
         adapter = fixture.adapter("all-r8");
     }

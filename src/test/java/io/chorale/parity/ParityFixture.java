@@ -3,9 +3,12 @@ package io.chorale.parity;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 
 /** One stored model with its adapters, and what an independent implementation answers. */
 record ParityFixture(Path directory, List<Case> cases) {
@@ -23,11 +26,31 @@ record ParityFixture(Path directory, List<Case> cases) {
         }
     }
 
-    static final List<String> STORED =
-            List.of("llama-gqa", "llama3-scaled-tied", "qwen2-bias", "qwen3-qknorm", "mistral-window");
+    private static final Path BUNDLED = Path.of("src", "test", "resources", "parity");
+
+    /** Where the stored answers lie: ours, or others of the same form that {@code -Dchorale.parity.dir} names. */
+    private static final Path FOLDER = Path.of(System.getProperty("chorale.parity.dir", BUNDLED.toString()));
+
+    static final List<String> STORED = names();
+
+    private static List<String> names() {
+        try (Stream<Path> folders = Files.list(FOLDER)) {
+            return folders.filter(Files::isDirectory)
+                    .map(folder -> folder.getFileName().toString())
+                    .sorted()
+                    .toList();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** One of ours, by name. */
+    static ParityFixture bundled(String name) throws IOException {
+        return read(BUNDLED.resolve(name));
+    }
 
     static ParityFixture stored(String name) throws IOException {
-        return read(Path.of("src", "test", "resources", "parity", name));
+        return read(FOLDER.resolve(name));
     }
 
     static ParityFixture read(Path directory) throws IOException {

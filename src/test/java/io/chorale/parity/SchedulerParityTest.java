@@ -89,7 +89,7 @@ class SchedulerParityTest {
     @ParameterizedTest
     @ValueSource(longs = {1, 2, 3})
     void stormsNeverTouchAnothersPages(long seed) throws Exception {
-        ParityFixture fixture = ParityFixture.stored("llama-gqa");
+        ParityFixture fixture = ParityFixture.bundled("llama-gqa");
         Random random = new Random(seed);
         NativeEngineConfig config = NativeEngineConfig.cpu(1_200_000).withPoison();
         try (EngineUnderTest under = new EngineUnderTest(fixture.model(), config)) {

@@ -97,7 +97,8 @@ final class Ledger {
             if (sequence.inHeap()) {
                 deadlines.remove(sequence);
             }
-            events.started(sequence.spec.id(), nowNanos - sequence.spec.arrivalNanos());
+            // The loop reads its clock once a cycle: a request may have come a moment after that.
+            events.started(sequence.spec.id(), Math.max(0, nowNanos - sequence.spec.arrivalNanos()));
         }
     }
 

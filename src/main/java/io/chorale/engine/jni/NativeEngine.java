@@ -130,7 +130,7 @@ public final class NativeEngine implements Engine {
     /** The sentence of a refused plan; a dead engine is an exception. */
     private static String refusalOf(int status) {
         String message = NativeBuffers.lastError();
-        if (status == ChoraleNative.DEAD) {
+        if (status != ChoraleNative.INVALID_ARGUMENT) { // how far it came is not known
             throw new EngineFault(EngineFault.Kind.DEAD, message);
         }
         return message;
