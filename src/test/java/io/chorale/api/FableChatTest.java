@@ -256,6 +256,29 @@ class FableChatTest {
         assertEquals(1, ids.stream().filter(id -> id == 2).count(), "one turn, one end: " + ids);
     }
 
+    /** Megabytes of text are refused in the end, and meanwhile nobody else waits for them. */
+    @Test
+    void shouldAnswerOthersWhileItReadsLongTexts() throws Exception {
+        String json = "{\"model\":\"fable\",\"prompt\":\"" + " ".repeat(2_000_000) + "\",\"max_tokens\":8}";
+        try (ExecutorService clients = Executors.newFixedThreadPool(4)) {
+            List<Future<Integer>> refused = new ArrayList<>();
+            for (int i = 0; i < 4; i++) {
+                refused.add(clients.submit(() -> {
+                    try (RawHttp http = RawHttp.post("/v1/completions", json)) {
+                        return http.status;
+                    }
+                }));
+            }
+            for (int i = 0; i < 5; i++) {
+                given().get("/q/health/live").then().statusCode(200);
+            }
+            assertFalse(refused.getLast().isDone(), "the probes were answered first");
+            for (Future<Integer> one : refused) {
+                assertEquals(400, one.get());
+            }
+        }
+    }
+
     /** 64 answers at once, each what it is alone. */
     @Test
     void shouldServeManyStreamsAtOnce() throws Exception {

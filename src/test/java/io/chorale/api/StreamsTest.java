@@ -16,6 +16,10 @@ import io.restassured.http.ContentType;
 import io.restassured.path.json.JsonPath;
 import io.restassured.response.Response;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -56,6 +60,24 @@ class StreamsTest {
     @BeforeEach
     void waitUntilIdle() throws InterruptedException {
         Load.awaitIdle();
+    }
+
+    @Test
+    void shouldForgetAStreamWhoseListenersLeaveAtTheDoor() throws Exception {
+        String path = open("{'model':'tokens','prompt':[1],'max_tokens':500,'ignore_eos':true}");
+        for (int i = 0; i < 50; i++) {
+            try (Socket socket = new Socket()) {
+                socket.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), RestAssured.port));
+                socket.setSoLinger(true, 0);
+                socket.getOutputStream()
+                        .write(("GET " + path + " HTTP/1.1\r\nHost: test\r\n\r\n").getBytes(StandardCharsets.US_ASCII));
+            }
+        }
+        // Some of the connections came through to the stream and left; after the grace it must be gone by itself.
+        Load.awaitIdle();
+        Thread.sleep(3000);
+        int status = given().delete(path).statusCode();
+        assertEquals(404, status);
     }
 
     @Test

@@ -63,7 +63,11 @@ public class TokensProfile implements QuarkusTestProfile {
     private static void copy(Path from, Path to, String... files) throws IOException {
         Files.createDirectories(to);
         for (String file : files) {
-            Files.copy(from.resolve(file), to.resolve(file), StandardCopyOption.REPLACE_EXISTING);
+            Files.copy(
+                    from.resolve(file),
+                    to.resolve(file),
+                    StandardCopyOption.REPLACE_EXISTING,
+                    StandardCopyOption.COPY_ATTRIBUTES);
         }
     }
 }
