@@ -17,6 +17,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -221,9 +222,9 @@ class RefusalTest {
     /** A load that fails is a clean refusal, streamed or not: the status waits for the first token. */
     @Test
     void shouldSayWhyAnAdapterCouldNotBeLoaded() throws IOException {
-        Path weights =
-                TokensProfile.modelWithoutTokenizer().resolveSibling("adapters/fragile/adapter_model.safetensors");
+        Path weights = TokensProfile.ROOT.resolve("adapters/fragile/adapter_model.safetensors");
         byte[] whole = Files.readAllBytes(weights);
+        FileTime time = Files.getLastModifiedTime(weights);
         Files.write(weights, Arrays.copyOf(whole, whole.length / 2));
         for (boolean stream : new boolean[] {false, true}) {
             refused(
@@ -234,6 +235,7 @@ class RefusalTest {
                     "The adapter could not be loaded: ");
         }
         Files.write(weights, whole);
+        Files.setLastModifiedTime(weights, time);
         post(COMPLETIONS, "{'model':'fragile','prompt':[1],'max_tokens':2}")
                 .then()
                 .statusCode(200);

@@ -13,6 +13,7 @@ import java.util.Map;
  * bounds.
  */
 public class TokensProfile implements QuarkusTestProfile {
+    static final Path ROOT = Path.of("target/test-models/tokens");
     static final int REQUESTS_MAX = 8;
     static final int BODY_BYTES_MAX = 64 << 10;
 
@@ -40,21 +41,20 @@ public class TokensProfile implements QuarkusTestProfile {
     static Path modelWithoutTokenizer() {
         try {
             Path fable = Path.of("models/fable");
-            Path root = Path.of("target/test-models/tokens");
-            copy(fable.resolve("model"), root.resolve("model"), "config.json", "model.safetensors");
+            copy(fable.resolve("model"), ROOT.resolve("model"), "config.json", "model.safetensors");
             copy(
                     fable.resolve("adapters/pirate"),
-                    root.resolve("adapters/pirate"),
+                    ROOT.resolve("adapters/pirate"),
                     "adapter_config.json",
                     "adapter_model.safetensors");
             copy(
                     fable.resolve("adapters/moral"),
-                    root.resolve("adapters/fragile"),
+                    ROOT.resolve("adapters/fragile"),
                     "adapter_config.json",
                     "adapter_model.safetensors");
-            copy(fable.resolve("adapters/moral"), root.resolve("adapters/broken"), "adapter_config.json");
-            Files.writeString(root.resolve("adapters/broken/adapter_model.safetensors"), "no tensors");
-            return root.resolve("model");
+            copy(fable.resolve("adapters/moral"), ROOT.resolve("adapters/broken"), "adapter_config.json");
+            Files.writeString(ROOT.resolve("adapters/broken/adapter_model.safetensors"), "no tensors");
+            return ROOT.resolve("model");
         } catch (IOException unreadable) {
             throw new UncheckedIOException(unreadable);
         }
