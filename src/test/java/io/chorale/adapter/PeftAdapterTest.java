@@ -1,12 +1,14 @@
 package io.chorale.adapter;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.chorale.adapter.SafetensorsWriter.Values;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -218,10 +220,19 @@ class PeftAdapterTest {
     }
 
     @Test
-    void theDigestTellsConfigurationsApart() throws Exception {
-        String before = open().digest();
-        assertEquals(before, open().digest());
+    void theDigestTellsConfigurationsAndChangedTensorsApart() throws Exception {
+        FileTime written = FileTime.fromMillis(1_000_000);
+        FileTime writtenAnew = FileTime.fromMillis(2_000_000);
+        String before = digest(written);
+        assertEquals(before, digest(written));
+        assertNotEquals(before, digest(writtenAnew));
         config.put("lora_alpha", "5");
-        assertTrue(!before.equals(open().digest()));
+        assertNotEquals(before, digest(written));
+    }
+
+    private String digest(FileTime written) throws Exception {
+        Path directory = TestFolders.adapter(folder, config, tensors);
+        Files.setLastModifiedTime(directory.resolve("adapter_model.safetensors"), written);
+        return PeftAdapter.open(directory, BASE).digest();
     }
 }
