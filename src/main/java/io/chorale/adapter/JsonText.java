@@ -1,5 +1,6 @@
 package io.chorale.adapter;
 
+import com.fasterxml.jackson.core.JacksonException;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
@@ -81,8 +82,11 @@ final class JsonText {
         }
     }
 
-    /** The first line of an exception's message: Jackson puts the place on a second one. */
+    /** What failed, in a line. */
     static String reason(IOException failure) {
+        if (failure instanceof JacksonException malformed) {
+            return JsonFault.words(malformed);
+        }
         String message = String.valueOf(failure.getMessage());
         int end = message.indexOf('\n');
         String kind = failure instanceof NoSuchFileException ? "no such file " : "";

@@ -128,7 +128,11 @@ public final class CompletionReader {
                 Math.max(0, body.integer("top_k", 0, -1, Integer.MAX_VALUE)),
                 topP(body),
                 body.number("min_p", 0, 0, 1),
-                repetitionPenalty(body),
+                body.number(
+                        "repetition_penalty",
+                        1,
+                        SamplingParams.REPETITION_PENALTY_MIN,
+                        SamplingParams.REPETITION_PENALTY_MAX),
                 body.number("presence_penalty", 0, -2, 2),
                 body.number("frequency_penalty", 0, -2, 2),
                 seed,
@@ -172,14 +176,6 @@ public final class CompletionReader {
         return Math.max(topP, Float.MIN_NORMAL);
     }
 
-    private static float repetitionPenalty(Fields body) {
-        float penalty = body.number("repetition_penalty", 1, 0, 100);
-        if (penalty == 0) {
-            throw Problem.badValue("repetition_penalty", "'repetition_penalty' must be greater than 0.");
-        }
-        return penalty;
-    }
-
     private int[] biasIds(Fields bias) {
         if (bias.object().size() > BIASES_MAX) {
             throw Problem.badValue(
@@ -218,6 +214,10 @@ public final class CompletionReader {
     }
 
     private List<String> stops(Fields body) {
+        if ("".equals(body.object().path("stop").textValue())) {
+            // A form field left empty: none is wanted.
+            return List.of();
+        }
         List<String> stops = body.texts("stop", STOPS_MAX);
         for (String stop : stops) {
             if (stop.isEmpty() || stop.length() > STOP_CHARS_MAX) {

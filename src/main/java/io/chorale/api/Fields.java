@@ -17,6 +17,9 @@ import org.jspecify.annotations.Nullable;
 public record Fields(JsonNode object, String path) {
 
     static Fields root(JsonNode node) {
+        if (node.isMissingNode()) {
+            throw Problem.invalid(400, "invalid_json", null, "The request body is empty.");
+        }
         if (!node.isObject()) {
             throw Problem.invalid(400, "invalid_type", null, "The request body must be a JSON object.");
         }
@@ -81,7 +84,7 @@ public record Fields(JsonNode object, String path) {
         if (!(number >= min && number <= max)) {
             throw Problem.badValue(
                     name,
-                    max == Integer.MAX_VALUE
+                    max == Integer.MAX_VALUE && !(number > max)
                             ? "'" + name + "' must be at least " + min + ", not " + value + "."
                             : "'" + name + "' must be between " + min + " and " + max + ", not " + value + ".");
         }

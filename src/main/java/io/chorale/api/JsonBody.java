@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.chorale.adapter.JsonFault;
 import jakarta.ws.rs.Consumes;
 import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.MultivaluedMap;
@@ -85,7 +86,10 @@ public class JsonBody implements ServerMessageBodyReader<Fields> {
             return Fields.root(mapper.readTree(bytes));
         } catch (JacksonException malformed) {
             throw Problem.invalid(
-                    400, "invalid_json", null, "The request body is not valid JSON: " + malformed.getOriginalMessage());
+                    400,
+                    "invalid_json",
+                    null,
+                    "The request body is not valid JSON: " + JsonFault.words(malformed) + ".");
         } catch (IOException unread) {
             throw Problem.invalid(
                     400, "invalid_body", null, "The request body could not be read: " + unread.getMessage());

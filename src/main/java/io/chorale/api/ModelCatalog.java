@@ -29,6 +29,9 @@ public final class ModelCatalog {
      */
     public record Base(String name, String root, long createdSeconds, int contextMax, int vocab, int[] endTokens) {}
 
+    /** Of a name that a client made up, in messages. */
+    private static final int SHOWN_CHARS_MAX = 100;
+
     private final Base base;
     private final AdapterRegistry adapters;
     private final Optional<TextModel> text;
@@ -60,7 +63,8 @@ public final class ModelCatalog {
     }
 
     static Problem unknown(String name) {
-        return Problem.invalid(404, "model_not_found", "model", "The model `" + name + "` does not exist.");
+        String shown = name.length() > SHOWN_CHARS_MAX ? name.substring(0, SHOWN_CHARS_MAX) + "..." : name;
+        return Problem.invalid(404, "model_not_found", "model", "The model `" + shown + "` does not exist.");
     }
 
     Optional<TextModel> text() {

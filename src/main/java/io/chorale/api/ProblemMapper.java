@@ -4,6 +4,7 @@ import io.chorale.core.model.DropReason;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.serving.Door;
 import io.chorale.serving.Lifecycle;
+import jakarta.ws.rs.NotAcceptableException;
 import jakarta.ws.rs.NotAllowedException;
 import jakarta.ws.rs.NotFoundException;
 import jakarta.ws.rs.NotSupportedException;
@@ -126,6 +127,12 @@ public class ProblemMapper {
     Response map(NotSupportedException wrong) {
         return response(Problem.invalid(
                 415, "unsupported_media_type", null, "The request body must be JSON: Content-Type: application/json."));
+    }
+
+    @ServerExceptionMapper
+    Response map(NotAcceptableException wrong) {
+        return response(Problem.invalid(
+                406, "not_acceptable", null, "This server answers with JSON: Accept: application/json."));
     }
 
     @ServerExceptionMapper

@@ -85,11 +85,16 @@ final class PromptReader {
         };
         for (String asked : List.of("tool_calls", "function_call", "audio", "refusal")) {
             JsonNode value = message.get(asked);
-            if (value != null && !(value.isContainerNode() && value.isEmpty())) {
+            if (value != null && !isEmpty(value)) {
                 throw Problem.unsupported(message.name(asked));
             }
         }
         return new ChatMessage(String.valueOf(template), content(message));
+    }
+
+    /** As clients send an earlier answer back: with all its fields, most of them empty. */
+    private static boolean isEmpty(JsonNode value) {
+        return value.isTextual() ? value.textValue().isEmpty() : value.isContainerNode() && value.isEmpty();
     }
 
     /** A string, or a list of parts of text. */

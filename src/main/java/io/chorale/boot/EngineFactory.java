@@ -16,6 +16,7 @@ import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimClock;
 import io.chorale.engine.sim.SimulatedEngine;
 import io.chorale.engine.sim.SimulatedModel;
+import io.quarkus.runtime.configuration.ConfigurationException;
 import io.quarkus.runtime.configuration.MemorySize;
 import jakarta.enterprise.context.ApplicationScoped;
 import java.lang.management.ManagementFactory;
@@ -71,12 +72,24 @@ public class EngineFactory {
                 && Files.exists(Path.of("/dev/nvidiactl"));
     }
 
+    /** Memory that is not there would be granted, and missed when the first long answers fill it. */
+    static void checkPoolFits(long poolBytes, long machineBytes) {
+        if (poolBytes > machineBytes) {
+            throw new ConfigurationException("chorale: cannot start: chorale.engine.pool-bytes = " + poolBytes
+                    + ": is more than the " + machineBytes + " bytes of memory that this machine has");
+        }
+    }
+
     private Engine computed(String backend, ModelFiles model) {
+        long poolBytes = poolBytes(model.shape());
+        if (backend.equals("cpu")) {
+            checkPoolFits(poolBytes, machineBytes());
+        }
         NativeEngineConfig config = new NativeEngineConfig(
                 backend,
                 "",
                 engine.threads(),
-                poolBytes(model.shape()),
+                poolBytes,
                 adapters.residentMax(),
                 scheduler.sequencesMax(),
                 scheduler.stepTokensMax(),

@@ -61,8 +61,12 @@ public class ServiceFactory {
                 scheduler.bypassMax(),
                 scheduler.prefetchAdaptersMax(),
                 SchedulerLimits.MemoryRule.OPTIMISTIC);
-        AdmissionController door = new AdmissionController(
-                new AdmissionLimits(admission.queueRequestsMax(), admission.queueTokensMax(), spec.contextMax(), pool));
+        AdmissionController door = new AdmissionController(new AdmissionLimits(
+                limits.sequencesMax(),
+                admission.queueRequestsMax(),
+                admission.queueTokensMax(),
+                spec.contextMax(),
+                pool));
         ServingOptions options = new ServingOptions(
                 engineSettings.overlapped(),
                 admission.requestsMax(),

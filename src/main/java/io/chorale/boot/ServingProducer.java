@@ -145,7 +145,8 @@ public class ServingProducer {
 
     /** Quarkus prints the sentence of such an exception, and no stack trace. */
     private static ConfigurationException refused(String key, Object value, Exception why) {
-        return new ConfigurationException(key + " = " + value + " cannot be served: " + why.getMessage());
+        return new ConfigurationException(
+                "chorale: cannot start: " + key + " = " + value + " cannot be served: " + why.getMessage());
     }
 
     void start(@Observes StartupEvent event) {

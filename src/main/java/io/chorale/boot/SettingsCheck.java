@@ -90,7 +90,7 @@ public class SettingsCheck {
 
     private void check(boolean holds, String key, Object value, String rule) {
         if (!holds) {
-            problems.add(key + " = " + value + ": " + rule);
+            problems.add("chorale: cannot start: " + key + " = " + value + ": " + rule);
         }
     }
 }

@@ -117,6 +117,16 @@ public final class Door {
 
     private Decision decide(List<Entrant> entrants, Executor executor, int taken) {
         RequestSpec first = entrants.getFirst().spec();
+        int requestsMax = Math.min(placesMax, admission.requestsMax());
+        if (entrants.size() > requestsMax) {
+            places.addAndGet(-entrants.size());
+            return new Decision.Refused(
+                    first,
+                    Rejection.NEVER_FITS,
+                    "the request asks for " + entrants.size() + " answers, but the server takes at most " + requestsMax
+                            + " at once, even when it is idle",
+                    Duration.ZERO);
+        }
         if (taken > placesMax) {
             places.addAndGet(-entrants.size());
             Duration retryAfter = Duration.ofNanos(snapshot().queueNanosEstimate());

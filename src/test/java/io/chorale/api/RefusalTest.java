@@ -41,7 +41,35 @@ class RefusalTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "[]", "7", "'text'", "null", "true"})
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '~',
+            value = {
+                "{'a':1|it ends too early (line 1, column 7).",
+                "{} {}|something follows the value (line 1, column 4).",
+                "{'a':NaN}|a character, name or value is wrong (line 1, column 9).",
+            })
+    void shouldSayInItsOwnWordsWhatIsNotJson(String body, String message) {
+        refused(post(COMPLETIONS, body), 400, "invalid_json", null, "The request body is not valid JSON: " + message);
+    }
+
+    @Test
+    void shouldSayThatTheBodyIsEmpty() {
+        refused(post(COMPLETIONS, ""), 400, "invalid_json", null, "The request body is empty.");
+    }
+
+    @Test
+    void shouldBoundNumbers() {
+        refused(
+                post(COMPLETIONS, "{'a':" + "1".repeat(2_000) + "}"),
+                400,
+                "invalid_json",
+                null,
+                "a name, string or number is too long");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"[]", "7", "'text'", "null", "true"})
     void shouldRefuseWhatIsNotAnObject(String body) {
         refused(post(COMPLETIONS, body), 400, "invalid_type", null, "The request body must be a JSON object.");
     }
@@ -53,7 +81,7 @@ class RefusalTest {
                 400,
                 "invalid_json",
                 null,
-                "nesting depth");
+                "nested too deep");
     }
 
     @ParameterizedTest
@@ -65,7 +93,7 @@ class RefusalTest {
                 "max_tokens|'5'|invalid_type|'max_tokens' must be an integer, not a string.",
                 "max_tokens|0|invalid_value|'max_tokens' must be at least 1, not 0.",
                 "max_tokens|1.5|invalid_type|'max_tokens' must be an integer, not the number 1.5.",
-                "max_tokens|1e30|invalid_value|'max_tokens' must be at least 1",
+                "max_tokens|1e30|invalid_value|'max_tokens' must be between 1 and 2147483647",
                 "max_completion_tokens|-1|invalid_value|'max_completion_tokens' must be at least 1, not -1.",
                 "min_tokens|9|invalid_value|'min_tokens' (9) must not be greater than 'max_tokens' (5).",
                 "temperature|-0.1|invalid_value|'temperature' must be between 0 and 100, not -0.1.",
@@ -77,7 +105,8 @@ class RefusalTest {
                 "min_p|2|invalid_value|'min_p' must be between 0 and 1, not 2.",
                 "presence_penalty|3|invalid_value|'presence_penalty' must be between -2 and 2, not 3.",
                 "frequency_penalty|-2.5|invalid_value|'frequency_penalty' must be between -2 and 2, not -2.5.",
-                "repetition_penalty|0|invalid_value|'repetition_penalty' must be greater than 0.",
+                "repetition_penalty|0|invalid_value|'repetition_penalty' must be between 0.01 and 100, not 0.",
+                "repetition_penalty|1e-40|invalid_value|'repetition_penalty' must be between 0.01 and 100, not 1.0E-40.",
                 "repetition_penalty|[]|invalid_type|'repetition_penalty' must be a number, not a list.",
                 "seed|1.5|invalid_type|'seed' must be an integer of at most 64 bits, not the number 1.5.",
                 "seed|99999999999999999999|invalid_type|'seed' must be an integer of at most 64 bits",
@@ -190,6 +219,16 @@ class RefusalTest {
     }
 
     @Test
+    void shouldNotAskToComeAgainForWhatNeverFits() {
+        Response response = post(COMPLETIONS, "{'model':'tokens','prompt':[1],'max_tokens':2,'n':9}");
+        refused(response, 400, "request_too_large", null, "asks for 9 answers, but the server takes at most 8 at once");
+        response.then().header("Retry-After", nullValue());
+        post(COMPLETIONS, "{'model':'tokens','prompt':[1],'max_tokens':2,'n':8}")
+                .then()
+                .statusCode(200);
+    }
+
+    @Test
     void shouldNotKnowOtherModels() {
         refused(
                 post(COMPLETIONS, "{'model':'ghost','prompt':[1]}"),
@@ -197,6 +236,12 @@ class RefusalTest {
                 "model_not_found",
                 "model",
                 "The model `ghost` does not exist.");
+        refused(
+                post(COMPLETIONS, "{'model':'" + "x".repeat(5_000) + "','prompt':[1]}"),
+                404,
+                "model_not_found",
+                "model",
+                "The model `" + "x".repeat(100) + "...` does not exist.");
         refused(
                 RestAssured.get("/v1/models/ghost"),
                 404,
@@ -275,7 +320,28 @@ class RefusalTest {
     }
 
     @Test
+    void shouldNotMindEmptyFieldsOfAnEarlierAnswer() {
+        refused(
+                post(
+                        CHAT,
+                        "{'model':'tokens','messages':[{'role':'assistant','content':'x','refusal':'','tool_calls':[]}]}"),
+                400,
+                "no_tokenizer",
+                "messages",
+                "token ids");
+        post(COMPLETIONS, "{'model':'tokens','prompt':[1],'max_tokens':2,'stop':''}")
+                .then()
+                .statusCode(200);
+    }
+
+    @Test
     void shouldSpeakOpenAiEverywhere() {
+        refused(
+                given().accept("text/html").get("/v1/models"),
+                406,
+                "not_acceptable",
+                null,
+                "This server answers with JSON: Accept: application/json.");
         refused(RestAssured.get("/v1/nothing"), 404, "not_found", null, "There is nothing at /v1/nothing.");
         refused(RestAssured.get(COMPLETIONS), 405, "method_not_allowed", null, "not allowed at " + COMPLETIONS);
         refused(

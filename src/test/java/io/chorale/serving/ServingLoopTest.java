@@ -196,13 +196,13 @@ class ServingLoopTest {
     @Test
     void shouldTakeAllSequencesOfARequestOrNone() {
         LoopUnderTest test = new LoopUnderTest(false, FaultPlan.NONE);
-        for (int i = 0; i < 10; i++) {
+        for (int i = 0; i < LoopUnderTest.PLACES - 2; i++) {
             test.submit(test.spec(4));
         }
         RequestSpec[] three = {test.spec(4), test.spec(4), test.spec(4)};
         Door.Decision.Refused refused = assertInstanceOf(Door.Decision.Refused.class, test.ask(three));
         assertEquals(Rejection.QUEUE_FULL, refused.reason());
-        assertEquals(10, test.door.placesTaken());
+        assertEquals(LoopUnderTest.PLACES - 2, test.door.placesTaken());
         assertEquals(1, test.door.refusals());
         test.workUntilIdle();
         assertEquals(0, test.door.placesTaken());

@@ -36,6 +36,11 @@ public final class AdmissionController {
         this.limits = limits;
     }
 
+    /** Requests that an idle server lets in at once: those that may run, and those that may wait. */
+    public int requestsMax() {
+        return Math.toIntExact(Math.min(Integer.MAX_VALUE, (long) limits.runningMax() + limits.queueRequestsMax()));
+    }
+
     /**
      * @param adapterPages pages of its adapters as far as they are known, 0 otherwise: the scheduler asks again
      * @param onTheWay requests let in that the snapshot does not show yet
@@ -59,7 +64,9 @@ public final class AdmissionController {
                     "the request needs up to " + pages + " pages with its adapters, the pool has "
                             + limits.geometry().pageCount());
         }
-        if ((long) snapshot.waitingRequests() + onTheWay >= limits.queueRequestsMax()) {
+        // Where nobody waits, as many as may still run do not come to wait.
+        int free = snapshot.waitingRequests() > 0 ? 0 : Math.max(0, limits.runningMax() - snapshot.runningSequences());
+        if ((long) snapshot.waitingRequests() + onTheWay >= (long) limits.queueRequestsMax() + free) {
             return busy(Rejection.QUEUE_FULL, snapshot, "as many requests wait as may: " + limits.queueRequestsMax());
         }
         if (snapshot.waitingTokens() > 0 && snapshot.waitingTokens() + promptTokens > limits.queueTokensMax()) {

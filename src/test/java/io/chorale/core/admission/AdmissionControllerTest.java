@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 
 class AdmissionControllerTest {
     private final AdmissionController door =
-            new AdmissionController(new AdmissionLimits(3, 100, 64, new PoolGeometry(4, 8, 2, 2)));
+            new AdmissionController(new AdmissionLimits(2, 3, 100, 64, new PoolGeometry(4, 8, 2, 2)));
 
     private static RequestSpec request(int prompt, int answer) {
         return new RequestSpec(1, 0, AdapterSet.BASE, new int[prompt], SamplingParams.greedy(answer), 0, 0, 0);
@@ -59,6 +59,15 @@ class AdmissionControllerTest {
         Decision.Reject reject = rejected(request(1, 1), 0, waiting(2, 9, 5_000_000_000L), 1);
         assertEquals(Rejection.QUEUE_FULL, reject.reason());
         assertEquals(5_000_000_000L, reject.retryAfterNanos());
+    }
+
+    @Test
+    void countsNobodyAsWaitingWhoMayRunAtOnce() {
+        assertEquals(5, door.requestsMax());
+        assertInstanceOf(Decision.Accept.class, door.decide(request(1, 1), 0, LoadSnapshot.idle(4), 4));
+        assertEquals(
+                Rejection.QUEUE_FULL,
+                rejected(request(1, 1), 0, LoadSnapshot.idle(4), 5).reason());
     }
 
     @Test
