@@ -42,5 +42,33 @@ void CheckAll(int32_t dtype, int exponent_bits, int fraction_bits) {
 TEST(ConvertTest, ReadsEveryF16) { CheckAll(kF16, 5, 10); }
 TEST(ConvertTest, ReadsEveryBf16) { CheckAll(kBF16, 8, 7); }
 
+uint16_t ConvertBack(float value, int32_t dtype) {
+  uint16_t bits = 0;
+  ConvertFromFloat(&value, dtype, 1, reinterpret_cast<uint8_t*>(&bits));
+  return bits;
+}
+
+// Every number comes back; halfway to the next goes to the even one, a little more or less to the nearer.
+void CheckRounding(int32_t dtype) {
+  for (uint32_t bits = 0; bits < 0x7fff; ++bits) {
+    const float low = Convert(static_cast<uint16_t>(bits), dtype);
+    if (!std::isfinite(low)) continue;
+    ASSERT_EQ(ConvertBack(low, dtype), bits);
+    ASSERT_EQ(ConvertBack(-low, dtype), bits | 0x8000);
+    const float high = Convert(static_cast<uint16_t>(bits + 1), dtype);
+    if (!std::isfinite(high)) continue;
+    const float middle = low + (high - low) / 2;
+    ASSERT_EQ(ConvertBack(middle, dtype), bits % 2 == 0 ? bits : bits + 1) << middle;
+    ASSERT_EQ(ConvertBack(std::nextafter(middle, low), dtype), bits);
+    ASSERT_EQ(ConvertBack(std::nextafter(middle, high), dtype), bits + 1);
+  }
+  ASSERT_TRUE(std::isinf(Convert(ConvertBack(INFINITY, dtype), dtype)));
+  ASSERT_TRUE(std::isnan(Convert(ConvertBack(NAN, dtype), dtype)));
+  ASSERT_EQ(Convert(ConvertBack(LargestFinite(dtype), dtype), dtype), LargestFinite(dtype));
+}
+
+TEST(ConvertTest, RoundsToF16) { CheckRounding(kF16); }
+TEST(ConvertTest, RoundsToBf16) { CheckRounding(kBF16); }
+
 }  // namespace
 }  // namespace chorale

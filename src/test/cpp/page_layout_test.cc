@@ -13,17 +13,17 @@ namespace {
 
 TEST(PageGeometryTest, TakesTheFewestTokensThatReach32KiB) {
   const struct {
-    int32_t kv_heads, head_dim, element_bytes, page_tokens;
+    int32_t kv_heads, head_dim, element, page_tokens;
     int64_t slice_bytes;
-  } cases[] = {{32, 128, 2, 16, 256 << 10},  // Llama-2-7B in bf16
-               {8, 128, 2, 16, 64 << 10},    // Llama-3-8B
-               {4, 64, 2, 32, 32 << 10},     // TinyLlama
-               {2, 64, 2, 64, 32 << 10},     // Qwen2.5-0.5B
-               {2, 32, 4, 64, 32 << 10},     // Fable in float32
-               {1, 16, 4, 64, 8 << 10},      // never reaches it
-               {3, 7, 4, 64, 10752}};        // 64 * 3 * 7 * 8 = 10,752, a multiple of 512
+  } cases[] = {{32, 128, kBF16, 16, 256 << 10},  // Llama-2-7B in bf16
+               {8, 128, kBF16, 16, 64 << 10},    // Llama-3-8B
+               {4, 64, kF16, 32, 32 << 10},     // TinyLlama
+               {2, 64, kF16, 64, 32 << 10},     // Qwen2.5-0.5B
+               {2, 32, kF32, 64, 32 << 10},     // Fable in float32
+               {1, 16, kF32, 64, 8 << 10},      // never reaches it
+               {3, 7, kF32, 64, 10752}};        // 64 * 3 * 7 * 8 = 10,752, a multiple of 512
   for (const auto& c : cases) {
-    const PageGeometry g = PageGeometry::Of(5, c.kv_heads, c.head_dim, c.element_bytes);
+    const PageGeometry g = PageGeometry::Of(5, c.kv_heads, c.head_dim, c.element);
     EXPECT_EQ(g.page_tokens, c.page_tokens) << c.kv_heads << " heads of " << c.head_dim;
     EXPECT_EQ(g.slice_bytes, c.slice_bytes);
     EXPECT_EQ(g.page_bytes, 5 * c.slice_bytes);
@@ -31,13 +31,13 @@ TEST(PageGeometryTest, TakesTheFewestTokensThatReach32KiB) {
 }
 
 TEST(PageArenaTest, RefusesAPoolWithoutAPage) {
-  const PageGeometry g = PageGeometry::Of(2, 2, 32, 4);
+  const PageGeometry g = PageGeometry::Of(2, 2, 32, kF32);
   EXPECT_FALSE(PageArena::Create(g, g.page_bytes - 1).ok());
   EXPECT_EQ(PageArena::Create(g, 3 * g.page_bytes - 1).value().page_count(), 2);
 }
 
 TEST(PageLayoutTest, KeysAndValuesOfAllHeadsAreApart) {
-  const PageGeometry g = PageGeometry::Of(1, 3, 5, 4);
+  const PageGeometry g = PageGeometry::Of(1, 3, 5, kF32);
   std::vector<int32_t> used(g.slice_bytes / 4, 0);
   for (int32_t head = 0; head < g.kv_heads; ++head) {
     for (int32_t d = 0; d < g.head_dim; ++d) {
@@ -62,7 +62,7 @@ TEST(AdapterLayoutTest, RowsNeitherStraddleSlicesNorOverlap) {
       shapes.out[t] = 1 + static_cast<int32_t>(random() % 400);
     }
     const PageGeometry g = PageGeometry::Of(shapes.layers, 1 + static_cast<int32_t>(random() % 3),
-                                            1 + static_cast<int32_t>(random() % 40), 4);
+                                            1 + static_cast<int32_t>(random() % 40), round % 2 == 0 ? kF32 : kF16);
     std::vector<int32_t> ranks(shapes.layers * kTargets);
     for (int32_t& rank : ranks) rank = random() % 3 == 0 ? 0 : static_cast<int32_t>(random() % 130);
     const AdapterLayout layout(shapes, g, ranks, std::vector<float>(ranks.size(), 1.0f));

@@ -44,6 +44,13 @@ class Weight {
   int64_t cols_;
 };
 
+// What an activation is for. A backend may keep each kind in a form of its own.
+enum class ActivationKind {
+  kResidual,  // Embed writes it, AddNorm adds to it
+  kInput,     // what linears read
+  kProduct,   // what linears write
+};
+
 // [rows_max, cols] activations in the backend's memory; a row starts every `stride` elements.
 class Activation {
  public:
@@ -170,6 +177,7 @@ struct Drawn {
 // What the engine tells a backend about the model and the limits before anything else.
 struct BackendParams {
   ModelSpec spec{};
+  int32_t dtype = kF32;             // DType of the base model's linears
   std::span<const float> inv_freq;  // [rotary_dims / 2]
   int64_t pool_bytes = 0;
   int32_t threads = 0;
@@ -199,7 +207,7 @@ class Backend {
   // part of a vector that has no bytes is zero.
   virtual Result<std::unique_ptr<Weight>> MakeMatrix(std::span<const HostTensor> parts) = 0;
   virtual Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) = 0;
-  virtual Result<std::unique_ptr<Activation>> MakeActivation(int64_t rows_max, int64_t cols) = 0;
+  virtual Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) = 0;
   virtual uint64_t Digest(const Weight& weight, uint64_t previous) const = 0;  // of its bytes as they are in memory now
 
   // Moves.

@@ -53,6 +53,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(const EngineConfig& config, const
                                                SpanSource& source) {
   BackendParams params;
   params.spec = manifest.spec();
+  if (const SpanEntry* weight = manifest.Find(kRoleWeight, 0)) params.dtype = weight->dtype;
   params.inv_freq = manifest.inv_freq();
   params.pool_bytes = config.pool_bytes;
   params.threads = static_cast<int32_t>(config.threads);

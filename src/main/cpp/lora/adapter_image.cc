@@ -15,10 +15,9 @@ Result<AdapterImage> AdapterImage::Allocate(AdapterLayout layout, const PageGeom
   return image;
 }
 
-float* AdapterImage::Row(int32_t layer, int64_t offset) {
+uint8_t* AdapterImage::Row(int32_t layer, int64_t offset) {
   const int64_t slice_bytes = layout_->slice_bytes();
-  return reinterpret_cast<float*>(memory_.data() + offset / slice_bytes * page_bytes_ + layer * slice_bytes +
-                                  offset % slice_bytes);
+  return memory_.data() + offset / slice_bytes * page_bytes_ + layer * slice_bytes + offset % slice_bytes;
 }
 
 void AdapterImage::FillWithNan() { std::memset(memory_.data(), 0xff, static_cast<size_t>(memory_.bytes())); }

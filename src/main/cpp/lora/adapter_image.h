@@ -20,7 +20,7 @@ class AdapterImage {
   int64_t bytes() const { return memory_.bytes(); }
   const uint8_t* slice(int32_t page, int32_t layer) const { return memory_.data() + page * page_bytes_ + layer * layout_->slice_bytes(); }
   // Row j of a tile; offset as of TiledRows::row_offset.
-  float* Row(int32_t layer, int64_t offset);
+  uint8_t* Row(int32_t layer, int64_t offset);
   void FillWithNan();
 
  private:

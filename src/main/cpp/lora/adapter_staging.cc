@@ -1,6 +1,7 @@
 #include "lora/adapter_staging.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -9,13 +10,14 @@
 namespace chorale {
 namespace {
 
-// The tensor as float32.
-Status Read(SpanSource& source, const SpanEntry& span, std::vector<float>* out) {
+// The tensor as float32; its numbers must be such as `element` can hold.
+Status Read(SpanSource& source, const SpanEntry& span, int32_t element, std::vector<float>* out) {
   Result<std::span<const uint8_t>> bytes = source.Map(span);
   if (!bytes.ok()) return bytes.status();
   out->resize(static_cast<size_t>(span.rows * span.cols));
   ConvertToFloat(bytes.value().data(), span.dtype, span.rows * span.cols, out->data());
-  const auto bad = std::find_if_not(out->begin(), out->end(), [](float value) { return std::isfinite(value); });
+  const float largest = LargestFinite(element);
+  const auto bad = std::find_if_not(out->begin(), out->end(), [&](float value) { return std::abs(value) <= largest; });
   if (bad != out->end()) {
     return Status::Invalid(Format("%s: element %lld is %g", SpanName(span.role, span.layer).c_str(),
                                   static_cast<long long>(bad - out->begin()), *bad));
@@ -25,11 +27,12 @@ Status Read(SpanSource& source, const SpanEntry& span, std::vector<float>* out) 
 
 // Puts element (j, i) of a matrix with one row a rank at its place; `at` reads the element of the tensor.
 template <typename At>
-void Place(const TiledRows& rows, int32_t layer, AdapterImage* image, const At& at) {
+void Place(const TiledRows& rows, int32_t layer, int32_t element, AdapterImage* image, const At& at) {
+  std::array<float, kTileColumns> row;
   for (int32_t tile = 0; tile < rows.tiles(); ++tile) {
     for (int32_t j = 0; j < rows.rank; ++j) {
-      float* row = image->Row(layer, rows.row_offset(tile, j));
       for (int32_t i = 0; i < rows.used(tile); ++i) row[i] = at(j, tile * kTileColumns + i);
+      ConvertFromFloat(row.data(), element, rows.used(tile), image->Row(layer, rows.row_offset(tile, j)));
     }
   }
 }
@@ -50,14 +53,14 @@ Result<AdapterImage> StageAdapter(const ManifestView& manifest, SpanSource& sour
   if (!image.ok()) return image;
   std::vector<float> values;
   for (const SpanEntry& span : manifest.spans()) {
-    CHORALE_RETURN_IF_ERROR(Read(source, span, &values));
+    CHORALE_RETURN_IF_ERROR(Read(source, span, geometry.element, &values));
     const bool is_a = span.role < kRoleLoraB;
     const LoraMatrices& place = image.value().layout()->at(span.layer, span.role - (is_a ? kRoleLoraA : kRoleLoraB));
     const int64_t cols = span.cols;
     if (is_a) {
-      Place(place.a, span.layer, &image.value(), [&](int32_t j, int32_t i) { return values[j * cols + i]; });
+      Place(place.a, span.layer, geometry.element, &image.value(), [&](int32_t j, int32_t i) { return values[j * cols + i]; });
     } else {
-      Place(place.b, span.layer, &image.value(), [&](int32_t j, int32_t i) { return values[i * cols + j]; });
+      Place(place.b, span.layer, geometry.element, &image.value(), [&](int32_t j, int32_t i) { return values[i * cols + j]; });
     }
   }
   return image;

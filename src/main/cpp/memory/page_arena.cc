@@ -4,12 +4,15 @@
 #include <cstring>
 #include <limits>
 
+#include "base/convert.h"
+
 namespace chorale {
 
-PageGeometry PageGeometry::Of(int32_t layers, int32_t kv_heads, int32_t head_dim, int32_t element_bytes) {
+PageGeometry PageGeometry::Of(int32_t layers, int32_t kv_heads, int32_t head_dim, int32_t element) {
   constexpr int64_t kSliceBytesWanted = 32 << 10;
-  const int64_t token_bytes = int64_t{2} * kv_heads * head_dim * element_bytes;
-  PageGeometry geometry{.layers = layers, .kv_heads = kv_heads, .head_dim = head_dim, .page_tokens = 16};
+  const int64_t token_bytes = int64_t{2} * kv_heads * head_dim * ElementBytes(element);
+  PageGeometry geometry{
+      .element = element, .layers = layers, .kv_heads = kv_heads, .head_dim = head_dim, .page_tokens = 16};
   while (geometry.page_tokens < 64 && geometry.page_tokens * token_bytes < kSliceBytesWanted) geometry.page_tokens *= 2;
   geometry.slice_bytes = (geometry.page_tokens * token_bytes + kSliceAlign - 1) / kSliceAlign * kSliceAlign;
   geometry.page_bytes = geometry.slice_bytes * layers;

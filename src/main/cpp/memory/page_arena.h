@@ -13,10 +13,12 @@
 
 #include "base/anonymous_memory.h"
 #include "base/status.h"
+#include "chorale/image_abi.h"
 
 namespace chorale {
 
 struct PageGeometry {
+  int32_t element = kF32;  // DType of keys, values and adapter weights in pages
   int32_t layers = 0;
   int32_t kv_heads = 0;
   int32_t head_dim = 0;
@@ -25,7 +27,7 @@ struct PageGeometry {
   int64_t page_bytes = 0;
 
   // page_tokens: the smallest of 16, 32, 64 whose slice reaches 32 KiB, else 64. Slices are rounded up to kSliceAlign.
-  static PageGeometry Of(int32_t layers, int32_t kv_heads, int32_t head_dim, int32_t element_bytes);
+  static PageGeometry Of(int32_t layers, int32_t kv_heads, int32_t head_dim, int32_t element);
 };
 
 inline constexpr int64_t kSliceAlign = 512;  // one rank row of an adapter tile (page_layout.h) never straddles slices

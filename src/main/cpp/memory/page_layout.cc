@@ -1,15 +1,18 @@
 #include "memory/page_layout.h"
 
+#include "base/convert.h"
+
 namespace chorale {
 
 AdapterLayout::AdapterLayout(const LinearShapes& shapes, const PageGeometry& geometry,
                              const std::vector<int32_t>& ranks, const std::vector<float>& scales)
     : matrices_(static_cast<size_t>(shapes.layers) * kTargets), slice_bytes_(geometry.slice_bytes), page_count_(1) {
+  const int32_t element_bytes = ElementBytes(geometry.element);
   for (int32_t layer = 0; layer < shapes.layers; ++layer) {
     int64_t offset = 0;
     int32_t rank_sum = 0;
-    const auto place = [&offset](int32_t rank, int32_t columns) {
-      TiledRows rows{.offset = offset, .rank = rank, .columns = columns};
+    const auto place = [&](int32_t rank, int32_t columns) {
+      TiledRows rows{.offset = offset, .rank = rank, .columns = columns, .element_bytes = element_bytes};
       offset = (offset + rows.bytes() + kSliceAlign - 1) / kSliceAlign * kSliceAlign;
       return rows;
     };

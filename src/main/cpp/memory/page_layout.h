@@ -1,12 +1,13 @@
 // What lies where within a slice: keys and values, and the matrices of adapters.
 //
-// KV slice (element f32):      K [kv_head][head_dim][page_tokens] | V [kv_head][page_tokens][head_dim]
+// KV slice of the CPU:         K [kv_head][head_dim][page_tokens] | V [kv_head][page_tokens][head_dim]
 //   Keys are stored with tokens innermost, so that the scores of a page's tokens are computed side by side, each with
-//   its own sum over head_dim; values with head_dim innermost, for the same reason.
+//   its own sum over head_dim; values with head_dim innermost, for the same reason. A device has its own order, in as
+//   many bytes.
 //
 // Adapter, layer l: slice l of the adapter's pages, one after another, is one range of bytes. In it, for every target
 //   that has a rank: A as tiles of 128 input columns, then B as tiles of 128 output rows. Both kinds of tile hold one
-//   row of `width` floats for each rank:
+//   row of `width` elements for each rank:
 //     A tile c: [rank][width]  A[j][128c + i]        B tile c: [rank][width]  B[128c + i][j]
 //   width is 128, but in the last tile the least power of two >= 16 that holds the rest; the rest is zero. Matrices
 //   start at multiples of 512 bytes and so do slices: a rank row never straddles two slices, though a tile may.
@@ -37,15 +38,16 @@ struct TiledRows {
   int64_t offset = 0;  // bytes from the start of the layer's range
   int32_t rank = 0;
   int32_t columns = 0;
+  int32_t element_bytes = 4;
 
   int32_t tiles() const { return (columns + kTileColumns - 1) / kTileColumns; }
   int32_t used(int32_t tile) const { return std::min(kTileColumns, columns - tile * kTileColumns); }
   int32_t width(int32_t tile) const {
     return static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(std::max(16, used(tile)))));
   }
-  int64_t row_bytes(int32_t tile) const { return width(tile) * static_cast<int64_t>(sizeof(float)); }
+  int64_t row_bytes(int32_t tile) const { return int64_t{width(tile)} * element_bytes; }
   int64_t row_offset(int32_t tile, int32_t j) const {  // bytes from the start of the layer's range
-    return offset + int64_t{tile} * kTileColumns * rank * static_cast<int64_t>(sizeof(float)) + j * row_bytes(tile);
+    return offset + int64_t{tile} * kTileColumns * rank * element_bytes + j * row_bytes(tile);
   }
   int64_t bytes() const { return columns == 0 ? 0 : row_offset(tiles() - 1, rank) - offset; }
 };

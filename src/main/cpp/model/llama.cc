@@ -7,20 +7,21 @@ Result<Llama> Llama::Create(const ModelSpec& spec, Backend& backend, int32_t row
   const int64_t q_width = OutWidth(spec, kQ), kv_width = OutWidth(spec, kK);
   const struct {
     std::unique_ptr<Activation>* activation;
+    ActivationKind kind;
     int64_t rows, cols;
   } wanted[] = {
-      {&llama.residual_, rows_max, spec.hidden},
-      {&llama.x_, rows_max, spec.hidden},
-      {&llama.delta_, rows_max, spec.hidden},
-      {&llama.qkv_, rows_max, q_width + 2 * kv_width},
-      {&llama.attention_, rows_max, q_width},
-      {&llama.gate_up_, rows_max, int64_t{2} * spec.intermediate},
-      {&llama.swiglu_, rows_max, spec.intermediate},
-      {&llama.final_, int64_t{samples_max} + rows_max, spec.hidden},
-      {&llama.logits_, samples_max, spec.vocab},
+      {&llama.residual_, ActivationKind::kResidual, rows_max, spec.hidden},
+      {&llama.x_, ActivationKind::kInput, rows_max, spec.hidden},
+      {&llama.delta_, ActivationKind::kProduct, rows_max, spec.hidden},
+      {&llama.qkv_, ActivationKind::kProduct, rows_max, q_width + 2 * kv_width},
+      {&llama.attention_, ActivationKind::kInput, rows_max, q_width},
+      {&llama.gate_up_, ActivationKind::kProduct, rows_max, int64_t{2} * spec.intermediate},
+      {&llama.swiglu_, ActivationKind::kInput, rows_max, spec.intermediate},
+      {&llama.final_, ActivationKind::kInput, int64_t{samples_max} + rows_max, spec.hidden},
+      {&llama.logits_, ActivationKind::kProduct, samples_max, spec.vocab},
   };
-  for (const auto& [activation, rows, cols] : wanted) {
-    Result<std::unique_ptr<Activation>> made = backend.MakeActivation(rows, cols);
+  for (const auto& [activation, kind, rows, cols] : wanted) {
+    Result<std::unique_ptr<Activation>> made = backend.MakeActivation(kind, rows, cols);
     if (!made.ok()) return made.status();
     *activation = std::move(made).value();
   }

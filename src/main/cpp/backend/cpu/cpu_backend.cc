@@ -20,7 +20,7 @@ constexpr int64_t kStrideElements = 32;
 Result<std::unique_ptr<Backend>> CreateCpuBackend(const BackendParams& params) {
   const ModelSpec& spec = params.spec;
   Result<PageArena> arena = PageArena::Create(
-      PageGeometry::Of(spec.layers, spec.kv_heads, spec.head_dim, sizeof(float)), params.pool_bytes);
+      PageGeometry::Of(spec.layers, spec.kv_heads, spec.head_dim, kF32), params.pool_bytes);
   if (!arena.ok()) return arena.status();
   if (params.poison) {
     for (int32_t page = 0; page < arena.value().page_count(); ++page) arena.value().FillWithNan(page);
@@ -62,7 +62,7 @@ Result<std::unique_ptr<Weight>> CpuBackend::MakeVector(std::span<const HostTenso
   return std::unique_ptr<Weight>(std::move(weight));
 }
 
-Result<std::unique_ptr<Activation>> CpuBackend::MakeActivation(int64_t rows_max, int64_t cols) {
+Result<std::unique_ptr<Activation>> CpuBackend::MakeActivation(ActivationKind, int64_t rows_max, int64_t cols) {
   const int64_t stride = (cols + kStrideElements - 1) / kStrideElements * kStrideElements;
   Result<AnonymousMemory> memory =
       AnonymousMemory::Allocate(rows_max * stride * static_cast<int64_t>(sizeof(float)), "activations");

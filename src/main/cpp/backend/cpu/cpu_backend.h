@@ -55,7 +55,7 @@ class CpuBackend : public Backend {
   int32_t page_count() const override { return arena_.page_count(); }
 
   Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) override;
-  Result<std::unique_ptr<Activation>> MakeActivation(int64_t rows_max, int64_t cols) override;
+  Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) override;
 
   void LoadAdapter(const AdapterImage& image, std::span<const int32_t> pages, int32_t layer_begin,
                    int32_t layer_end) override;

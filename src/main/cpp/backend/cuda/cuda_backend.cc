@@ -1,0 +1,297 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backend/backend_registry.h"
+#include "base/convert.h"
+#include "model/image_view.h"
+
+namespace chorale::cuda {
+namespace {
+
+constexpr int32_t kHeadDimMax = 512;
+constexpr int32_t kHiddenMax = 16384;
+
+Element ElementOf(const BackendParams& params) { return params.dtype == kF16 ? Element::kF16 : Element::kBf16; }
+int32_t DTypeOf(Element element) { return element == Element::kF16 ? kF16 : kBF16; }
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> CudaBackend::Create(const BackendParams& params) {
+  std::unique_ptr<CudaBackend> backend(new CudaBackend(params));
+  CHORALE_RETURN_IF_ERROR(backend->Open(params));
+  return std::unique_ptr<Backend>(std::move(backend));
+}
+
+CudaBackend::CudaBackend(const BackendParams& params)
+    : spec_(params.spec),
+      element_(ElementOf(params)),
+      geometry_(PageGeometry::Of(spec_.layers, spec_.kv_heads, spec_.head_dim, DTypeOf(element_))),
+      rows_max_(params.rows_max),
+      samples_max_(params.samples_max),
+      scratch_max_(params.scratch_max),
+      reference_(params.reference) {}
+
+CudaBackend::~CudaBackend() {
+  if (launcher_.stream == nullptr) return;
+  cudaStreamSynchronize(launcher_.stream);
+  cudaStreamDestroy(launcher_.stream);
+}
+
+Status CudaBackend::Open(const BackendParams& params) {
+  if (spec_.head_dim > kHeadDimMax || spec_.hidden > kHiddenMax) {
+    return Status::Invalid(Format("backend=cuda: head_dim %d and hidden %d are beyond %d and %d", spec_.head_dim,
+                                  spec_.hidden, kHeadDimMax, kHiddenMax));
+  }
+  int count = 0;
+  if (const cudaError_t result = cudaGetDeviceCount(&count); result != cudaSuccess || count == 0) {
+    return Status::Invalid(Format("backend=cuda: no device: %s", cudaGetErrorString(result)));
+  }
+  cudaDeviceProp properties{};
+  Check(cudaSetDevice(0), "device 0");
+  Check(cudaGetDeviceProperties(&properties, 0), "device 0");
+  if (properties.major < 8) {
+    return Status::Invalid(Format("backend=cuda: %s has compute capability %d.%d; 8.0 is the least", properties.name,
+                                  properties.major, properties.minor));
+  }
+  Check(cudaStreamCreateWithFlags(&launcher_.stream, cudaStreamNonBlocking), "stream");
+  launcher_.sm_count = properties.multiProcessorCount;
+  launcher_.sm_major = properties.major;
+  launcher_.overlap = !reference_;
+  std::string reason = "not used in reference mode";
+  if (!reference_) cublaslt_ = CublasLt::Load(&reason);
+  info_ = {.name = "cuda",
+           .device = Format("%s, %s", properties.name,
+                            cublaslt_ != nullptr ? cublaslt_->name().c_str() : ("no cuBLASLt: " + reason).c_str()),
+           .mode = reference_ ? "reference" : "fast",
+           .kv_type = element_ == Element::kF16 ? "f16" : "bf16"};
+
+  const int64_t pages = std::min<int64_t>(params.pool_bytes / geometry_.page_bytes, INT32_MAX);
+  if (pages < 1) {
+    return Status::Invalid(Format("pool_bytes=%lld holds no page: a page of this model takes %lld bytes",
+                                  static_cast<long long>(params.pool_bytes),
+                                  static_cast<long long>(geometry_.page_bytes)));
+  }
+  page_count_ = static_cast<int32_t>(pages);
+  const auto allocate = [](DeviceMemory* memory, int64_t bytes, const char* purpose) {
+    Result<DeviceMemory> made = AllocateZeros(bytes, purpose);
+    if (made.ok()) *memory = std::move(made).value();
+    return made.status();
+  };
+  const int64_t half = spec_.rotary_dims / 2;
+  CHORALE_RETURN_IF_ERROR(allocate(&pool_, pages * geometry_.page_bytes, "the page pool"));
+  CHORALE_RETURN_IF_ERROR(allocate(&inv_freq_, half * 4, "inverse frequencies"));
+  CHORALE_RETURN_IF_ERROR(allocate(&rotation_, rows_max_ * half * 8, "rotations"));
+  CHORALE_RETURN_IF_ERROR(allocate(&q_, int64_t{2} * rows_max_ * OutWidth(spec_, kQ), "queries"));
+  const int64_t stream_rows = std::min(rows_max_, kStreamRowsMax);
+  for (int32_t site = 0; site < kSites; ++site) {
+    int64_t width = 0;
+    for (int32_t t = 0; t < kSiteTargets[site].count; ++t) {
+      width += OutWidth(spec_, static_cast<Target>(kSiteTargets[site].first + t));
+    }
+    CHORALE_RETURN_IF_ERROR(allocate(&lora_parts_[site], 4 * stream_rows * Padded(width), "LoRA parts"));
+  }
+  const int64_t chunks = SampleChunks(spec_.vocab);
+  CHORALE_RETURN_IF_ERROR(
+      allocate(&summaries_, samples_max_ * chunks * static_cast<int64_t>(sizeof(SampleSummary)), "sampling"));
+  const int64_t drawn_bytes = int64_t{4} * samples_max_ * (2 + 2 * kTopLogprobsMax);
+  CHORALE_RETURN_IF_ERROR(allocate(&drawn_, drawn_bytes, "drawn tokens"));
+  Result<PinnedMemory> host = PinnedMemory::Allocate(drawn_bytes, "drawn tokens");
+  if (!host.ok()) return host.status();
+  drawn_host_ = std::move(host).value();
+  if (params.poison) Check(cudaMemset(pool_.data(), 0xff, static_cast<size_t>(pool_.bytes())), "poison");
+  Check(cudaMemcpy(inv_freq_.data(), params.inv_freq.data(), static_cast<size_t>(half) * 4, cudaMemcpyHostToDevice),
+        "inverse frequencies");
+  return Status::Ok();
+}
+
+void CudaBackend::Finish(const char* what) {
+  Check(launcher_.error, what);
+  Check(cudaStreamSynchronize(launcher_.stream), what);
+}
+
+// ---- weights and activations ----------------------------------------------------------------------------------------
+
+void CudaBackend::FinishMatrix(CudaMatrix* matrix) const {
+  const auto cols = static_cast<int32_t>(Padded(matrix->rows())), inputs = static_cast<int32_t>(matrix->cols());
+  matrix->split = PlanProduct(cols, inputs, launcher_.sm_count);
+  matrix->whole = PlanProduct(cols, inputs, 1);
+  matrix->whole.units_per_block = matrix->whole.units_per_tile;
+  matrix->whole.blocks = static_cast<int32_t>(matrix->whole.units / matrix->whole.units_per_tile);
+  matrix->whole.partials_max = 1;
+  matrix->mapped = launcher_.sm_major == 9 && !reference_ &&
+                   EncodeStreamMap(element_, matrix->memory.data(), matrix->rows(), matrix->cols(), matrix->stride,
+                                   kProductTile, &matrix->map);
+}
+
+Result<std::unique_ptr<Weight>> CudaBackend::MakeMatrix(std::span<const HostTensor> parts) {
+  int64_t rows = 0;
+  for (const HostTensor& part : parts) rows += part.rows;
+  const int64_t cols = parts[0].cols, stride = Padded(cols);
+  Result<DeviceMemory> memory = AllocateZeros(2 * Padded(rows) * stride, "a weight");
+  if (!memory.ok()) return memory.status();
+  auto matrix = std::make_unique<CudaMatrix>(rows, cols, std::move(memory).value());
+  auto* target = matrix->memory.data();
+  std::vector<float> wide;
+  for (const HostTensor& part : parts) {
+    // What has another type than the device's is converted in pieces.
+    const int64_t piece_rows = std::max<int64_t>(1, (int64_t{4} << 20) / cols);
+    for (int64_t row = 0; row < part.rows; row += piece_rows) {
+      const int64_t count = std::min(piece_rows, part.rows - row);
+      const uint8_t* source = part.bytes.data() + row * cols * ElementBytes(part.dtype);
+      if (part.dtype != DTypeOf(element_)) {
+        wide.resize(static_cast<size_t>(count * cols));
+        staging_.resize(static_cast<size_t>(count * cols) * 2);
+        ConvertToFloat(source, part.dtype, count * cols, wide.data());
+        ConvertFromFloat(wide.data(), DTypeOf(element_), count * cols, staging_.data());
+        source = staging_.data();
+      }
+      Check(cudaMemcpy2D(target, static_cast<size_t>(stride) * 2, source, static_cast<size_t>(cols) * 2,
+                         static_cast<size_t>(cols) * 2, static_cast<size_t>(count), cudaMemcpyHostToDevice),
+            "a weight");
+      target += count * stride * 2;
+    }
+  }
+  FinishMatrix(matrix.get());
+  return std::unique_ptr<Weight>(std::move(matrix));
+}
+
+Result<std::unique_ptr<Weight>> CudaBackend::MakeVector(std::span<const HostTensor> parts) {
+  std::vector<float> values;
+  for (const HostTensor& part : parts) {
+    const size_t end = values.size();
+    values.resize(end + static_cast<size_t>(part.cols), 0.0f);
+    if (!part.bytes.empty()) ConvertToFloat(part.bytes.data(), part.dtype, part.cols, values.data() + end);
+  }
+  const auto cols = static_cast<int64_t>(values.size());
+  Result<DeviceMemory> memory = AllocateZeros(4 * Padded(cols), "a vector");
+  if (!memory.ok()) return memory.status();
+  Check(cudaMemcpy(memory.value().data(), values.data(), values.size() * 4, cudaMemcpyHostToDevice), "a vector");
+  return std::unique_ptr<Weight>(std::make_unique<CudaVector>(cols, std::move(memory).value()));
+}
+
+Result<std::unique_ptr<Activation>> CudaBackend::MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) {
+  const int64_t stride = Padded(cols);
+  // A product of few rows may be in several parts, one of many rows is whole.
+  const int64_t product_rows = std::max(rows_max, std::min<int64_t>(rows_max, kStreamRowsMax) * kProductPartialsMax);
+  const int64_t bytes = kind == ActivationKind::kInput      ? 2 * rows_max * stride
+                        : kind == ActivationKind::kResidual ? 4 * rows_max * stride
+                                                            : 4 * product_rows * stride;
+  Result<DeviceMemory> memory = AllocateZeros(bytes, "activations");
+  if (!memory.ok()) return memory.status();
+  auto activation = std::make_unique<CudaActivation>(kind, rows_max, cols, std::move(memory).value());
+  activation->product = {activation->memory.data(), rows_max * stride, static_cast<int32_t>(stride), 1, 1, false};
+  if (kind == ActivationKind::kInput && launcher_.sm_major == 9 && !reference_) {
+    activation->mapped = true;
+    for (int32_t i = 0; i < kStreamBoxes; ++i) {
+      activation->mapped = activation->mapped && EncodeStreamMap(element_, activation->memory.data(), rows_max, cols,
+                                                                 stride, 16 << i, &activation->maps[i]);
+    }
+  }
+  return std::unique_ptr<Activation>(std::move(activation));
+}
+
+uint64_t CudaBackend::Digest(const Weight& weight, uint64_t previous) const {
+  const auto* matrix = dynamic_cast<const CudaMatrix*>(&weight);
+  const DeviceMemory& memory = matrix != nullptr ? matrix->memory : static_cast<const CudaVector&>(weight).memory;
+  std::vector<uint8_t> bytes(static_cast<size_t>(memory.bytes()));
+  Check(cudaMemcpy(bytes.data(), memory.data(), bytes.size(), cudaMemcpyDeviceToHost), "a weight");
+  uint64_t hash = previous;
+  for (uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001b3ULL;
+  return hash;
+}
+
+// ---- moves ------------------------------------------------------------------------------------------------------------
+
+void CudaBackend::LoadAdapter(const AdapterImage& image, std::span<const int32_t> pages, int32_t layer_begin,
+                              int32_t layer_end) {
+  const auto bytes = static_cast<size_t>((layer_end - layer_begin) * geometry_.slice_bytes);
+  for (size_t i = 0; i < pages.size(); ++i) {
+    Check(cudaMemcpyAsync(Slice(pages[i], layer_begin), image.slice(static_cast<int32_t>(i), layer_begin), bytes,
+                          cudaMemcpyHostToDevice, launcher_.stream),
+          "an adapter's load");
+  }
+}
+
+void CudaBackend::PoisonPages(std::span<const int32_t> pages) {
+  for (int32_t page : pages) {
+    Check(cudaMemsetAsync(Slice(page, 0), 0xff, static_cast<size_t>(geometry_.page_bytes), launcher_.stream), "poison");
+  }
+}
+
+void CudaBackend::CopyPage(int32_t from, int32_t to) {
+  Check(cudaMemcpyAsync(Slice(to, 0), Slice(from, 0), static_cast<size_t>(geometry_.page_bytes),
+                        cudaMemcpyDeviceToDevice, launcher_.stream),
+        "a page's copy");
+}
+
+void CudaBackend::ReadPage(int32_t page, uint8_t* out) {
+  Check(cudaMemcpyAsync(out, Slice(page, 0), static_cast<size_t>(geometry_.page_bytes), cudaMemcpyDeviceToHost,
+                        launcher_.stream),
+        "a page's export");
+  Finish("a page's export");
+}
+
+void CudaBackend::WritePage(int32_t page, const uint8_t* bytes) {
+  Check(cudaMemcpyAsync(Slice(page, 0), bytes, static_cast<size_t>(geometry_.page_bytes), cudaMemcpyHostToDevice,
+                        launcher_.stream),
+        "a page's import");
+  Finish("a page's import");
+}
+
+void CudaBackend::ResetCounts(int32_t scratch) {
+  if (counts_.bytes() == 0) return;
+  const size_t bytes = size_t{4} * spec_.vocab;
+  Check(cudaMemsetAsync(counts_.data() + static_cast<size_t>(scratch) * bytes, 0, bytes, launcher_.stream), "counts");
+}
+
+Result<std::unique_ptr<Weight>> CudaBackend::Merge(const MergeParams& params) {
+  const CudaMatrix& base = Matrix(params.base);
+  Result<DeviceMemory> memory = DeviceMemory::Allocate(base.memory.bytes(), "shadow weights");
+  if (!memory.ok()) return memory.status();
+  auto shadow = std::make_unique<CudaMatrix>(base.rows(), base.cols(), std::move(memory).value());
+  Check(cudaMemcpyAsync(shadow->memory.data(), base.memory.data(), static_cast<size_t>(base.memory.bytes()),
+                        cudaMemcpyDeviceToDevice, launcher_.stream),
+        "shadow weights");
+  LoraMergeArgs args;
+  args.pool = {pool_.data(), geometry_.page_bytes, static_cast<uint32_t>(geometry_.slice_bytes)};
+  args.layer = params.layer;
+  args.scale = params.scale;
+  args.stride = base.stride;
+  args.inputs = static_cast<int32_t>(base.cols());
+  use_upload_.Clear();
+  use_upload_.Add(params.adapter->pages, &args.pages);
+  use_upload_.Send(launcher_.stream);
+  for (const MergeParams::Part& part : params.parts) {
+    const LoraMatrices& m = params.adapter->layout->at(params.layer, part.target);
+    args.matrix = {static_cast<uint32_t>(m.a.offset), static_cast<uint32_t>(m.b.offset), m.rank(), m.scale};
+    args.weight = shadow->memory.data() + part.row_begin * base.stride * 2;
+    args.outputs = m.b.columns;
+    if (m.rank() > 0) LoraMerge(launcher_, element_, args);
+  }
+  Finish("shadow weights");
+  FinishMatrix(shadow.get());
+  return std::unique_ptr<Weight>(std::move(shadow));
+}
+
+}  // namespace chorale::cuda
+
+extern "C" __attribute__((visibility("default"))) chorale::Backend* chorale_create_backend(
+    int32_t abi_version, const chorale::BackendParams& params, chorale::Status* error) {
+  using chorale::Format;
+  using chorale::Status;
+  if (abi_version != chorale::kPluginVersion) {
+    *error = Status::Invalid(
+        Format("backend=cuda: the plugin has version %d, the engine wants %d", chorale::kPluginVersion, abi_version));
+    return nullptr;
+  }
+  try {
+    auto backend = chorale::cuda::CudaBackend::Create(params);
+    if (backend.ok()) return std::move(backend).value().release();
+    *error = backend.status();
+  } catch (const std::exception& failure) {
+    *error = Status::Dead(failure.what());
+  }
+  return nullptr;
+}

@@ -1,0 +1,39 @@
+// The bulk copy engine (sm_90): barriers in shared memory that count bytes, and copies of boxes of a matrix.
+#pragma once
+
+#include <cuda.h>
+
+#include "kernels/common.cuh"
+
+namespace chorale::cuda {
+
+__device__ __forceinline__ void BarrierInit(uint64_t* barrier, uint32_t count) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(SharedAddress(barrier)), "r"(count) : "memory");
+}
+__device__ __forceinline__ void BarrierArrive(uint64_t* barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(SharedAddress(barrier)) : "memory");
+}
+__device__ __forceinline__ void BarrierArriveExpecting(uint64_t* barrier, uint32_t bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(SharedAddress(barrier)), "r"(bytes)
+               : "memory");
+}
+__device__ __forceinline__ void BarrierWait(uint64_t* barrier, uint32_t parity) {
+  asm volatile(
+      "{ .reg .pred done; "
+      "again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1; "
+      "@done bra ready; bra again; ready: }" ::"r"(SharedAddress(barrier)),
+      "r"(parity)
+      : "memory");
+}
+
+// Copies the box of the map at (col, row) to shared memory; its bytes arrive at the barrier.
+__device__ __forceinline__ void CopyBox(uint32_t target, const CUtensorMap* map, int32_t col, int32_t row,
+                                        uint64_t* barrier, uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint "
+      "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(target),
+      "l"(map), "r"(col), "r"(row), "r"(SharedAddress(barrier)), "l"(policy)
+      : "memory");
+}
+
+}  // namespace chorale::cuda

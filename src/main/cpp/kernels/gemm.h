@@ -1,0 +1,56 @@
+// y = x W^T in float32, as a Product: two kernels that cut their work alike.
+#pragma once
+
+#include <cuda.h>
+
+#include "kernels/launch.h"
+#include "kernels/lora.h"
+
+namespace chorale::cuda {
+
+// How a product of `cols` outputs and `inputs` inputs is cut for `blocks` blocks.
+struct ProductPlan {
+  int32_t blocks = 0;
+  int32_t units = 0;
+  uint32_t units_per_tile = 0;
+  uint32_t units_per_block = 0;
+  int32_t partials_max = 0;  // of any tile
+};
+ProductPlan PlanProduct(int32_t cols, int32_t inputs, int32_t blocks);
+
+// ---- sm_90: few rows, weights at the speed of memory ---------------------------------------------------------------
+
+inline constexpr int32_t kStreamRowsMax = 128;
+
+// Tensor maps, made once for each weight and for each activation buffer.
+// The rows of x that a launch reads are rounded up to 16, 32, 64 or 128: `box` of its map.
+int32_t StreamBox(int32_t rows);
+// matrix: [rows, cols] of 16 bits, a row every `stride` elements; base 16-byte aligned, stride a multiple of 8.
+bool EncodeStreamMap(Element element, const void* matrix, int64_t rows, int64_t cols, int64_t stride, int32_t box_rows,
+                     CUtensorMap* map);
+
+struct GemmStreamArgs {
+  CUtensorMap weight;  // box of kProductTile rows
+  CUtensorMap x;       // box of StreamBox(rows) rows
+  Product y;           // y.lora, where it is there: written for the rows of the groups
+  int32_t rows = 0;
+  int32_t stages_ahead = 64;      // that are copied before the kernel waits for its predecessor, at most
+  int32_t stages_in_flight = 64;  // after that, at most
+  LoraSiteArgs lora;              // used where y.lora is there
+};
+void GemmStream(Launcher& launcher, Element element, const ProductPlan& plan, const GemmStreamArgs& args);
+
+// ---- any device, any number of rows -------------------------------------------------------------------------------
+
+struct GemmTileArgs {
+  const void* weight = nullptr;  // [cols, inputs], a row every weight_stride elements
+  int64_t weight_stride = 0;     // a multiple of 8
+  const void* x = nullptr;       // [rows, inputs]
+  int64_t x_stride = 0;          // a multiple of 8
+  int32_t inputs = 0;            // a multiple of 8
+  Product y;
+  int32_t rows = 0;
+};
+void GemmTile(Launcher& launcher, Element element, const ProductPlan& plan, const GemmTileArgs& args);
+
+}  // namespace chorale::cuda

@@ -1,0 +1,249 @@
+#include "kernels/bulk_copy.cuh"
+#include "kernels/gemm.h"
+#include "kernels/lora_unit.cuh"
+#include "kernels/wgmma.cuh"
+
+namespace chorale::cuda {
+namespace {
+
+constexpr int32_t kWarpgroups = 2;  // consumers, 64 weight rows each
+constexpr int32_t kProducer = kWarpgroups * 128;  // the first thread of the warp that copies
+constexpr int32_t kThreads = kProducer + 32;
+constexpr int32_t kLoraTeams = 1;  // of kLoraWarps warps
+constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraTeams * kLoraWarps * 32 : 0); }
+constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
+
+// What a block keeps in shared memory for `rows` rows of x: as many stages as leave a little room for small kernels.
+__host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kWeightBytes + rows * kUnitInputs * 2; }
+__host__ __device__ constexpr int32_t StageCount(int32_t rows, bool lora) {
+  return (lora ? 176 : 220) * 1024 / StageBytes(rows);
+}
+__host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
+  return StageCount(rows, lora) * StageBytes(rows) + 1024;  // to align
+}
+
+// What the LoRA warps of a block do.
+template <typename T>
+__device__ __forceinline__ void LoraWarps(const LoraSiteArgs& lora, const Product& y, int32_t warp) {
+  __shared__ LoraScratch scratch[kLoraTeams];
+  const int32_t team = warp / kLoraWarps, teams = static_cast<int32_t>(gridDim.x) * kLoraTeams;
+  const int32_t groups = *lora.group_count;
+  const int32_t splits = (lora.columns + kLoraSplitInputs - 1) / kLoraSplitInputs;
+  WaitForPredecessor();
+  for (int32_t unit = static_cast<int32_t>(blockIdx.x) + team * static_cast<int32_t>(gridDim.x); unit < groups * splits;
+       unit += teams) {
+    const int32_t group = unit / splits;
+    LoraShrinkUnit<T>(lora, group, unit % splits, warp % kLoraWarps, scratch[team], 1 + team);
+  }
+  int32_t tiles = 0;
+#pragma unroll
+  for (int32_t t = 0; t < kLoraSiteTargets; ++t) {
+    if (t < lora.targets) tiles += (lora.outputs[t] + kLoraTile - 1) / kLoraTile;
+  }
+  float* out = const_cast<float*>(y.lora);
+  const int32_t warps = teams * kLoraWarps;
+  for (int32_t unit = static_cast<int32_t>(blockIdx.x) * kLoraTeams * kLoraWarps + warp; unit < groups * tiles; unit += warps) {
+    const int32_t group = unit / tiles;
+    while (LoadAcquire(lora.ready + group) < kLoraReady) __nanosleep(32);
+    const LoraOutputTile place = FindLoraTile(lora, unit % tiles);
+    const int32_t first = place.col + place.tile * kLoraTile;
+    LoraExpandUnit<T>(lora, lora.groups[group], place, [&](int32_t row, int32_t col, const float (&sums)[8]) {
+      float* target = out + static_cast<int64_t>(row) * y.cols + first + col;
+      if (col + 8 <= place.used && first % 4 == 0) {
+        *reinterpret_cast<float4*>(target) = {sums[0], sums[1], sums[2], sums[3]};
+        *reinterpret_cast<float4*>(target + 4) = {sums[4], sums[5], sums[6], sums[7]};
+        return;
+      }
+#pragma unroll
+      for (int32_t i = 0; i < 8; ++i) {
+        if (col + i < place.used) target[i] = sums[i];
+      }
+    });
+  }
+}
+
+// Computes   y = x W^T, W [N, K] and x [M, K] of T, y a Product in float32
+// Shapes     M <= kRows; N and K anything (what is outside a matrix reads as zero)
+// Grid       block b computes the units [b * units_per_block, ...): kProductTile weight rows x 64 inputs each, tile after
+//            tile. One thread of the last warp copies, two warpgroups multiply, 64 weight rows each.
+// Tensor     wgmma m64nRk16: the weights are a, x is b, both straight from shared memory (128-byte swizzle)
+// Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor, with
+//            more in flight than the memory's latency needs. The stages are filled with weights, and the next ones
+//            fetched to L2, BEFORE the kernel waits for its predecessor: while small kernels run, memory keeps streaming.
+// LoRA       with kLora two more teams of four warps compute the LoRA part of the same product (lora_unit.cuh) from the same x: first
+//            v = A x, in units for teams, then B v into y.lora, in units for warps, each as soon as all of its
+//            group's v is there (all blocks are resident at once, so waiting cannot deadlock). Adapters
+//            thus cost the bytes they have and no launch.
+// Requires   sm_90a; bases 16-byte aligned, row strides multiples of 16 bytes
+// Bound by   bytes: 2 N K; weights are marked to leave L2 first, so that activations and partial sums stay there
+// Reference  cpu_reference.cc Gemm
+template <typename T, int32_t kRows, bool kLora>
+__global__ void __launch_bounds__(ThreadCount(kLora), 1)
+GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
+                 const int32_t rows, const int32_t units, const int32_t stages_ahead, const int32_t depth,
+                 const LoraSiteArgs lora) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  constexpr int32_t kStages = StageCount(kRows, kLora);
+  constexpr int32_t kStage = StageBytes(kRows);
+  extern __shared__ uint8_t shared_bytes[];
+  __shared__ uint64_t full[kStages], empty[kStages];
+  const uint32_t stages = (SharedAddress(shared_bytes) + 1023) / 1024 * 1024;
+  const int32_t tid = static_cast<int32_t>(threadIdx.x);
+  AllowSuccessor();
+  if (tid == 0) {
+    for (int32_t i = 0; i < kStages; ++i) {
+      BarrierInit(&full[i], 1);
+      BarrierInit(&empty[i], kWarpgroups * 4);
+    }
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  }
+  __syncthreads();
+  const int32_t first = static_cast<int32_t>(blockIdx.x * y.units_per_block);
+  const int32_t count = min(static_cast<int32_t>(y.units_per_block), units - first);
+
+  if constexpr (kLora) {
+    if (tid >= kThreads) {
+      LoraWarps<T>(lora, y, (tid - kThreads) / 32);
+      return;
+    }
+  }
+  if (tid >= kProducer) {
+    if (tid != kProducer) return;
+    uint64_t read_once, keep;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once));
+    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(keep));
+    const auto copy_weight = [&](int32_t i) {
+      const uint32_t unit = static_cast<uint32_t>(first + i);
+      BarrierArriveExpecting(&full[i % kStages], kStage);
+      CopyBox(stages + static_cast<uint32_t>(i % kStages) * kStage, &weight,
+              static_cast<int32_t>(unit % y.units_per_tile) * kUnitInputs,
+              static_cast<int32_t>(unit / y.units_per_tile) * kProductTile, &full[i % kStages], read_once);
+    };
+    const auto copy_x = [&](int32_t i) {
+      const uint32_t unit = static_cast<uint32_t>(first + i);
+      CopyBox(stages + static_cast<uint32_t>(i % kStages) * kStage + kWeightBytes, &x,
+              static_cast<int32_t>(unit % y.units_per_tile) * kUnitInputs, 0, &full[i % kStages], keep);
+    };
+    const int32_t ahead = min(count, min(stages_ahead, kStages)), in_flight = min(depth, kStages);
+    for (int32_t i = 0; i < ahead; ++i) copy_weight(i);
+    WaitForPredecessor();
+    asm volatile("fence.proxy.async.global;" ::: "memory");  // x was written by ordinary stores
+    for (int32_t i = 0; i < ahead; ++i) copy_x(i);
+    for (int32_t i = ahead; i < count; ++i) {
+      if (i >= in_flight) {  // what lies `in_flight` units back has been consumed, and so has all before it
+        BarrierWait(&empty[(i - in_flight) % kStages], static_cast<uint32_t>((i - in_flight) / kStages) % 2);
+      }
+      copy_weight(i);
+      copy_x(i);
+    }
+    return;
+  }
+
+  const int32_t warpgroup = tid / 128, lane = tid % 32;
+  float d[kRows / 2];
+  int32_t i = 0;
+  while (i < count) {
+    const uint32_t tile = static_cast<uint32_t>(first + i) / y.units_per_tile;
+    const int32_t tile_end = min(count, static_cast<int32_t>((tile + 1) * y.units_per_tile) - first);
+    for (int32_t begin = i; i < tile_end; ++i) {
+      BarrierWait(&full[i % kStages], static_cast<uint32_t>(i / kStages) % 2);
+      const uint32_t stage = stages + static_cast<uint32_t>(i % kStages) * kStage;
+      const uint64_t a = WgmmaDescriptor(stage + static_cast<uint32_t>(warpgroup) * 64 * 128);
+      const uint64_t b = WgmmaDescriptor(stage + kWeightBytes);
+      WgmmaFence();
+#pragma unroll
+      for (int32_t step = 0; step < kUnitInputs / 16; ++step) {
+        Wgmma<T, kRows>::Run(d, a + 2 * step, b + 2 * step, i > begin || step > 0);
+      }
+      WgmmaCommit();
+      WgmmaWait<1>();  // the unit before this one has been read
+      if (i > begin && lane == 0) BarrierArrive(&empty[(i - 1) % kStages]);
+    }
+    WgmmaWait<0>();
+    if (lane == 0) BarrierArrive(&empty[(i - 1) % kStages]);
+
+    const int32_t partial = static_cast<int32_t>(blockIdx.x - tile * y.units_per_tile / y.units_per_block);
+    float* target = y.floats() + partial * y.partial_stride;
+    const int32_t col = static_cast<int32_t>(tile) * kProductTile + tid / 32 * 16 + lane / 4;
+#pragma unroll
+    for (int32_t j = 0; j < kRows / 8; ++j) {
+#pragma unroll
+      for (int32_t side = 0; side < 2; ++side) {
+        const int32_t row = j * 8 + lane % 4 * 2 + side;
+        if (row >= rows) continue;
+        float* line = target + static_cast<int64_t>(row) * y.cols + col;
+        if (col < y.cols) line[0] = d[j * 4 + side];
+        if (col + 8 < y.cols) line[8] = d[j * 4 + 2 + side];
+      }
+    }
+  }
+#endif
+}
+
+using EncodeFunction = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
+                                    const cuuint64_t*, const cuuint32_t*, const cuuint32_t*, CUtensorMapInterleave,
+                                    CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+
+EncodeFunction FindEncode() {
+  void* function = nullptr;
+  cudaDriverEntryPointQueryResult found{};
+  if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found) !=
+          cudaSuccess ||
+      found != cudaDriverEntryPointSuccess) {
+    return nullptr;
+  }
+  return reinterpret_cast<EncodeFunction>(function);
+}
+
+template <typename T, int32_t kRows, bool kLora>
+void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
+  const auto kernel = GemmStreamKernel<T, kRows, kLora>;
+  launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SharedBytes(kRows, kLora)));
+  launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), SharedBytes(kRows, kLora),
+                  args.weight, args.x, args.y, args.rows, plan.units, args.stages_ahead, args.stages_in_flight, args.lora);
+}
+
+template <typename T, int32_t kRows>
+void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
+  if (args.y.lora != nullptr) {
+    LaunchStream<T, kRows, true>(launcher, plan, args);
+  } else {
+    LaunchStream<T, kRows, false>(launcher, plan, args);
+  }
+}
+
+}  // namespace
+
+int32_t StreamBox(int32_t rows) { return rows <= 16 ? 16 : rows <= 32 ? 32 : rows <= 64 ? 64 : 128; }
+
+bool EncodeStreamMap(Element element, const void* matrix, int64_t rows, int64_t cols, int64_t stride, int32_t box_rows,
+                     CUtensorMap* map) {
+  static const EncodeFunction encode = FindEncode();
+  if (encode == nullptr) return false;
+  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)};
+  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(stride) * 2};
+  const cuuint32_t box[2] = {kUnitInputs, static_cast<cuuint32_t>(box_rows)};
+  const cuuint32_t steps[2] = {1, 1};
+  return encode(map, element == Element::kBf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2,
+                const_cast<void*>(matrix), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+void GemmStream(Launcher& launcher, Element element, const ProductPlan& plan, const GemmStreamArgs& args) {
+  if (launcher.sm_major != 9 || args.rows > kStreamRowsMax) {
+    launcher.Note(cudaErrorInvalidValue);
+    return;
+  }
+  WithElement(element, [&](auto type) {
+    using T = decltype(type);
+    switch (StreamBox(args.rows)) {
+      case 16: LaunchStream<T, 16>(launcher, plan, args); break;
+      case 32: LaunchStream<T, 32>(launcher, plan, args); break;
+      case 64: LaunchStream<T, 64>(launcher, plan, args); break;
+      default: LaunchStream<T, 128>(launcher, plan, args); break;
+    }
+  });
+}
+
+}  // namespace chorale::cuda

@@ -1,0 +1,90 @@
+// LoRA on groups of rows: v = A x, then y += B v, the weights read where they lie in the adapter's pages.
+#pragma once
+
+#include "kernels/launch.h"
+
+namespace chorale::cuda {
+
+inline constexpr int32_t kLoraGroupRows = 16;
+inline constexpr int32_t kLoraSiteTargets = 3;
+inline constexpr int32_t kLoraSplitInputs = 512;  // inputs of one unit of A x: a tile of 128 for each of four warps
+
+// Where A and B of one target of one layer lie: tiles of 128 columns with one row a rank (memory/page_layout.h), in
+// the range of bytes that the layer's slices of the adapter's pages form, one after another.
+struct LoraMatrix {
+  uint32_t a_offset = 0;  // bytes from the start of the range
+  uint32_t b_offset = 0;
+  int32_t rank = 0;       // 0: the adapter leaves this target alone
+  float scale = 0;        // alpha / r or alpha / sqrt(r)
+};
+
+// The page pool as the LoRA kernels see it.
+struct LoraPool {
+  const uint8_t* pages = nullptr;
+  int64_t page_bytes = 0;
+  uint32_t slice_bytes = 0;
+};
+
+struct LoraUse {
+  const LoraMatrix* matrices = nullptr;  // [layers][7], device
+  const int32_t* pages = nullptr;        // device
+  float scale = 1.0f;                    // factor on the adapter's own scales
+  int32_t reserved = 0;
+};
+
+// At most kLoraGroupRows consecutive rows that use the same adapters.
+struct LoraGroup {
+  int32_t row_begin = 0;
+  int32_t row_count = 0;
+  int32_t use_begin = 0;
+  int32_t use_end = 0;
+  int32_t v_offset = 0;  // of the group's part of v, in floats; see LoraActivationFloats
+  int32_t v_cols = 0;    // columns of a row: at least those that the group's adapters take at any site
+};
+
+// A rank takes its own count of columns of v, rounded up to 16.
+__host__ __device__ constexpr int32_t LoraColumns(int32_t rank) { return (rank + 15) / 16 * 16; }
+inline int32_t LoraSplits(int32_t inputs) { return (inputs + kLoraSplitInputs - 1) / kLoraSplitInputs; }
+// A group's v = A x: first the sum, scaled, [kLoraGroupRows][v_cols] of 16 bits; then the parts that it is the sum of,
+// [split][kLoraGroupRows][v_cols] float32.
+inline int64_t LoraActivationFloats(int32_t inputs, int32_t v_cols) {
+  return (int64_t{kLoraGroupRows} / 2 + int64_t{LoraSplits(inputs)} * kLoraGroupRows) * v_cols;
+}
+
+struct LoraSiteArgs {
+  const LoraGroup* groups = nullptr;      // device
+  const int32_t* group_count = nullptr;   // device
+  const LoraUse* uses = nullptr;          // device
+  LoraPool pool;
+  int32_t layer = 0;
+  int32_t targets = 0;                    // of the site
+  int32_t first_target = 0;
+  int32_t inputs = 0;                     // elements of a row of x, a multiple of 8; zero from `columns` on
+  int32_t columns = 0;                    // of A
+  int32_t outputs[kLoraSiteTargets] = {};  // of each target; side by side in y
+  const void* x = nullptr;                // [T, inputs]
+  float* v = nullptr;                     // of all groups
+  int32_t* ready = nullptr;               // [groups] zero before the shrink: what is done of a group's v
+  Product y;                              // partial 0 is added to
+};
+
+// Two launches: v = A x, then y += B v. groups_max: how many blocks to launch for the groups; with more groups than that,
+// blocks take several in turn. The same inside the launch of the base product, beside it: gemm.h.
+void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
+void LoraExpand(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
+
+struct LoraMergeArgs {
+  LoraPool pool;
+  const int32_t* pages = nullptr;  // of the adapter, device
+  int32_t layer = 0;
+  LoraMatrix matrix;
+  float scale = 1.0f;              // factor on the matrix's own
+  void* weight = nullptr;          // [outputs, stride], changed in place
+  int64_t stride = 0;
+  int32_t inputs = 0;
+  int32_t outputs = 0;
+};
+// weight += scale * B A, each sum in float32 and rounded once.
+void LoraMerge(Launcher& launcher, Element element, const LoraMergeArgs& args);
+
+}  // namespace chorale::cuda

@@ -1,0 +1,12 @@
+// Deterministic noise on the device: weights of dummy models and data of benchmarks.
+#pragma once
+
+#include "kernels/launch.h"
+
+namespace chorale::cuda {
+
+// data[i] = a number of a normal distribution that is a function of seed and i alone, times `deviation`.
+void FillNormal(Launcher& launcher, Element element, void* data, int64_t count, uint64_t seed, float deviation);
+void FillNormal(Launcher& launcher, float* data, int64_t count, uint64_t seed, float mean, float deviation);
+
+}  // namespace chorale::cuda

@@ -1,0 +1,118 @@
+#include "cuda/lab.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "kernels/gemm.h"
+
+namespace chorale::cuda {
+
+Lab::Lab() {
+  cudaDeviceProp properties{};
+  Must(cudaGetDeviceProperties(&properties, 0), "no device");
+  device = properties.name;
+  launcher.sm_count = properties.multiProcessorCount;
+  launcher.sm_major = properties.major;
+  launcher.overlap = true;
+  Must(cudaStreamCreateWithFlags(&launcher.stream, cudaStreamNonBlocking), "stream");
+}
+
+std::vector<Half> Lab::NormalHalves(Element element, int64_t count, double deviation) {
+  std::vector<Half> values(static_cast<size_t>(count));
+  for (Half& value : values) value = Round(element, Normal(deviation));
+  return values;
+}
+
+std::vector<float> Lab::NormalFloats(int64_t count, double deviation) {
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = static_cast<float>(Normal(deviation));
+  return values;
+}
+
+void Lab::Finish(const char* what) {
+  Must(launcher.error, what);
+  Must(cudaStreamSynchronize(launcher.stream), what);
+  Must(cudaGetLastError(), what);
+}
+
+void Lab::Compare(const std::string& name, const std::vector<double>& got, const std::vector<double>& want,
+                  double limit) {
+  ++checks_;
+  double error = 0, norm = 0, largest = -1;
+  size_t at = 0, bad = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    const double difference = std::abs(got[i] - want[i]);
+    if (!std::isfinite(got[i])) ++bad;
+    if (!(difference <= largest)) {
+      largest = difference;
+      at = i;
+    }
+    error += difference * difference;
+    norm += want[i] * want[i];
+  }
+  const double relative = std::sqrt(error / std::max(norm, 1e-300));
+  if (got.size() == want.size() && bad == 0 && relative <= limit) return;
+  ++failures_;
+  std::printf("FAILED %s: relative error %.2e (limit %.0e), %zu not finite of %zu, at %zu got %g want %g\n",
+              name.c_str(), relative, limit, bad, want.size(), at, got[at], want[at]);
+}
+
+void Lab::Expect(const std::string& name, bool good) {
+  ++checks_;
+  if (good) return;
+  ++failures_;
+  std::printf("FAILED %s\n", name.c_str());
+}
+
+double Lab::Microseconds(int32_t count, const std::function<void()>& body) {
+  body();  // loads the module's code outside the capture
+  Finish("warm-up");
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  Must(cudaStreamBeginCapture(launcher.stream, cudaStreamCaptureModeRelaxed), "capture");
+  body();
+  Must(cudaStreamEndCapture(launcher.stream, &graph), "end of capture");
+  Must(launcher.error, "captured launches");
+  Must(cudaGraphInstantiate(&executable, graph, 0), "instantiate");
+  cudaEvent_t begin = nullptr, end = nullptr;
+  Must(cudaEventCreate(&begin), "event");
+  Must(cudaEventCreate(&end), "event");
+  std::vector<double> times;
+  for (int32_t i = 0; i < 12; ++i) {
+    Must(cudaEventRecord(begin, launcher.stream), "record");
+    Must(cudaGraphLaunch(executable, launcher.stream), "graph launch");
+    Must(cudaEventRecord(end, launcher.stream), "record");
+    Finish("replay");
+    float milliseconds = 0;
+    Must(cudaEventElapsedTime(&milliseconds, begin, end), "elapsed");
+    if (i >= 3) times.push_back(milliseconds * 1e3 / count);
+  }
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  cudaGraphExecDestroy(executable);
+  cudaGraphDestroy(graph);
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+double ProductValue(const Product& shape, const std::vector<float>& data, int64_t row, int32_t col) {
+  std::set<uint32_t> blocks;
+  const auto tile = static_cast<uint32_t>(col / kProductTile);
+  for (uint32_t unit = tile * shape.units_per_tile; unit < (tile + 1) * shape.units_per_tile; ++unit) {
+    blocks.insert(unit / shape.units_per_block);
+  }
+  double sum = 0;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    sum += data[static_cast<size_t>(static_cast<int64_t>(i) * shape.partial_stride + row * shape.cols + col)];
+  }
+  return sum;
+}
+
+RandomProduct::RandomProduct(Lab& lab, int32_t rows, int32_t cols, int32_t inputs, int32_t blocks)
+    : host(lab.NormalFloats(static_cast<int64_t>(kProductPartialsMax) * rows * cols, 1.0)), device(host) {
+  const ProductPlan plan = PlanProduct(cols, inputs, blocks);
+  product = {device.data(), static_cast<int64_t>(rows) * cols, cols, plan.units_per_tile, plan.units_per_block};
+}
+
+}  // namespace chorale::cuda

@@ -1,0 +1,122 @@
+// What checks and benchmarks of kernels share: device arrays, rounding, comparison with a float64 reference, timing.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/launch.h"
+
+namespace chorale::cuda {
+
+inline void Must(cudaError_t result, const char* what) {
+  if (result == cudaSuccess) return;
+  std::fprintf(stderr, "kernel_lab: %s: %s\n", what, cudaGetErrorString(result));
+  std::exit(1);
+}
+
+template <typename T>
+class DeviceArray {
+ public:
+  explicit DeviceArray(int64_t count) : count_(count) {
+    Must(cudaMalloc(&data_, static_cast<size_t>(bytes())), "cudaMalloc");
+    Must(cudaMemset(data_, 0xff, static_cast<size_t>(bytes())), "cudaMemset");  // NaN: what is not written shows
+  }
+  explicit DeviceArray(const std::vector<T>& values) : DeviceArray(static_cast<int64_t>(values.size())) {
+    Must(cudaMemcpy(data_, values.data(), static_cast<size_t>(count_) * sizeof(T), cudaMemcpyHostToDevice), "upload");
+  }
+  ~DeviceArray() { cudaFree(data_); }
+  DeviceArray(const DeviceArray&) = delete;
+  DeviceArray& operator=(const DeviceArray&) = delete;
+
+  T* data() const { return data_; }
+  int64_t size() const { return count_; }
+  int64_t bytes() const { return (count_ > 0 ? count_ : 1) * static_cast<int64_t>(sizeof(T)); }
+  std::vector<T> Download() const {
+    std::vector<T> values(static_cast<size_t>(count_));
+    Must(cudaMemcpy(values.data(), data_, static_cast<size_t>(count_) * sizeof(T), cudaMemcpyDeviceToHost), "download");
+    return values;
+  }
+
+ private:
+  T* data_ = nullptr;
+  int64_t count_;
+};
+
+using Half = uint16_t;  // the bits of an Element
+
+inline Half Round(Element element, double value) {
+  const auto f = static_cast<float>(value);
+  if (element == Element::kBf16) return __bfloat16_as_ushort(__float2bfloat16_rn(f));
+  return __half_as_ushort(__float2half_rn(f));
+}
+inline double Widen(Element element, Half bits) {
+  return element == Element::kBf16 ? __bfloat162float(__ushort_as_bfloat16(bits)) : __half2float(__ushort_as_half(bits));
+}
+
+class Lab {
+ public:
+  Lab();
+
+  Launcher launcher;
+  std::string device;
+  double read_bandwidth = 0;  // bytes a second, measured by Bandwidth()
+  std::mt19937_64 random{20260731};
+
+  double Normal(double deviation) { return std::normal_distribution<double>(0, deviation)(random); }
+  int32_t Uniform(int32_t low, int32_t high) { return std::uniform_int_distribution<int32_t>(low, high)(random); }
+  std::vector<Half> NormalHalves(Element element, int64_t count, double deviation);
+  std::vector<float> NormalFloats(int64_t count, double deviation);
+
+  // Waits for the stream and stops at an error.
+  void Finish(const char* what);
+
+  // ||got - want|| / ||want|| at most `limit`; prints one line when it is not, and where the largest difference is.
+  void Compare(const std::string& name, const std::vector<double>& got, const std::vector<double>& want, double limit);
+  void Expect(const std::string& name, bool good);
+  int32_t checks() const { return checks_; }
+  int32_t failures() const { return failures_; }
+
+  // Median microseconds of `body`, which launches `count` units of work, for one unit; captured in a graph and replayed.
+  double Microseconds(int32_t count, const std::function<void()>& body);
+
+ private:
+  int32_t checks_ = 0;
+  int32_t failures_ = 0;
+};
+
+inline std::vector<double> Widened(Element element, const std::vector<Half>& halves) {
+  std::vector<double> out(halves.size());
+  for (size_t i = 0; i < halves.size(); ++i) out[i] = Widen(element, halves[i]);
+  return out;
+}
+inline std::vector<double> Widened(const std::vector<float>& values) { return {values.begin(), values.end()}; }
+
+// What element (row, col) of a product is worth, from its partial sums: counts blocks unit by unit.
+double ProductValue(const Product& shape, const std::vector<float>& data, int64_t row, int32_t col);
+// A product of [rows, cols] with random partial sums, cut as for `inputs` inputs and `blocks` blocks.
+struct RandomProduct {
+  RandomProduct(Lab& lab, int32_t rows, int32_t cols, int32_t inputs, int32_t blocks);
+  std::vector<float> host;
+  DeviceArray<float> device;
+  Product product;
+};
+
+void CheckLayerOps(Lab& lab);
+void CheckGemm(Lab& lab);
+void CheckAttention(Lab& lab);
+void CheckLora(Lab& lab);
+void CheckSampling(Lab& lab);
+void BenchKernels(Lab& lab);
+void BenchStep(Lab& lab);
+void TuneStages(Lab& lab);
+
+}  // namespace chorale::cuda

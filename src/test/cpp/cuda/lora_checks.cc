@@ -1,0 +1,250 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "cuda/lab.h"
+#include "kernels/gemm.h"
+#include "kernels/lora.h"
+#include "memory/page_layout.h"
+
+namespace chorale::cuda {
+namespace {
+
+struct Shape {
+  int32_t kv_heads, head_dim;  // of the page geometry
+  int32_t first_target, targets, inputs;
+  int32_t outputs[kLoraSiteTargets];
+};
+
+// Adapters of random ranks in random pages of a pool that is NaN elsewhere; groups of rows with none, one or two of them.
+void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int32_t>& rank_choices) {
+  constexpr int32_t kLayers = 2, kLayer = 1, kAdapters = 5;
+  const PageGeometry geometry =
+      PageGeometry::Of(kLayers, s.kv_heads, s.head_dim, element == Element::kBf16 ? kBF16 : kF16);
+  LinearShapes shapes{.layers = kLayers};
+  std::fill_n(shapes.in, kTargets, 64);
+  std::fill_n(shapes.out, kTargets, 64);
+  int32_t cols = 0;
+  for (int32_t t = 0; t < s.targets; ++t) {
+    shapes.in[s.first_target + t] = s.inputs;
+    shapes.out[s.first_target + t] = s.outputs[t];
+    cols += s.outputs[t];
+  }
+  struct Adapter {
+    AdapterLayout layout;
+    std::vector<int32_t> pages;
+    std::vector<std::vector<Half>> a, b;  // of each target of the site: [rank][columns]
+  };
+  std::vector<Adapter> adapters;
+  int32_t page_total = 0;
+  for (int32_t i = 0; i < kAdapters; ++i) {
+    std::vector<int32_t> ranks(kLayers * kTargets);
+    std::vector<float> scales(ranks.size());
+    for (int32_t& rank : ranks) rank = rank_choices[lab.Uniform(0, static_cast<int32_t>(rank_choices.size()) - 1)];
+    for (float& scale : scales) scale = 0.25f * static_cast<float>(lab.Uniform(1, 8));
+    adapters.push_back({AdapterLayout(shapes, geometry, ranks, scales), {}, {}, {}});
+    page_total += adapters.back().layout.page_count();
+  }
+  std::vector<int32_t> order(page_total);
+  std::iota(order.begin(), order.end(), 0);
+  std::shuffle(order.begin(), order.end(), lab.random);
+  std::vector<uint8_t> pool(static_cast<size_t>(page_total * geometry.page_bytes), 0xff);
+  std::vector<int32_t> all_pages;
+  std::vector<LoraMatrix> matrices;
+  for (Adapter& adapter : adapters) {
+    adapter.pages.assign(order.end() - adapter.layout.page_count(), order.end());
+    order.resize(order.size() - adapter.layout.page_count());
+    all_pages.insert(all_pages.end(), adapter.pages.begin(), adapter.pages.end());
+    for (int32_t i = 0; i < kLayers * kTargets; ++i) {
+      const LoraMatrices& m = adapter.layout.at(i / kTargets, i % kTargets);
+      matrices.push_back({static_cast<uint32_t>(m.a.offset), static_cast<uint32_t>(m.b.offset), m.rank(), m.scale});
+    }
+    for (int32_t t = 0; t < s.targets; ++t) {
+      const LoraMatrices& m = adapter.layout.at(kLayer, s.first_target + t);
+      for (const bool is_a : {true, false}) {
+        const TiledRows& rows = is_a ? m.a : m.b;
+        const int32_t columns = is_a ? s.inputs : s.outputs[t];
+        std::vector<Half> values(static_cast<size_t>(rows.rank) * columns);
+        for (int32_t j = 0; j < rows.rank; ++j) {
+          for (int32_t tile = 0; tile < rows.tiles(); ++tile) {
+            std::vector<Half> line(rows.width(tile), 0);
+            for (int32_t i = 0; i < rows.used(tile); ++i) {
+              line[i] = values[static_cast<size_t>(j) * columns + tile * kTileColumns + i] =
+                  Round(element, lab.Normal(is_a ? 0.05 : 1.0));
+            }
+            const int64_t offset = rows.row_offset(tile, j);
+            const int32_t page = adapter.pages[offset / geometry.slice_bytes];
+            std::memcpy(pool.data() + page * geometry.page_bytes + kLayer * geometry.slice_bytes +
+                            offset % geometry.slice_bytes,
+                        line.data(), line.size() * sizeof(Half));
+          }
+        }
+        (is_a ? adapter.a : adapter.b).push_back(std::move(values));
+      }
+    }
+  }
+
+  // Groups: 3 rows of adapter 0, 16 of adapter 1, 2 rows with none between, 5 of adapters 2 and 3, 1 of adapter 4.
+  const std::vector<std::vector<int32_t>> users = {{0}, {1}, {}, {2, 3}, {4}};
+  const std::vector<int32_t> counts = {3, 16, 2, 5, 1};
+  DeviceArray<uint8_t> d_pool(pool);
+  DeviceArray<int32_t> d_pages(all_pages);
+  DeviceArray<LoraMatrix> d_matrices(matrices);
+  std::vector<LoraUse> uses;
+  std::vector<LoraGroup> groups;
+  std::vector<float> use_scales;
+  int32_t row = 0, v_floats = 0;
+  for (size_t i = 0; i < users.size(); ++i) {
+    LoraGroup group{row, counts[i], static_cast<int32_t>(uses.size()), 0, v_floats, 0};
+    for (const int32_t a : users[i]) {
+      int64_t first_page = 0;
+      for (int32_t other = 0; other < a; ++other) first_page += adapters[other].layout.page_count();
+      use_scales.push_back(a == 3 ? -0.5f : 1.0f);
+      uses.push_back({d_matrices.data() + a * kLayers * kTargets, d_pages.data() + first_page, use_scales.back(), 0});
+      for (int32_t t = 0; t < s.targets; ++t) {
+        group.v_cols += LoraColumns(adapters[a].layout.at(kLayer, s.first_target + t).rank());
+      }
+    }
+    row += counts[i];
+    group.use_end = static_cast<int32_t>(uses.size());
+    v_floats += static_cast<int32_t>(LoraActivationFloats(s.inputs, group.v_cols));
+    if (group.use_begin < group.use_end) groups.push_back(group);
+  }
+  const int32_t rows = row, stride = (s.inputs + 7) / 8 * 8;
+  std::vector<Half> x = lab.NormalHalves(element, int64_t{rows} * stride, 1.0);
+  for (int32_t r = 0; r < rows; ++r) std::fill_n(x.begin() + r * stride + s.inputs, stride - s.inputs, 0);
+  DeviceArray<Half> d_x(x);
+  DeviceArray<LoraGroup> d_groups(groups);
+  DeviceArray<LoraUse> d_uses(uses);
+  DeviceArray<int32_t> d_count(std::vector<int32_t>{static_cast<int32_t>(groups.size())});
+  DeviceArray<float> v(v_floats);
+  RandomProduct y(lab, rows, cols, 4096, 132);
+  LoraSiteArgs args;
+  args.groups = d_groups.data();
+  args.group_count = d_count.data();
+  args.uses = d_uses.data();
+  args.pool = {d_pool.data(), geometry.page_bytes, static_cast<uint32_t>(geometry.slice_bytes)};
+  args.layer = kLayer;
+  args.targets = s.targets;
+  args.first_target = s.first_target;
+  args.inputs = stride;
+  args.columns = s.inputs;
+  std::copy_n(s.outputs, kLoraSiteTargets, args.outputs);
+  args.x = d_x.data();
+  args.v = v.data();
+  DeviceArray<int32_t> ready(std::vector<int32_t>(groups.size(), 0)), ready_beside(std::vector<int32_t>(groups.size(), 0));
+  args.ready = ready.data();
+  args.y = y.product;
+  LoraShrink(lab.launcher, element, 3, args);  // fewer than the groups
+  LoraExpand(lab.launcher, element, 3, args);
+  lab.Finish("lora");
+  const std::vector<float> got_y = y.device.Download();
+  std::vector<double> got, want;  // what was added
+  int32_t first_row = 0;
+  size_t use = 0;
+  for (size_t i = 0; i < users.size(); ++i) {
+    for (int32_t r = first_row; r < first_row + counts[i]; ++r) {
+      std::vector<double> sums(cols, 0.0);
+      for (size_t u = 0; u < users[i].size(); ++u) {
+        const Adapter& adapter = adapters[users[i][u]];
+        int32_t col = 0;
+        for (int32_t t = 0; t < s.targets; col += s.outputs[t++]) {
+          const LoraMatrices& m = adapter.layout.at(kLayer, s.first_target + t);
+          for (int32_t j = 0; j < m.rank(); ++j) {
+            double dot = 0;
+            for (int32_t k = 0; k < s.inputs; ++k) {
+              dot += Widen(element, x[r * stride + k]) * Widen(element, adapter.a[t][j * s.inputs + k]);
+            }
+            dot *= m.scale * use_scales[use + u];
+            for (int32_t n = 0; n < s.outputs[t]; ++n) sums[col + n] += dot * Widen(element, adapter.b[t][j * s.outputs[t] + n]);
+          }
+        }
+      }
+      for (int32_t n = 0; n < cols; ++n) {
+        want.push_back(sums[n]);
+        got.push_back(ProductValue(y.product, got_y, r, n) - ProductValue(y.product, y.host, r, n));
+      }
+    }
+    first_row += counts[i];
+    use += users[i].size();
+  }
+  lab.Compare("lora site of " + std::to_string(s.targets) + " targets, K=" + std::to_string(s.inputs), got, want, 3e-3);
+
+  // The same beside a product of the same x: y.lora is written for the rows of the groups and nowhere else.
+  if (lab.launcher.sm_major == 9) {
+    const std::vector<Half> base = lab.NormalHalves(element, int64_t{cols} * stride, 1.0);
+    DeviceArray<Half> d_base(base);
+    const ProductPlan plan = PlanProduct(cols, s.inputs, lab.launcher.sm_count);
+    const int64_t part = int64_t{rows} * cols;
+    DeviceArray<float> product(plan.partials_max * part), lora(part);
+    args.ready = ready_beside.data();
+    GemmStreamArgs gemm;
+    lab.Expect("maps", EncodeStreamMap(element, d_base.data(), cols, s.inputs, stride, kProductTile, &gemm.weight) &&
+                           EncodeStreamMap(element, d_x.data(), rows, s.inputs, stride, StreamBox(rows), &gemm.x));
+    gemm.y = {product.data(), part, cols, plan.units_per_tile, plan.units_per_block, false, lora.data()};
+    gemm.rows = rows;
+    gemm.lora = args;
+    GemmStream(lab.launcher, element, plan, gemm);
+    lab.Finish("lora beside a product");
+    const std::vector<float> got_lora = lora.Download();
+    std::vector<double> beside, wanted;
+    int64_t written = 0;
+    for (const float value : got_lora) written += std::isnan(value) ? 0 : 1;
+    int64_t group_rows = 0;
+    for (const LoraGroup& group : groups) {
+      group_rows += group.row_count;
+      for (int64_t i = int64_t{group.row_begin} * cols; i < int64_t{group.row_begin + group.row_count} * cols; ++i) {
+        beside.push_back(got_lora[i]);
+        wanted.push_back(want[i]);
+      }
+    }
+    lab.Compare("lora beside a product of " + std::to_string(cols) + " columns", beside, wanted, 3e-3);
+    lab.Expect("lora beside a product writes its own rows only", written == group_rows * cols);
+  }
+
+  // The last adapter merged into the weight of the site's first target.
+  const Adapter& adapter = adapters.back();
+  const LoraMatrices& m = adapter.layout.at(kLayer, s.first_target);
+  const std::vector<Half> weight = lab.NormalHalves(element, int64_t{s.outputs[0]} * stride, 1.0);
+  DeviceArray<Half> d_weight(weight);
+  LoraMergeArgs merge;
+  merge.pool = args.pool;
+  merge.pages = d_pages.data() + static_cast<int64_t>(all_pages.size() - adapter.pages.size());
+  merge.layer = kLayer;
+  merge.matrix = {static_cast<uint32_t>(m.a.offset), static_cast<uint32_t>(m.b.offset), m.rank(), m.scale};
+  merge.scale = 0.5f;
+  merge.weight = d_weight.data();
+  merge.stride = stride;
+  merge.inputs = s.inputs;
+  merge.outputs = s.outputs[0];
+  LoraMerge(lab.launcher, element, merge);
+  lab.Finish("lora_merge");
+  std::vector<double> merged = Widened(element, weight);
+  for (int32_t n = 0; n < s.outputs[0]; ++n) {
+    for (int32_t k = 0; k < s.inputs; ++k) {
+      double sum = 0;
+      for (int32_t j = 0; j < m.rank(); ++j) {
+        sum += Widen(element, adapter.b[0][j * s.outputs[0] + n]) * Widen(element, adapter.a[0][j * s.inputs + k]);
+      }
+      merged[int64_t{n} * stride + k] += 0.5 * m.scale * sum;
+    }
+  }
+  lab.Compare("lora merge N=" + std::to_string(s.outputs[0]), Widened(element, d_weight.Download()), merged, 3e-3);
+}
+
+}  // namespace
+
+void CheckLora(Lab& lab) {
+  const std::vector<int32_t> mixed = {0, 1, 4, 8, 16, 24, 33, 64, 100, 128}, usual = {8, 16, 16, 0};
+  for (const Element element : {Element::kBf16, Element::kF16}) {
+    CheckSite(lab, element, {8, 128, kQ, 3, 4096, {4096, 1024, 1024}}, usual);
+    CheckSite(lab, element, {8, 128, kDown, 1, 14336, {4096, 0, 0}}, usual);
+    CheckSite(lab, element, {2, 32, kQ, 3, 192, {192, 64, 64}}, mixed);
+    CheckSite(lab, element, {2, 32, kGate, 2, 192, {512, 512, 0}}, mixed);
+    CheckSite(lab, element, {3, 48, kO, 1, 1300, {1000, 0, 0}}, mixed);
+    CheckSite(lab, element, {1, 20, kDown, 1, 84, {52, 0, 0}}, mixed);
+  }
+}
+
+}  // namespace chorale::cuda
