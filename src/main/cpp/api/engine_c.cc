@@ -198,7 +198,8 @@ CH_EXPORT int32_t ch_adapter_stage(int64_t engine, const uint8_t* manifest, int6
     *staged_out = staged.value().handle;
     *pages_out = staged.value().pages;
     *bytes_out = staged.value().bytes;
-    return e.recorder().Write(Format("adapter-%lld.manifest", static_cast<long long>(*staged_out)), span.value());
+    e.recorder().Adapter(*staged_out, span.value());
+    return Status::Ok();
   });
 }
 

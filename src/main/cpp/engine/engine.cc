@@ -162,7 +162,7 @@ Status Engine::Begin(std::span<const uint8_t> step) {
     return Status::Invalid(Format("step: step_id is %lld, the next is %lld", static_cast<long long>(step_id),
                                   static_cast<long long>(last_step_id_ + 1)));
   }
-  CHORALE_RETURN_IF_ERROR(recorder_.Step(step_id, job->buffer.bytes()));
+  recorder_.Step(step_id, job->buffer.bytes());
   if (Status status = adapters_->Advance(*job->view, &job->moves); !status.ok()) {
     recorder_.ForgetStep(step_id);
     return status;
@@ -219,7 +219,7 @@ Status Engine::Late(std::span<const uint8_t> late) {
   job->late_buffer.Assign(late);
   Result<LateView> view = LateView::Parse(job->late_buffer.bytes(), *job->view, spec().vocab);
   if (!view.ok()) return view.status();
-  CHORALE_RETURN_IF_ERROR(recorder_.Late(header.step_id, job->late_buffer.bytes()));
+  recorder_.Late(header.step_id, job->late_buffer.bytes());
   {
     std::lock_guard lock(mutex_);
     job->late = view.value();

@@ -25,10 +25,14 @@ Status StepRecorder::Write(const std::string& name, std::span<const uint8_t> byt
   return Status::Invalid(Format("record_dir: cannot write %s: %s", path.c_str(), std::strerror(error)));
 }
 
-Status StepRecorder::Step(int64_t step_id, std::span<const uint8_t> bytes) const {
-  if (!on()) return Status::Ok();
+void StepRecorder::Adapter(int64_t handle, std::span<const uint8_t> manifest) const {
+  EndOnFailure(Write(Format("adapter-%lld.manifest", static_cast<long long>(handle)), manifest));
+}
+
+void StepRecorder::Step(int64_t step_id, std::span<const uint8_t> bytes) const {
+  if (!on()) return;
   ForgetStep(step_id - steps_);
-  return Write(StepName("step", step_id), bytes);
+  EndOnFailure(Write(StepName("step", step_id), bytes));
 }
 
 void StepRecorder::ForgetStep(int64_t step_id) const {
@@ -36,8 +40,13 @@ void StepRecorder::ForgetStep(int64_t step_id) const {
   for (const char* kind : {"step", "late"}) std::remove((directory_ + "/" + StepName(kind, step_id)).c_str());
 }
 
-Status StepRecorder::Late(int64_t step_id, std::span<const uint8_t> bytes) const {
-  return Write(StepName("late", step_id), bytes);
+void StepRecorder::Late(int64_t step_id, std::span<const uint8_t> bytes) const {
+  EndOnFailure(Write(StepName("late", step_id), bytes));
+}
+
+void StepRecorder::EndOnFailure(const Status& written) const {
+  if (written.ok() || ended_.exchange(true)) return;
+  std::fprintf(stderr, "chorale: the recording of steps has ended: %s\n", written.message().c_str());
 }
 
 }  // namespace chorale

@@ -8,6 +8,8 @@ public enum DropReason {
     CANCELLED(false),
     /** The client reads more slowly than its bounded buffer allows. */
     SLOW_CONSUMER(false),
+    /** It can never be served here: too long for the context or the pool, or a token that is not in the vocabulary. */
+    REFUSED(false),
     /** Its adapter could not be read or does not fit this base model. */
     ADAPTER_FAILED(false),
     /** The engine refused its step, or the step failed; the engine goes on. */

@@ -9,7 +9,7 @@ import java.util.Arrays;
  * @param topK 0 is off
  * @param topP in (0, 1]; 1 is off
  * @param minP in [0, 1]; 0 is off
- * @param repetitionPenalty greater than 0; 1 is off; counts prompt and answer
+ * @param repetitionPenalty in [0.01, 100]; 1 is off; counts prompt and answer
  * @param presencePenalty 0 is off; counts the answer only
  * @param frequencyPenalty 0 is off; counts the answer only
  * @param seed a draw depends on seed, position and token alone
@@ -38,13 +38,19 @@ public record SamplingParams(
 
     public static final int TOP_LOGPROBS_MAX = 20;
 
+    /** Logits are divided by it: far below, they would leave the range of numbers. */
+    public static final float REPETITION_PENALTY_MIN = 0.01f;
+
+    public static final float REPETITION_PENALTY_MAX = 100;
+
     public SamplingParams {
         Check.argument(temperature >= 0 && temperature <= 100, () -> "temperature must be between 0 and 100");
         Check.argument(topK >= 0, () -> "top_k must not be negative");
         Check.argument(topP > 0 && topP <= 1, () -> "top_p must be in (0, 1]");
         Check.argument(minP >= 0 && minP <= 1, () -> "min_p must be in [0, 1]");
         Check.argument(
-                repetitionPenalty > 0 && repetitionPenalty <= 100, () -> "repetition_penalty must be in (0, 100]");
+                repetitionPenalty >= REPETITION_PENALTY_MIN && repetitionPenalty <= REPETITION_PENALTY_MAX,
+                () -> "repetition_penalty must be in [" + REPETITION_PENALTY_MIN + ", " + REPETITION_PENALTY_MAX + "]");
         Check.argument(Math.abs(presencePenalty) <= 2, () -> "presence_penalty must be in [-2, 2]");
         Check.argument(Math.abs(frequencyPenalty) <= 2, () -> "frequency_penalty must be in [-2, 2]");
         Check.argument(tokensMax >= 1, () -> "max_tokens must be at least 1");

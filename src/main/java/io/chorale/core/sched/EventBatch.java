@@ -38,6 +38,12 @@ public final class EventBatch {
         return events.get(index);
     }
 
+    /** Appends everything to another batch and forgets it here. */
+    public void moveTo(EventBatch into) {
+        into.events.addAll(events);
+        events.clear();
+    }
+
     public void clear() {
         events.clear();
     }

@@ -12,6 +12,12 @@ public final class StepOutcome {
     /** Empty when the step succeeded; otherwise why it was refused or failed, and nothing below is valid. */
     public String fault = "";
 
+    /**
+     * Of a fault: whether the step was refused before it began, so that nothing has changed on the device. Otherwise its
+     * moves have happened, and only what its rows computed is lost.
+     */
+    public boolean refused;
+
     public int sampleCount;
     public int[] tokenIds = new int[0];
     public float[] logProbs = new float[0];

@@ -1,0 +1,61 @@
+package io.chorale.api;
+
+import io.chorale.serving.Door;
+import io.smallrye.mutiny.Uni;
+import io.smallrye.mutiny.subscription.UniEmitter;
+import java.time.Duration;
+import java.time.InstantSource;
+import java.util.UUID;
+import java.util.concurrent.ScheduledExecutorService;
+
+/** Answers requests: whole, or as a stream of events whose status waits for the first of them. */
+public final class Answers {
+    private final Door door;
+    private final ModelCatalog catalog;
+    private final InstantSource wallClock;
+    private final Duration pingEvery;
+
+    /** @param pingEvery a stream on which nothing was sent for so long gets a comment, lest a proxy closes it */
+    public Answers(Door door, ModelCatalog catalog, InstantSource wallClock, Duration pingEvery) {
+        this.door = door;
+        this.catalog = catalog;
+        this.wallClock = wallClock;
+        this.pingEvery = pingEvery;
+    }
+
+    ModelCatalog catalog() {
+        return catalog;
+    }
+
+    Door door() {
+        return door;
+    }
+
+    AnswerJson json(CompletionRequest request) {
+        String id = UUID.randomUUID().toString().replace("-", "");
+        return new AnswerJson(request, catalog, id, wallClock.instant().getEpochSecond());
+    }
+
+    /** @param eventLoop of the connection: everything happens there, wherever the request was read */
+    Uni<Reply> answer(CompletionRequest request, ScheduledExecutorService eventLoop) {
+        return Uni.createFrom().emitter(emitter -> {
+            if (request.stream()) {
+                StreamedAnswer answer = new StreamedAnswer(request, catalog, json(request), emitter);
+                emitter.onTermination(answer::stopOpening);
+                eventLoop.execute(() -> guarded(emitter, () -> answer.start(door, eventLoop, pingEvery)));
+            } else {
+                WholeAnswer answer = new WholeAnswer(request, catalog, json(request), emitter);
+                emitter.onTermination(answer::stop);
+                eventLoop.execute(() -> guarded(emitter, () -> answer.start(door, eventLoop)));
+            }
+        });
+    }
+
+    private static void guarded(UniEmitter<? super Reply> emitter, Runnable start) {
+        try {
+            start.run();
+        } catch (RuntimeException refused) {
+            emitter.fail(refused);
+        }
+    }
+}

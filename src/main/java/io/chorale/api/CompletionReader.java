@@ -1,0 +1,233 @@
+package io.chorale.api;
+
+import io.chorale.api.CompletionRequest.Prompt;
+import io.chorale.api.CompletionRequest.Shape;
+import io.chorale.core.model.SamplingParams;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Iterator;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.stream.IntStream;
+
+/** Reads the bodies of completion requests, and says by name what is wrong with them. */
+public final class CompletionReader {
+    /** OpenAI documents 4; agents send more. */
+    private static final int STOPS_MAX = 16;
+
+    private static final int STOP_CHARS_MAX = 1_000;
+    private static final int STOP_IDS_MAX = 128;
+    private static final int BIASES_MAX = 1_024;
+
+    private final ModelCatalog catalog;
+    private final PromptReader prompts;
+    private final int choicesMax;
+
+    /** @param choicesMax answers that one request may ask for, over all its prompts */
+    public CompletionReader(ModelCatalog catalog, int choicesMax) {
+        this.catalog = catalog;
+        this.prompts = new PromptReader(catalog, choicesMax);
+        this.choicesMax = choicesMax;
+    }
+
+    PromptReader prompts() {
+        return prompts;
+    }
+
+    CompletionRequest read(Fields body, Shape shape) {
+        return read(body, shape, body.flag("stream", false));
+    }
+
+    /** The same, for an endpoint that always streams. */
+    CompletionRequest readStreamed(Fields body, Shape shape) {
+        return read(body, shape, true);
+    }
+
+    private CompletionRequest read(Fields body, Shape shape, boolean stream) {
+        ModelCatalog.Served model = catalog.find(modelName(body));
+        UnsupportedParameters.refuse(body, shape);
+        boolean echo = shape == Shape.TEXT && body.flag("echo", false);
+        int n = body.integer("n", 1, 1, choicesMax);
+        OptionalInt topLogProbs = topLogProbs(body, shape);
+        if (echo && topLogProbs.isPresent()) {
+            throw Problem.unsupported("echo", "'echo' together with 'logprobs' is not supported by this server.");
+        }
+        List<String> stops = stops(body);
+        List<Prompt> asked = shape == Shape.CHAT ? List.of(prompts.chat(body)) : prompts.completions(body, echo);
+        if ((long) asked.size() * n > choicesMax) {
+            throw Problem.badValue(
+                    "n",
+                    "The request asks for " + asked.size() * (long) n + " answers; at most " + choicesMax
+                            + " are allowed.");
+        }
+        int[] userStopIds = body.integers("stop_token_ids", STOP_IDS_MAX, 0, catalog.vocab() - 1);
+        Fields streamOptions = body.child("stream_options");
+        if (streamOptions != null && !stream) {
+            throw Problem.badValue("stream_options", "'stream_options' is only allowed when 'stream' is true.");
+        }
+        if (streamOptions != null && streamOptions.flag("include_obfuscation", false)) {
+            throw Problem.unsupported("stream_options.include_obfuscation");
+        }
+        boolean usageContinuous = streamOptions != null && streamOptions.flag("continuous_usage_stats", false);
+        boolean usageIncluded = streamOptions != null && streamOptions.flag("include_usage", false);
+        long seed =
+                body.wide("seed").orElseGet(() -> ThreadLocalRandom.current().nextLong());
+        List<SamplingParams> sampling = new ArrayList<>(asked.size());
+        for (Prompt prompt : asked) {
+            sampling.add(sampling(body, prompt.ids().length, userStopIds, topLogProbs.orElse(-1), seed));
+        }
+        boolean hasText = catalog.text().isPresent();
+        return new CompletionRequest(
+                shape,
+                model,
+                asked,
+                n,
+                sampling,
+                stops,
+                body.flag("include_stop_str_in_output", false),
+                userStopIds,
+                body.flag("skip_special_tokens", true),
+                echo,
+                topLogProbs.isPresent(),
+                body.flag("return_token_ids", !hasText),
+                body.flag("return_tokens_as_token_ids", !hasText),
+                stream,
+                usageIncluded,
+                usageContinuous);
+    }
+
+    private static String modelName(Fields body) {
+        String name = body.text("model");
+        if (name == null || name.isEmpty()) {
+            throw Problem.invalid(400, "missing_parameter", "model", "You must provide a 'model' parameter.");
+        }
+        return name;
+    }
+
+    private SamplingParams sampling(Fields body, int promptTokens, int[] userStopIds, int topLogProbs, long seed) {
+        int tokensMax = tokensMax(body, promptTokens);
+        int tokensMin = body.integer("min_tokens", 0, 0, Integer.MAX_VALUE);
+        if (tokensMin > tokensMax) {
+            throw Problem.badValue(
+                    "min_tokens",
+                    "'min_tokens' (" + tokensMin + ") must not be greater than 'max_tokens' (" + tokensMax + ").");
+        }
+        IntStream ends = body.flag("ignore_eos", false) ? IntStream.empty() : Arrays.stream(catalog.endTokens());
+        int[] stopIds =
+                IntStream.concat(ends, Arrays.stream(userStopIds)).distinct().toArray();
+        Fields bias = body.child("logit_bias");
+        int[] biasIds = bias == null ? new int[0] : biasIds(bias);
+        float[] biasValues = new float[biasIds.length];
+        for (int i = 0; i < biasIds.length; i++) {
+            // The name was read from the object, so it is there.
+            biasValues[i] = bias == null ? 0 : bias.number(String.valueOf(biasIds[i]), 0, -100, 100);
+        }
+        return new SamplingParams(
+                body.number("temperature", 1, 0, 100),
+                Math.max(0, body.integer("top_k", 0, -1, Integer.MAX_VALUE)),
+                topP(body),
+                body.number("min_p", 0, 0, 1),
+                body.number(
+                        "repetition_penalty",
+                        1,
+                        SamplingParams.REPETITION_PENALTY_MIN,
+                        SamplingParams.REPETITION_PENALTY_MAX),
+                body.number("presence_penalty", 0, -2, 2),
+                body.number("frequency_penalty", 0, -2, 2),
+                seed,
+                tokensMax,
+                tokensMin,
+                stopIds,
+                topLogProbs,
+                biasIds,
+                biasValues);
+    }
+
+    private int tokensMax(Fields body, int promptTokens) {
+        int context = catalog.contextMax();
+        OptionalInt given = body.integer("max_completion_tokens", 1, Integer.MAX_VALUE);
+        if (given.isEmpty()) {
+            given = body.integer("max_tokens", 1, Integer.MAX_VALUE);
+        }
+        int wanted = given.orElse(Math.max(1, context - promptTokens));
+        if ((long) promptTokens + wanted > context) {
+            throw tooLong(context, wanted, promptTokens);
+        }
+        return wanted;
+    }
+
+    /** Agents match this sentence by regular expressions: it stays as it is. */
+    static Problem tooLong(int context, long answerTokens, long promptTokens) {
+        return Problem.invalid(
+                400,
+                "context_length_exceeded",
+                "input_tokens",
+                "This model's maximum context length is " + context + " tokens. However, you requested " + answerTokens
+                        + " output tokens and your prompt contains at least " + promptTokens
+                        + " input tokens, for a total of at least " + (answerTokens + promptTokens)
+                        + " tokens. Please reduce the length of the input prompt or the number of requested output"
+                        + " tokens.");
+    }
+
+    private static float topP(Fields body) {
+        float topP = body.number("top_p", 1, 0, 1);
+        // OpenAI's API takes 0 for "the best token alone".
+        return Math.max(topP, Float.MIN_NORMAL);
+    }
+
+    private int[] biasIds(Fields bias) {
+        if (bias.object().size() > BIASES_MAX) {
+            throw Problem.badValue(
+                    "logit_bias", "'logit_bias' has more than the " + BIASES_MAX + " tokens that are allowed.");
+        }
+        int[] ids = new int[bias.object().size()];
+        int count = 0;
+        for (Iterator<String> names = bias.object().fieldNames(); names.hasNext(); ) {
+            String name = names.next();
+            int id;
+            try {
+                id = Integer.parseInt(name);
+            } catch (NumberFormatException notANumber) {
+                id = -1;
+            }
+            if (id < 0 || id >= catalog.vocab() || !String.valueOf(id).equals(name)) {
+                throw Problem.badValue(
+                        "logit_bias",
+                        "'logit_bias' names \"" + name + "\", which is not a token id below " + catalog.vocab() + ".");
+            }
+            ids[count++] = id;
+        }
+        return ids;
+    }
+
+    private static OptionalInt topLogProbs(Fields body, Shape shape) {
+        if (shape == Shape.TEXT) {
+            return body.integer("logprobs", 0, SamplingParams.TOP_LOGPROBS_MAX);
+        }
+        boolean wanted = body.flag("logprobs", false);
+        OptionalInt top = body.integer("top_logprobs", 0, SamplingParams.TOP_LOGPROBS_MAX);
+        if (top.isPresent() && !wanted && top.getAsInt() > 0) {
+            throw Problem.badValue("top_logprobs", "'top_logprobs' is only allowed when 'logprobs' is true.");
+        }
+        return wanted ? OptionalInt.of(top.orElse(0)) : OptionalInt.empty();
+    }
+
+    private List<String> stops(Fields body) {
+        if ("".equals(body.object().path("stop").textValue())) {
+            // A form field left empty: none is wanted.
+            return List.of();
+        }
+        List<String> stops = body.texts("stop", STOPS_MAX);
+        for (String stop : stops) {
+            if (stop.isEmpty() || stop.length() > STOP_CHARS_MAX) {
+                throw Problem.badValue(
+                        "stop", "A stop string must have between 1 and " + STOP_CHARS_MAX + " characters.");
+            }
+        }
+        if (!stops.isEmpty() && catalog.text().isEmpty()) {
+            throw PromptReader.noTokenizer("stop", "stop strings need text; use 'stop_token_ids'");
+        }
+        return stops;
+    }
+}

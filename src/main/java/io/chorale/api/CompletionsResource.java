@@ -1,0 +1,46 @@
+package io.chorale.api;
+
+import io.chorale.api.CompletionRequest.Shape;
+import io.vertx.core.http.HttpServerRequest;
+import jakarta.ws.rs.Consumes;
+import jakarta.ws.rs.POST;
+import jakarta.ws.rs.Path;
+import jakarta.ws.rs.core.Context;
+import jakarta.ws.rs.core.MediaType;
+import java.util.concurrent.ScheduledExecutorService;
+import org.jboss.resteasy.reactive.RestMulti;
+
+/** {@code POST /v1/chat/completions} and {@code POST /v1/completions}. */
+@Path("/v1")
+@Consumes(MediaType.APPLICATION_JSON)
+public class CompletionsResource {
+    private final CompletionReader reader;
+    private final Answers answers;
+
+    CompletionsResource(CompletionReader reader, Answers answers) {
+        this.reader = reader;
+        this.answers = answers;
+    }
+
+    @POST
+    @Path("/chat/completions")
+    public RestMulti<byte[]> chat(Fields body, @Context HttpServerRequest http) {
+        return answer(body, http, Shape.CHAT);
+    }
+
+    @POST
+    @Path("/completions")
+    public RestMulti<byte[]> completions(Fields body, @Context HttpServerRequest http) {
+        return answer(body, http, Shape.TEXT);
+    }
+
+    private RestMulti<byte[]> answer(Fields body, HttpServerRequest http, Shape shape) {
+        ScheduledExecutorService eventLoop = EventLoops.of(http);
+        return RestMulti.fromUniResponse(
+                Reading.of(http, eventLoop, () -> reader.read(body, shape))
+                        .flatMap(request -> answers.answer(request, eventLoop)),
+                Reply::body,
+                Reply::headers,
+                Reply::status);
+    }
+}

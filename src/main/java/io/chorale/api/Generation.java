@@ -1,0 +1,81 @@
+package io.chorale.api;
+
+import io.chorale.core.model.RequestSpec;
+import io.chorale.serving.Door;
+import io.chorale.serving.RequestTicket;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Executor;
+
+/** The answers to one request while they are being generated: a choice and a ticket for each. Event loop only. */
+final class Generation {
+    private final CompletionRequest request;
+    private final ModelCatalog catalog;
+    private final AnswerConsumer consumer;
+    private final List<Choice> choices = new ArrayList<>();
+    private List<RequestTicket> tickets = List.of();
+    private boolean pumping;
+
+    Generation(CompletionRequest request, ModelCatalog catalog, AnswerConsumer consumer) {
+        this.request = request;
+        this.catalog = catalog;
+        this.consumer = consumer;
+        for (int i = 0; i < request.choices(); i++) {
+            choices.add(new Choice(i, request, catalog.text(), this, consumer));
+        }
+    }
+
+    /**
+     * Goes through the door with all choices or with none.
+     *
+     * @param eventLoop this thread
+     * @throws Problem when the door refuses
+     */
+    void start(Door door, Executor eventLoop) {
+        List<Door.Entrant> entrants = new ArrayList<>(choices.size());
+        for (Choice choice : choices) {
+            RequestSpec spec = new RequestSpec(
+                    door.nextId(),
+                    0,
+                    request.model().adapters(),
+                    request.promptOf(choice.index()).ids(),
+                    request.samplingOf(choice.index()),
+                    0,
+                    0,
+                    door.nowNanos());
+            entrants.add(new Door.Entrant(spec, choice));
+        }
+        tickets = switch (door.enter(entrants, eventLoop)) {
+            case Door.Decision.Admitted admitted -> admitted.tickets();
+            case Door.Decision.Refused refused -> throw ProblemMapper.problemOf(refused, catalog);
+            case Door.Decision.Closed closed -> throw ProblemMapper.problemOf(closed.standing());
+        };
+    }
+
+    List<Choice> choices() {
+        return choices;
+    }
+
+    /** Hands what has come to the consumer, as long as it wants more. */
+    void pump() {
+        if (pumping) {
+            return;
+        }
+        pumping = true;
+        try {
+            for (int i = 0; i < tickets.size() && consumer.wantsMore(); i++) {
+                Choice choice = choices.get(i);
+                RequestTicket ticket = tickets.get(i);
+                ticket.drain(event -> choice.accept(ticket, event));
+            }
+        } finally {
+            pumping = false;
+        }
+        consumer.flush();
+    }
+
+    /** No more is wanted. */
+    void cancel() {
+        tickets.forEach(RequestTicket::cancel);
+    }
+}

@@ -1,0 +1,98 @@
+package io.chorale.api;
+
+import com.fasterxml.jackson.core.JacksonException;
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.chorale.adapter.JsonFault;
+import jakarta.ws.rs.Consumes;
+import jakarta.ws.rs.core.MediaType;
+import jakarta.ws.rs.core.MultivaluedMap;
+import jakarta.ws.rs.ext.Provider;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.annotation.Annotation;
+import java.lang.reflect.Type;
+import org.jboss.resteasy.reactive.server.spi.ResteasyReactiveResourceInfo;
+import org.jboss.resteasy.reactive.server.spi.ServerMessageBodyReader;
+import org.jboss.resteasy.reactive.server.spi.ServerRequestContext;
+
+/**
+ * Reads the body of a request as a JSON object, within bounds. A short body is in memory when this runs, on the event
+ * loop; a longer one is read here, on a worker.
+ */
+@Provider
+@Consumes(MediaType.APPLICATION_JSON)
+public class JsonBody implements ServerMessageBodyReader<Fields> {
+    private static final int DEPTH_MAX = 64;
+    private static final int NUMBER_CHARS_MAX = 100;
+
+    private final JsonMapper mapper = JsonMapper.builder(JsonFactory.builder()
+                    .streamReadConstraints(StreamReadConstraints.builder()
+                            .maxNestingDepth(DEPTH_MAX)
+                            .maxNumberLength(NUMBER_CHARS_MAX)
+                            .build())
+                    .build())
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .build();
+    private final int bytesMax;
+
+    /** @param bytes that a body may have */
+    public record Limit(int bytes) {}
+
+    JsonBody(Limit limit) {
+        this.bytesMax = limit.bytes();
+    }
+
+    @Override
+    public boolean isReadable(
+            Class<?> type, Type genericType, ResteasyReactiveResourceInfo target, MediaType mediaType) {
+        return type == Fields.class;
+    }
+
+    @Override
+    public boolean isReadable(Class<?> type, Type genericType, Annotation[] annotations, MediaType mediaType) {
+        return type == Fields.class;
+    }
+
+    @Override
+    public Fields readFrom(Class<Fields> type, Type genericType, MediaType mediaType, ServerRequestContext context) {
+        return read(context.getInputStream());
+    }
+
+    @Override
+    public Fields readFrom(
+            Class<Fields> type,
+            Type genericType,
+            Annotation[] annotations,
+            MediaType mediaType,
+            MultivaluedMap<String, String> headers,
+            InputStream stream) {
+        return read(stream);
+    }
+
+    /** @throws Problem 413 where it is longer than allowed, 400 where it is not a JSON object */
+    private Fields read(InputStream stream) {
+        try {
+            byte[] bytes = stream.readNBytes(bytesMax + 1);
+            if (bytes.length > bytesMax) {
+                throw Problem.invalid(
+                        413,
+                        "request_too_large",
+                        null,
+                        "The request body is larger than the " + bytesMax + " bytes allowed.");
+            }
+            return Fields.root(mapper.readTree(bytes));
+        } catch (JacksonException malformed) {
+            throw Problem.invalid(
+                    400,
+                    "invalid_json",
+                    null,
+                    "The request body is not valid JSON: " + JsonFault.words(malformed) + ".");
+        } catch (IOException unread) {
+            throw Problem.invalid(
+                    400, "invalid_body", null, "The request body could not be read: " + unread.getMessage());
+        }
+    }
+}

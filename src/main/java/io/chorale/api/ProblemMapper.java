@@ -1,0 +1,152 @@
+package io.chorale.api;
+
+import io.chorale.core.model.DropReason;
+import io.chorale.core.model.RequestSpec;
+import io.chorale.serving.Door;
+import io.chorale.serving.Lifecycle;
+import jakarta.ws.rs.NotAcceptableException;
+import jakarta.ws.rs.NotAllowedException;
+import jakarta.ws.rs.NotFoundException;
+import jakarta.ws.rs.NotSupportedException;
+import jakarta.ws.rs.WebApplicationException;
+import jakarta.ws.rs.core.Context;
+import jakarta.ws.rs.core.MediaType;
+import jakarta.ws.rs.core.Response;
+import jakarta.ws.rs.core.UriInfo;
+import java.time.Duration;
+import org.jboss.logging.Logger;
+import org.jboss.resteasy.reactive.server.ServerExceptionMapper;
+
+/** The one place where a reason becomes a status, a code and advice about retrying. */
+public class ProblemMapper {
+    private static final Logger LOG = Logger.getLogger(ProblemMapper.class);
+
+    /** Said where nothing better is known: long enough to matter, short enough not to. */
+    private static final Duration RETRY_SOON = Duration.ofSeconds(1);
+
+    static Problem problemOf(DropReason reason, String detail) {
+        return switch (reason) {
+            case SLO_UNREACHABLE -> Problem.overloaded(503, "slo_unreachable", sentence(detail), RETRY_SOON);
+            case CANCELLED -> Problem.failed(499, "cancelled", sentence(detail), Problem.Retry.NO);
+            case SLOW_CONSUMER -> Problem.failed(500, "slow_consumer", sentence(detail), Problem.Retry.NO);
+            case REFUSED -> Problem.invalid(400, "request_refused", null, sentence(detail));
+            case ADAPTER_FAILED ->
+                Problem.invalid(422, "adapter_failed", "model", "The adapter could not be loaded: " + detail);
+            case STEP_FAILED -> Problem.failed(500, "step_failed", sentence(detail), Problem.Retry.YES);
+            case ENGINE_DEAD -> Problem.failed(503, "engine_dead", sentence(detail), Problem.Retry.YES);
+            case DRAINING -> Problem.overloaded(503, "draining", sentence(detail), RETRY_SOON);
+        };
+    }
+
+    static Problem problemOf(Door.Decision.Refused refused, ModelCatalog catalog) {
+        RequestSpec spec = refused.spec();
+        return switch (refused.reason()) {
+            case CONTEXT_EXCEEDED ->
+                CompletionReader.tooLong(catalog.contextMax(), spec.sampling().tokensMax(), spec.promptTokens().length);
+            case NEVER_FITS -> Problem.invalid(400, "request_too_large", null, sentence(refused.detail()));
+            case QUEUE_FULL, QUEUE_TOKENS_FULL ->
+                Problem.overloaded(
+                        503,
+                        "server_overloaded",
+                        "The server is overloaded: " + refused.detail() + ". Please try again later.",
+                        refused.retryAfter());
+        };
+    }
+
+    static Problem problemOf(Lifecycle.Standing standing) {
+        return switch (standing.state()) {
+            case STARTING, WARMING ->
+                Problem.overloaded(503, "starting", "The server is starting. Please try again soon.", RETRY_SOON);
+            case SERVING, DRAINING ->
+                Problem.overloaded(503, "draining", "The server is shutting down. Please try another one.", RETRY_SOON);
+            case DEAD ->
+                Problem.failed(503, "engine_dead", "The engine is dead: " + standing.detail(), Problem.Retry.YES);
+        };
+    }
+
+    private static String sentence(String detail) {
+        return detail.isEmpty()
+                ? "The request was dropped."
+                : Character.toUpperCase(detail.charAt(0)) + detail.substring(1) + ".";
+    }
+
+    // ---- exceptions of the endpoints ----
+
+    @ServerExceptionMapper
+    Response map(Problem problem) {
+        return response(problem);
+    }
+
+    private static Response response(Problem problem) {
+        JsonBytes body = new JsonBytes();
+        problem.write(body);
+        Response.ResponseBuilder response = Response.status(problem.status())
+                .type(MediaType.APPLICATION_JSON_TYPE.withCharset("UTF-8"))
+                .entity(body.take());
+        switch (problem.retry()) {
+            case UNSAID -> {}
+            case NO -> response.header("x-should-retry", "false");
+            case YES -> {
+                // Client libraries obey the first of these that they know.
+                long millis = Math.max(1, problem.retryAfter().toMillis());
+                response.header("retry-after-ms", millis);
+                response.header("Retry-After", (millis + 999) / 1000);
+                response.header("x-should-retry", "true");
+            }
+        }
+        if (problem.status() == 413) {
+            // The rest of the body is not read.
+            response.header("Connection", "close");
+        }
+        return response.build();
+    }
+
+    @ServerExceptionMapper
+    Response map(NotFoundException none, @Context UriInfo uri) {
+        return response(Problem.invalid(
+                404,
+                "not_found",
+                null,
+                "There is nothing at " + uri.getRequestUri().getPath() + "."));
+    }
+
+    @ServerExceptionMapper
+    Response map(NotAllowedException wrong, @Context UriInfo uri) {
+        Response problem = response(Problem.invalid(
+                405,
+                "method_not_allowed",
+                null,
+                "This method is not allowed at " + uri.getRequestUri().getPath() + "."));
+        Object allow = wrong.getResponse().getHeaders().getFirst("Allow");
+        return allow == null
+                ? problem
+                : Response.fromResponse(problem).header("Allow", allow).build();
+    }
+
+    @ServerExceptionMapper
+    Response map(NotSupportedException wrong) {
+        return response(Problem.invalid(
+                415, "unsupported_media_type", null, "The request body must be JSON: Content-Type: application/json."));
+    }
+
+    @ServerExceptionMapper
+    Response map(NotAcceptableException wrong) {
+        return response(Problem.invalid(
+                406, "not_acceptable", null, "This server answers with JSON: Accept: application/json."));
+    }
+
+    @ServerExceptionMapper
+    Response map(WebApplicationException other) {
+        int status = other.getResponse().getStatus();
+        return status < 400
+                ? other.getResponse()
+                : response(Problem.invalid(status, "http_" + status, null, String.valueOf(other.getMessage())));
+    }
+
+    @ServerExceptionMapper
+    Response map(RuntimeException bug) {
+        LOG.error("a request failed for a reason that nobody foresaw", bug);
+        return response(
+                Problem.failed(500, "internal_error", "The server failed; its log says why.", Problem.Retry.UNSAID));
+    }
+}

@@ -1,0 +1,338 @@
+package io.chorale.api;
+
+import io.chorale.serving.Door;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.concurrent.Future;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Several requests answered over one stream that a client may leave and take up again.
+ *
+ * <p>Every event has a number, which is its {@code id} on the wire. Events are kept after they were sent, so that a
+ * client that comes back says the last id it saw and goes on after it:
+ *
+ * <pre>
+ *   kept:   [ sent ......... | unsent ..... ]      at most eventsMax
+ *             firstId          cursor    nextId
+ * </pre>
+ *
+ * When the bound is reached, sent events go first; when all are unsent, the tickets are not drained any more, and what
+ * then overflows is dropped as a slow consumer's. Nobody listening for the grace period ends the session.
+ *
+ * <p>One thread, the home event loop, owns it; other threads come through {@link #home}.
+ */
+final class StreamSession {
+    /** Bytes of one write, more or less: enough to catch up quickly, too few to hold up others. */
+    private static final int WRITE_BYTES = 64 << 10;
+
+    private static final byte[] RETRY = JsonBytes.ascii("retry: 1000\n\n");
+    private static final byte[] PING = JsonBytes.ascii(": ping\n\n");
+    private static final byte[] END = JsonBytes.ascii("\n\n");
+
+    /** What a client that wants to listen is told. */
+    enum Attachment {
+        LISTENS,
+        /** All was sent, to the end. */
+        OVER,
+        /** What follows the id is not kept any more. */
+        GAP
+    }
+
+    private final String id;
+    private final ScheduledExecutorService home;
+    private final StreamSessions.Options options;
+    private final Runnable onEnd;
+    private final List<Part> parts = new ArrayList<>();
+    private final ArrayDeque<byte[]> kept = new ArrayDeque<>();
+    private final JsonBytes out = new JsonBytes();
+    private long firstId = 1;
+    private long nextId = 1;
+    private long cursor = 1;
+    private int openParts;
+    private boolean complete;
+    private boolean ended;
+    private @Nullable StreamClient client;
+    private long demand;
+    private boolean greeted;
+    private boolean sentSincePing;
+    private @Nullable Future<?> expiry;
+    private @Nullable Future<?> pings;
+
+    /** @param onEnd called once, when the session is over and to be forgotten */
+    StreamSession(
+            String id,
+            List<CompletionRequest> requests,
+            Answers answers,
+            ScheduledExecutorService home,
+            StreamSessions.Options options,
+            Runnable onEnd) {
+        this.id = id;
+        this.home = home;
+        this.options = options;
+        this.onEnd = onEnd;
+        for (CompletionRequest request : requests) {
+            parts.add(new Part(parts.size(), request, answers));
+        }
+        openParts = parts.size();
+    }
+
+    String id() {
+        return id;
+    }
+
+    ScheduledExecutorService home() {
+        return home;
+    }
+
+    /**
+     * Takes all requests through the door, or none.
+     *
+     * @throws Problem when the door refuses one of them
+     */
+    void start(Door door) {
+        try {
+            for (Part part : parts) {
+                part.generation.start(door, home);
+            }
+        } catch (RuntimeException refused) {
+            end();
+            throw refused;
+        }
+        expireLater();
+        long ping = options.pingEvery().toNanos();
+        pings = home.scheduleAtFixedRate(this::ping, ping, ping, TimeUnit.NANOSECONDS);
+    }
+
+    /** A client listens from the event after {@code lastId} on; another one that still does is cut off. */
+    Attachment attach(StreamClient newClient, long lastId) {
+        if (ended || lastId + 1 < firstId || lastId >= nextId) {
+            return Attachment.GAP;
+        }
+        if (complete && lastId + 1 == nextId) {
+            return Attachment.OVER;
+        }
+        if (client != null) {
+            client.cut();
+        }
+        client = newClient;
+        greeted = false;
+        demand = 0;
+        cursor = lastId + 1;
+        cancelExpiry();
+        return Attachment.LISTENS;
+    }
+
+    /** The connection takes another write. */
+    void demand(StreamClient asking, long count) {
+        if (asking == client) {
+            demand += count;
+            pump();
+        }
+    }
+
+    /** The connection is gone; the session waits for another one. */
+    void detach(StreamClient leaving) {
+        if (leaving == client) {
+            client = null;
+            expireLater();
+        }
+    }
+
+    /** Nobody wants it any more. */
+    void end() {
+        if (ended) {
+            return;
+        }
+        ended = true;
+        cancelExpiry();
+        if (pings != null) {
+            pings.cancel(false);
+        }
+        parts.forEach(part -> part.generation.cancel());
+        if (client != null) {
+            client.cut();
+            client = null;
+        }
+        onEnd.run();
+    }
+
+    private void pump() {
+        for (Part part : parts) {
+            part.generation.pump();
+        }
+        send();
+    }
+
+    private void send() {
+        if (client == null || demand == 0) {
+            return;
+        }
+        if (cursor < nextId || !greeted) {
+            write(client, unsent());
+        }
+        if (complete && cursor == nextId) {
+            client.complete();
+            client = null;
+            expireLater();
+        }
+    }
+
+    private void write(StreamClient to, byte[] bytes) {
+        demand--;
+        sentSincePing = true;
+        to.send(bytes);
+    }
+
+    private void ping() {
+        if (client != null && demand > 0 && !sentSincePing) {
+            write(client, PING);
+        }
+        sentSincePing = false;
+    }
+
+    /** The next write: events from the cursor on, and before the first how soon to come back after a break. */
+    private byte[] unsent() {
+        if (!greeted) {
+            greeted = true;
+            out.raw(RETRY);
+        }
+        Iterator<byte[]> events = kept.iterator();
+        for (long skipped = firstId; skipped < cursor; skipped++) {
+            events.next();
+        }
+        int bytes = 0;
+        while (events.hasNext() && bytes < WRITE_BYTES) {
+            byte[] event = events.next();
+            out.raw(event);
+            bytes += event.length;
+            cursor++;
+        }
+        return out.take();
+    }
+
+    private void append(byte[] event) {
+        kept.add(event);
+        nextId++;
+        while (kept.size() > options.eventsMax() && firstId < cursor) {
+            kept.remove();
+            firstId++;
+        }
+    }
+
+    private boolean hasRoom() {
+        return !ended && nextId - cursor < options.eventsMax();
+    }
+
+    private void partEnded() {
+        if (--openParts == 0) {
+            complete = true;
+            append(out.raw("event: end\nid: ")
+                    .number(nextId)
+                    .raw("\ndata: {}\n\n")
+                    .take());
+        }
+    }
+
+    private void expireLater() {
+        cancelExpiry();
+        expiry = home.schedule(this::end, options.grace().toNanos(), TimeUnit.NANOSECONDS);
+    }
+
+    private void cancelExpiry() {
+        if (expiry != null) {
+            expiry.cancel(false);
+        }
+    }
+
+    /** One of the requests. Its events carry its index. */
+    private final class Part implements AnswerConsumer {
+        private final int index;
+        private final CompletionRequest request;
+        private final AnswerJson json;
+        private final Generation generation;
+        private final boolean[] opened;
+        private int open;
+        private boolean failed;
+
+        Part(int index, CompletionRequest request, Answers answers) {
+            this.index = index;
+            this.request = request;
+            this.json = answers.json(request);
+            this.opened = new boolean[request.choices()];
+            this.open = request.choices();
+            this.generation = new Generation(request, answers.catalog(), this);
+        }
+
+        @Override
+        public boolean wantsMore() {
+            return hasRoom() && !failed; // nothing comes after an error
+        }
+
+        @Override
+        public void piece(Choice choice) {
+            openChoice(choice);
+            json.piece(choice, begin("chunk"));
+            finish();
+            choice.clearPiece();
+        }
+
+        @Override
+        public void ended(Choice choice) {
+            openChoice(choice);
+            json.end(choice, begin("chunk"));
+            finish();
+            if (--open == 0 && !failed) {
+                if (request.usageIncluded()) {
+                    json.usage(generation.choices(), begin("chunk"));
+                    finish();
+                }
+                partEnded();
+            }
+        }
+
+        private void openChoice(Choice choice) {
+            if (!opened[choice.index()]) {
+                opened[choice.index()] = true;
+                if (json.opens()) {
+                    json.open(choice, begin("chunk"));
+                    finish();
+                }
+            }
+        }
+
+        @Override
+        public void failed(Choice choice, Problem problem) {
+            if (!failed && open > 0) {
+                failed = true;
+                generation.cancel();
+                problem.writeInner(begin("error"));
+                finish();
+                partEnded();
+            }
+        }
+
+        @Override
+        public void flush() {
+            send();
+        }
+
+        private JsonBytes begin(String what) {
+            return out.raw("id: ")
+                    .number(nextId)
+                    .raw("\ndata: {\"request\":")
+                    .number(index)
+                    .raw(",\"")
+                    .raw(what)
+                    .raw("\":");
+        }
+
+        private void finish() {
+            append(out.raw("}").raw(END).take());
+        }
+    }
+}

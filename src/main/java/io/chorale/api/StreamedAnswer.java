@@ -1,0 +1,211 @@
+package io.chorale.api;
+
+import io.chorale.serving.Door;
+import io.smallrye.mutiny.operators.AbstractMulti;
+import io.smallrye.mutiny.subscription.MultiSubscriber;
+import io.smallrye.mutiny.subscription.UniEmitter;
+import java.time.Duration;
+import java.util.concurrent.Flow;
+import java.util.concurrent.Future;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The answers to one request as server-sent events. Event loop only.
+ *
+ * <pre>
+ * OPENING    no event yet that decides the status; a failure here is a clean error response
+ * STREAMING  200 is out; what has come goes out in one write whenever the connection takes one
+ * CLOSED     complete, failed, or left by the client
+ * </pre>
+ *
+ * <p>A failure while streaming writes {@code event: error} and then breaks the body off: some client libraries take a
+ * body that ends well for a whole answer, whatever the last event said.
+ *
+ * <p>Back-pressure: one write is under way at a time. While it is, events stay in their tickets, which are bounded.
+ */
+final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsumer, Flow.Subscription {
+    private enum Phase {
+        OPENING,
+        STREAMING,
+        CLOSED
+    }
+
+    private static final byte[] DATA = JsonBytes.ascii("data: ");
+    private static final byte[] END = JsonBytes.ascii("\n\n");
+    private static final byte[] DONE = JsonBytes.ascii("data: [DONE]\n\n");
+    private static final byte[] ERROR = JsonBytes.ascii("event: error\ndata: ");
+    private static final byte[] PING = JsonBytes.ascii(": ping\n\n");
+
+    private final UniEmitter<? super Reply> opening;
+    private final CompletionRequest request;
+    private final AnswerJson json;
+    private final Generation generation;
+    private final JsonBytes out = new JsonBytes();
+    private final boolean[] opened;
+    private int open;
+    private Phase phase = Phase.OPENING;
+    private @Nullable Problem failure;
+    private @Nullable MultiSubscriber<? super byte[]> client;
+    private long demand;
+    private boolean sentSincePing;
+    private @Nullable Future<?> pings;
+
+    StreamedAnswer(
+            CompletionRequest request, ModelCatalog catalog, AnswerJson json, UniEmitter<? super Reply> opening) {
+        this.opening = opening;
+        this.request = request;
+        this.json = json;
+        this.open = request.choices();
+        this.opened = new boolean[open];
+        this.generation = new Generation(request, catalog, this);
+    }
+
+    void start(Door door, ScheduledExecutorService eventLoop, Duration pingEvery) {
+        if (phase == Phase.OPENING) {
+            generation.start(door, eventLoop);
+            pings = eventLoop.scheduleAtFixedRate(
+                    this::ping, pingEvery.toNanos(), pingEvery.toNanos(), TimeUnit.NANOSECONDS);
+        }
+    }
+
+    /** The client went away before the status was settled; or it is settled, and nothing is to be done. */
+    void stopOpening() {
+        if (phase == Phase.OPENING) {
+            cancel();
+        }
+    }
+
+    // ---- from the generation ----
+
+    @Override
+    public boolean wantsMore() {
+        boolean open = phase == Phase.OPENING || (phase == Phase.STREAMING && demand > 0);
+        // Nothing comes after an error.
+        return open && failure == null;
+    }
+
+    @Override
+    public void piece(Choice choice) {
+        openChoice(choice);
+        out.raw(DATA);
+        json.piece(choice, out);
+        out.raw(END);
+        choice.clearPiece();
+    }
+
+    @Override
+    public void ended(Choice choice) {
+        openChoice(choice);
+        out.raw(DATA);
+        json.end(choice, out);
+        out.raw(END);
+        if (--open > 0 || failure != null) {
+            return;
+        }
+        if (request.usageIncluded()) {
+            out.raw(DATA);
+            json.usage(generation.choices(), out);
+            out.raw(END);
+        }
+        out.raw(DONE);
+    }
+
+    private void openChoice(Choice choice) {
+        if (!opened[choice.index()]) {
+            opened[choice.index()] = true;
+            if (json.opens()) {
+                out.raw(DATA);
+                json.open(choice, out);
+                out.raw(END);
+            }
+        }
+    }
+
+    @Override
+    public void failed(Choice choice, Problem problem) {
+        if (failure != null) {
+            return;
+        }
+        failure = problem;
+        if (phase == Phase.STREAMING) {
+            out.raw(ERROR);
+            problem.write(out);
+            out.raw(END);
+        }
+    }
+
+    @Override
+    public void flush() {
+        if (phase == Phase.OPENING) {
+            if (failure != null) {
+                close();
+                opening.fail(failure);
+            } else if (!out.isEmpty()) {
+                phase = Phase.STREAMING;
+                // The subscriber comes within this call, and with it the first demand.
+                opening.complete(Reply.events(this));
+            }
+        } else {
+            send();
+        }
+    }
+
+    // ---- to the client ----
+
+    @Override
+    public void subscribe(MultiSubscriber<? super byte[]> subscriber) {
+        client = subscriber;
+        subscriber.onSubscribe(this);
+    }
+
+    @Override
+    public void request(long count) {
+        demand = Math.max(demand, demand + count);
+        generation.pump();
+    }
+
+    /** The client went away. */
+    @Override
+    public void cancel() {
+        close();
+    }
+
+    private void send() {
+        if (phase != Phase.STREAMING || client == null) {
+            return;
+        }
+        boolean blocked = demand == 0;
+        if (!out.isEmpty() && !blocked) {
+            demand--;
+            sentSincePing = true;
+            client.onNext(out.take());
+        }
+        // The call above may have come back here and closed.
+        boolean over = phase == Phase.STREAMING && (open == 0 || failure != null);
+        if (over && failure != null && (out.isEmpty() || blocked)) {
+            close();
+            client.onFailure(failure);
+        } else if (over && out.isEmpty()) {
+            close();
+            client.onCompletion();
+        }
+    }
+
+    private void ping() {
+        if (phase == Phase.STREAMING && !sentSincePing && out.isEmpty() && demand > 0) {
+            out.raw(PING);
+            send();
+        }
+        sentSincePing = false;
+    }
+
+    private void close() {
+        phase = Phase.CLOSED;
+        generation.cancel();
+        if (pings != null) {
+            pings.cancel(false);
+        }
+    }
+}

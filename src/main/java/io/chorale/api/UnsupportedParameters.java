@@ -1,0 +1,97 @@
+package io.chorale.api;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Predicate;
+
+/**
+ * Parameters that OpenAI's API or vLLM's knows and this server does not: refused by name when they ask for something,
+ * because an answer that silently ignores them is a wrong answer. Null, an empty list and an empty map ask for nothing;
+ * the table says what else does not. A field in neither table is ignored, as every server does.
+ */
+final class UnsupportedParameters {
+    private static final Map<String, Predicate<JsonNode>> COMMON = Map.ofEntries(
+            Map.entry("audio", UnsupportedParameters::nothingElse),
+            Map.entry("service_tier", oneOf("auto", "default")),
+            Map.entry("store", UnsupportedParameters::isFalse),
+            Map.entry("suffix", oneOf("")),
+            Map.entry("use_beam_search", UnsupportedParameters::isFalse),
+            Map.entry("prompt_logprobs", UnsupportedParameters::nothingElse),
+            Map.entry("structured_outputs", UnsupportedParameters::nothingElse),
+            Map.entry("guided_json", UnsupportedParameters::nothingElse),
+            Map.entry("guided_regex", UnsupportedParameters::nothingElse),
+            Map.entry("guided_choice", UnsupportedParameters::nothingElse),
+            Map.entry("guided_grammar", UnsupportedParameters::nothingElse),
+            Map.entry("bad_words", UnsupportedParameters::nothingElse),
+            Map.entry("allowed_token_ids", UnsupportedParameters::nothingElse),
+            Map.entry("logits_processors", UnsupportedParameters::nothingElse),
+            Map.entry("truncate_prompt_tokens", UnsupportedParameters::nothingElse),
+            Map.entry("response_format", UnsupportedParameters::isPlainText));
+
+    private static final Map<String, Predicate<JsonNode>> CHAT = Map.ofEntries(
+            Map.entry("tools", UnsupportedParameters::nothingElse),
+            Map.entry("tool_choice", oneOf("none", "auto")),
+            Map.entry("functions", UnsupportedParameters::nothingElse),
+            Map.entry("function_call", oneOf("none", "auto")),
+            Map.entry("parallel_tool_calls", JsonNode::isBoolean),
+            Map.entry("modalities", value -> value.isArray() && value.size() == 1 && isText(value.get(0), "text")),
+            Map.entry("prediction", UnsupportedParameters::nothingElse),
+            Map.entry("reasoning_effort", oneOf("none")),
+            Map.entry("verbosity", oneOf("medium")),
+            Map.entry("web_search_options", UnsupportedParameters::nothingElse),
+            Map.entry("echo", UnsupportedParameters::isFalse),
+            Map.entry("continue_final_message", UnsupportedParameters::isFalse),
+            Map.entry("documents", UnsupportedParameters::nothingElse),
+            Map.entry("chat_template", UnsupportedParameters::nothingElse));
+
+    private UnsupportedParameters() {}
+
+    /** @throws Problem naming the first parameter that asks for what is not there */
+    static void refuse(Fields request, CompletionRequest.Shape shape) {
+        refuse(request, COMMON);
+        // As many candidates as answers: nothing is chosen.
+        int n = request.integer("n", 1, 1, Integer.MAX_VALUE);
+        if (request.integer("best_of", n, 0, Integer.MAX_VALUE) > n) {
+            throw Problem.unsupported("best_of", "'best_of' greater than 'n' is not supported by this server.");
+        }
+        if (shape == CompletionRequest.Shape.CHAT) {
+            refuse(request, CHAT);
+        }
+    }
+
+    private static void refuse(Fields request, Map<String, Predicate<JsonNode>> table) {
+        request.object().fieldNames().forEachRemaining(name -> {
+            Predicate<JsonNode> asksNothing = table.get(name);
+            JsonNode value = request.get(name);
+            boolean asks = asksNothing != null
+                    && value != null
+                    && !(value.isContainerNode() && value.isEmpty())
+                    && !asksNothing.test(value);
+            if (asks) {
+                throw Problem.unsupported(request.name(name));
+            }
+        });
+    }
+
+    private static boolean nothingElse(JsonNode value) {
+        return false;
+    }
+
+    private static boolean isFalse(JsonNode value) {
+        return value.isBoolean() && !value.booleanValue();
+    }
+
+    private static boolean isPlainText(JsonNode format) {
+        return format.isObject() && format.path("type").asText().equals("text");
+    }
+
+    private static Predicate<JsonNode> oneOf(String... values) {
+        Set<String> set = Set.of(values);
+        return value -> value.isTextual() && set.contains(value.textValue());
+    }
+
+    private static boolean isText(JsonNode node, String text) {
+        return node.isTextual() && node.textValue().equals(text);
+    }
+}

@@ -1,0 +1,66 @@
+package io.chorale.boot;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.chorale.text.TextModel;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/** What the folder of the base model says beside its weights. */
+final class ModelDirectory {
+    /** What checkpoints are often put into, and what therefore says nothing. */
+    private static final String GENERIC = "model";
+
+    private ModelDirectory() {}
+
+    /** A name for the model: the folder's, or that of the one above where the folder is called "model". */
+    static String nameOf(Path directory) {
+        Path absolute = directory.toAbsolutePath().normalize();
+        Path parent = absolute.getParent();
+        String own = lastOf(absolute);
+        return own.equals(GENERIC) && parent != null && !lastOf(parent).isEmpty() ? lastOf(parent) : own;
+    }
+
+    private static String lastOf(Path path) {
+        Path name = path.getFileName();
+        return name == null ? "" : name.toString();
+    }
+
+    /** The tokens that end an answer, also where there is no tokenizer to ask. */
+    static int[] endTokens(Path directory, Optional<TextModel> text) {
+        if (text.isPresent()) {
+            return text.get().endIds().stream().mapToInt(Integer::intValue).toArray();
+        }
+        for (String file : List.of("generation_config.json", "config.json")) {
+            JsonNode end = read(directory.resolve(file)).path("eos_token_id");
+            if (end.isInt()) {
+                return new int[] {end.intValue()};
+            }
+            if (end.isArray() && !end.isEmpty()) {
+                return IntStream.range(0, end.size())
+                        .map(i -> end.get(i).asInt())
+                        .toArray();
+            }
+        }
+        return new int[0];
+    }
+
+    private static JsonNode read(Path file) {
+        JsonMapper mapper = new JsonMapper();
+        try {
+            return Files.isRegularFile(file) ? mapper.readTree(file.toFile()) : mapper.missingNode();
+        } catch (IOException unreadable) {
+            throw new IllegalStateException(file + " cannot be read: " + unreadable.getMessage(), unreadable);
+        }
+    }
+
+    /** Where adapters are looked for when nothing is said: beside the model's folder. */
+    static Optional<Path> adaptersBeside(Path directory) {
+        Path beside = directory.toAbsolutePath().normalize().resolveSibling("adapters");
+        return Optional.of(beside).filter(Files::isDirectory);
+    }
+}

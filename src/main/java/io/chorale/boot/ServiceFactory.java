@@ -1,0 +1,86 @@
+package io.chorale.boot;
+
+import io.chorale.adapter.AdapterFolder;
+import io.chorale.adapter.AdapterRegistry;
+import io.chorale.config.AdapterSettings;
+import io.chorale.config.AdmissionSettings;
+import io.chorale.config.EngineSettings;
+import io.chorale.config.LifecycleSettings;
+import io.chorale.config.SchedulerSettings;
+import io.chorale.config.StreamSettings;
+import io.chorale.core.admission.AdmissionController;
+import io.chorale.core.admission.AdmissionLimits;
+import io.chorale.core.memory.PoolGeometry;
+import io.chorale.core.sched.Scheduler;
+import io.chorale.core.sched.SchedulerLimits;
+import io.chorale.core.sched.SchedulerPolicies;
+import io.chorale.engine.Engine;
+import io.chorale.engine.EngineSpec;
+import io.chorale.serving.Service;
+import io.chorale.serving.ServingObserver;
+import io.chorale.serving.ServingOptions;
+import jakarta.inject.Singleton;
+
+/** Puts scheduler, door and loop around an engine, as the settings say. */
+@Singleton
+public class ServiceFactory {
+    private final EngineSettings engineSettings;
+    private final AdapterSettings adapters;
+    private final SchedulerSettings scheduler;
+    private final AdmissionSettings admission;
+    private final StreamSettings streams;
+    private final LifecycleSettings lifecycle;
+
+    ServiceFactory(
+            EngineSettings engineSettings,
+            AdapterSettings adapters,
+            SchedulerSettings scheduler,
+            AdmissionSettings admission,
+            StreamSettings streams,
+            LifecycleSettings lifecycle) {
+        this.engineSettings = engineSettings;
+        this.adapters = adapters;
+        this.scheduler = scheduler;
+        this.admission = admission;
+        this.streams = streams;
+        this.lifecycle = lifecycle;
+    }
+
+    Service create(Engine engine, AdapterRegistry registry, AdapterFolder folder, ServingObserver observer) {
+        EngineSpec spec = engine.spec();
+        PoolGeometry pool = new PoolGeometry(spec.pageCount(), spec.pageTokens(), spec.slotsMax(), spec.scratchMax());
+        SchedulerLimits limits = new SchedulerLimits(
+                spec.contextMax(),
+                spec.vocab(),
+                spec.layerGroups(),
+                Math.min(scheduler.stepTokensMax(), spec.rowsMax()),
+                scheduler.prefillChunkTokens(),
+                Math.min(scheduler.sequencesMax(), spec.sequencesMax()),
+                spec.samplesMax(),
+                scheduler.adaptersPerStepMax(),
+                scheduler.bypassMax(),
+                scheduler.prefetchAdaptersMax(),
+                SchedulerLimits.MemoryRule.OPTIMISTIC);
+        AdmissionController door = new AdmissionController(new AdmissionLimits(
+                limits.sequencesMax(),
+                admission.queueRequestsMax(),
+                admission.queueTokensMax(),
+                spec.contextMax(),
+                pool));
+        ServingOptions options = new ServingOptions(
+                engineSettings.overlapped(),
+                admission.requestsMax(),
+                streams.bufferEventsMax(),
+                adapters.hostBytes().asLongValue(),
+                lifecycle.drainGrace());
+        return new Service(
+                engine,
+                new Scheduler(pool, limits, SchedulerPolicies.PLAIN),
+                door,
+                registry,
+                folder,
+                observer,
+                System::nanoTime,
+                options);
+    }
+}

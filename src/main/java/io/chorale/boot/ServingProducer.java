@@ -1,0 +1,256 @@
+package io.chorale.boot;
+
+import io.chorale.adapter.AdapterEntry;
+import io.chorale.adapter.AdapterFolder;
+import io.chorale.adapter.AdapterRegistry;
+import io.chorale.adapter.FileRejectedException;
+import io.chorale.adapter.ModelFiles;
+import io.chorale.api.Answers;
+import io.chorale.api.CompletionReader;
+import io.chorale.api.JsonBody;
+import io.chorale.api.ModelCatalog;
+import io.chorale.api.ServerResource;
+import io.chorale.api.StreamSessions;
+import io.chorale.config.AdapterSettings;
+import io.chorale.config.EngineSettings;
+import io.chorale.config.LifecycleSettings;
+import io.chorale.config.ModelSettings;
+import io.chorale.config.StreamSettings;
+import io.chorale.engine.Engine;
+import io.chorale.engine.EngineFault;
+import io.chorale.engine.EngineSpec;
+import io.chorale.ops.LivenessProbe;
+import io.chorale.ops.ServingMetrics;
+import io.chorale.serving.Door;
+import io.chorale.serving.Lifecycle;
+import io.chorale.serving.Service;
+import io.chorale.text.TextException;
+import io.chorale.text.TextModel;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
+import io.quarkus.runtime.ShutdownEvent;
+import io.quarkus.runtime.StartupEvent;
+import io.quarkus.runtime.configuration.ConfigurationException;
+import io.quarkus.vertx.http.HttpServerStart;
+import jakarta.enterprise.event.Observes;
+import jakarta.enterprise.event.ObservesAsync;
+import jakarta.enterprise.inject.Produces;
+import jakarta.inject.Singleton;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import org.eclipse.microprofile.config.inject.ConfigProperty;
+import org.jboss.logging.Logger;
+
+/**
+ * Builds the service when the application starts, before the port is opened, and stops it in reverse. What is wrong with
+ * the settings, the model or the machine stops the start with a sentence.
+ */
+@Singleton
+public class ServingProducer {
+    private static final Logger LOG = Logger.getLogger("io.chorale");
+
+    private final ModelSettings model;
+    private final AdapterSettings adapters;
+    private final StreamSettings streams;
+    private final LifecycleSettings lifecycle;
+    private final String engineKind;
+
+    private final AdapterRegistry registry = new AdapterRegistry();
+    private final Service service;
+    private final ModelCatalog catalog;
+    private final EngineSpec spec;
+    private final boolean hasText;
+
+    ServingProducer(
+            ModelSettings model,
+            AdapterSettings adapters,
+            StreamSettings streams,
+            LifecycleSettings lifecycle,
+            EngineSettings engineSettings,
+            SettingsCheck settings,
+            EngineFactory engines,
+            ServiceFactory services,
+            MeterRegistry meters) {
+        this.model = model;
+        this.adapters = adapters;
+        this.streams = streams;
+        this.lifecycle = lifecycle;
+        this.engineKind = engineSettings.kind().name().toLowerCase(Locale.ROOT);
+        settings.pass();
+        ModelFiles files = readModel();
+        AdapterFolder folder = new AdapterFolder(files.shape());
+        readAdapters(folder);
+        Optional<TextModel> text = readText();
+        int[] endTokens = ModelDirectory.endTokens(model.dir(), text);
+        Engine engine = createEngine(engines, files, endTokens);
+        spec = engine.spec();
+        ServingMetrics metrics = new ServingMetrics(meters);
+        service = services.create(engine, registry, folder, metrics);
+        metrics.bind(service.door());
+        ModelCatalog.Base base = new ModelCatalog.Base(
+                model.name().orElseGet(() -> ModelDirectory.nameOf(model.dir())),
+                model.dir().toString(),
+                Instant.now().getEpochSecond(),
+                spec.contextMax(),
+                spec.vocab(),
+                endTokens);
+        catalog = new ModelCatalog(base, registry, text);
+        hasText = text.isPresent();
+    }
+
+    private ModelFiles readModel() {
+        try {
+            return ModelFiles.open(model.dir());
+        } catch (FileRejectedException rejected) {
+            throw refused("chorale.model.dir", model.dir(), rejected);
+        }
+    }
+
+    private void readAdapters(AdapterFolder folder) {
+        Optional<Path> directory = adapters.dir().or(() -> ModelDirectory.adaptersBeside(model.dir()));
+        if (directory.isEmpty()) {
+            return;
+        }
+        try {
+            folder.scan(directory.get(), registry);
+        } catch (FileRejectedException rejected) {
+            throw refused("chorale.adapters.dir", directory.get(), rejected);
+        }
+        for (AdapterEntry entry : registry.list()) {
+            if (!entry.usable()) {
+                LOG.warnf("adapter %s cannot be served: %s", entry.name(), String.join("; ", entry.problems()));
+            }
+        }
+    }
+
+    private Optional<TextModel> readText() {
+        try {
+            return TextModel.load(model.dir());
+        } catch (TextException rejected) {
+            throw refused("chorale.model.dir", model.dir(), rejected);
+        }
+    }
+
+    private Engine createEngine(EngineFactory engines, ModelFiles files, int[] endTokens) {
+        try {
+            return engines.create(files, endTokens);
+        } catch (EngineFault rejected) {
+            throw refused("chorale.engine.kind", engineKind, rejected);
+        }
+    }
+
+    /** Quarkus prints the sentence of such an exception, and no stack trace. */
+    private static ConfigurationException refused(String key, Object value, Exception why) {
+        return new ConfigurationException(
+                "chorale: cannot start: " + key + " = " + value + " cannot be served: " + why.getMessage());
+    }
+
+    void start(@Observes StartupEvent event) {
+        service.start();
+        LOG.infof(
+                "serving %s and %d adapters on %s (%s): %d pages of %d tokens, %d MiB, context %d",
+                catalog.baseName(),
+                usableAdapters().size(),
+                spec.backend(),
+                spec.device(),
+                spec.pageCount(),
+                spec.pageTokens(),
+                (spec.pageCount() * spec.pageBytes()) >> 20,
+                spec.contextMax());
+    }
+
+    private List<String> usableAdapters() {
+        return registry.list().stream()
+                .filter(AdapterEntry::usable)
+                .map(AdapterEntry::name)
+                .toList();
+    }
+
+    /** The port is open: says where, and how to ask something. */
+    void listen(@ObservesAsync HttpServerStart event) {
+        int port = event.options().getPort();
+        if (port <= 0) {
+            // Any free one, which the line of Quarkus names.
+            return;
+        }
+        String address = "http://localhost:" + port;
+        List<String> names = usableAdapters();
+        String name = names.isEmpty() ? catalog.baseName() : names.getLast();
+        String question = hasText
+                ? "/v1/chat/completions -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Tell me a story about a fox.\"}]}'"
+                : "/v1/completions -d '{\"model\":\"%s\",\"prompt\":[1,2,3],\"max_tokens\":16}'";
+        LOG.infof(
+                "open %s in a browser, or ask: curl -H 'Content-Type: application/json' %s%s",
+                address, address, question.formatted(name));
+    }
+
+    /** While the port still answers: what is under way may finish, and who comes is told that we leave. */
+    void drain(@Observes ShutdownDelayInitiatedEvent event) {
+        service.drain();
+    }
+
+    void stop(@Observes ShutdownEvent event) {
+        service.close();
+    }
+
+    @Produces
+    @Singleton
+    Lifecycle lifecycle() {
+        return service.lifecycle();
+    }
+
+    @Produces
+    @Singleton
+    Door door() {
+        return service.door();
+    }
+
+    @Produces
+    @Singleton
+    ModelCatalog catalog() {
+        return catalog;
+    }
+
+    @Produces
+    @Singleton
+    JsonBody.Limit bodyLimit() {
+        return new JsonBody.Limit(Math.toIntExact(streams.bodyBytesMax().asLongValue()));
+    }
+
+    @Produces
+    @Singleton
+    CompletionReader reader() {
+        return new CompletionReader(catalog, streams.choicesMax());
+    }
+
+    @Produces
+    @Singleton
+    Answers answers() {
+        return new Answers(service.door(), catalog, InstantSource.system(), streams.keepAlive());
+    }
+
+    @Produces
+    @Singleton
+    StreamSessions sessions(Answers answers) {
+        return new StreamSessions(
+                answers,
+                new StreamSessions.Options(
+                        streams.resumableMax(), streams.replayEventsMax(), streams.resumeGrace(), streams.keepAlive()));
+    }
+
+    @Produces
+    @Singleton
+    ServerResource.Version version(@ConfigProperty(name = "quarkus.application.version") String version) {
+        return new ServerResource.Version(version);
+    }
+
+    @Produces
+    @Singleton
+    LivenessProbe.StuckAfter stuckAfter() {
+        return new LivenessProbe.StuckAfter(lifecycle.stuckAfter());
+    }
+}

@@ -1,0 +1,96 @@
+package io.chorale.boot;
+
+import io.chorale.config.AdapterSettings;
+import io.chorale.config.AdmissionSettings;
+import io.chorale.config.EngineSettings;
+import io.chorale.config.LifecycleSettings;
+import io.chorale.config.ModelSettings;
+import io.chorale.config.SchedulerSettings;
+import io.chorale.config.StreamSettings;
+import io.quarkus.runtime.configuration.ConfigurationException;
+import jakarta.inject.Singleton;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Looks at all settings before anything is built, and says of each that is wrong its key, its value and why. */
+@Singleton
+public class SettingsCheck {
+    private static final int BODY_BYTES_MAX = 1 << 30;
+
+    private final List<String> problems = new ArrayList<>();
+
+    SettingsCheck(
+            ModelSettings model,
+            AdapterSettings adapters,
+            EngineSettings engine,
+            SchedulerSettings scheduler,
+            AdmissionSettings admission,
+            StreamSettings streams,
+            LifecycleSettings lifecycle) {
+        directory("chorale.model.dir", model.dir());
+        adapters.dir().ifPresent(dir -> directory("chorale.adapters.dir", dir));
+        range("chorale.adapters.host-bytes", adapters.hostBytes().asLongValue(), 1, Long.MAX_VALUE);
+        range("chorale.adapters.resident-max", adapters.residentMax(), 1, 1 << 16);
+        range("chorale.engine.threads", engine.threads(), 0, 4_096);
+        engine.poolBytes()
+                .ifPresent(bytes -> range("chorale.engine.pool-bytes", bytes.asLongValue(), 1, Long.MAX_VALUE));
+        range("chorale.engine.record-steps", engine.recordSteps(), 1, 1 << 20);
+        notNegative("chorale.engine.simulated.step", engine.simulated().step());
+        double stop = engine.simulated().stopProbability();
+        check(stop >= 0 && stop <= 1, "chorale.engine.simulated.stop-probability", stop, "must be between 0 and 1");
+        range("chorale.scheduler.sequences-max", scheduler.sequencesMax(), 1, 1 << 16);
+        range("chorale.scheduler.step-tokens-max", scheduler.stepTokensMax(), scheduler.sequencesMax(), 1 << 20);
+        range("chorale.scheduler.prefill-chunk-tokens", scheduler.prefillChunkTokens(), 1, 1 << 20);
+        range("chorale.scheduler.adapters-per-step-max", scheduler.adaptersPerStepMax(), 1, 1 << 16);
+        range("chorale.scheduler.bypass-max", scheduler.bypassMax(), 0, 1 << 20);
+        range("chorale.scheduler.prefetch-adapters-max", scheduler.prefetchAdaptersMax(), 0, 1 << 16);
+        range("chorale.admission.requests-max", admission.requestsMax(), 1, 1 << 24);
+        range("chorale.admission.queue-requests-max", admission.queueRequestsMax(), 1, 1 << 24);
+        range("chorale.admission.queue-tokens-max", admission.queueTokensMax(), 1, Long.MAX_VALUE);
+        range("chorale.stream.body-bytes-max", streams.bodyBytesMax().asLongValue(), 1, BODY_BYTES_MAX);
+        range("chorale.stream.choices-max", streams.choicesMax(), 1, 1 << 16);
+        range("chorale.stream.buffer-events-max", streams.bufferEventsMax(), 1, 1 << 20);
+        range("chorale.stream.resumable-max", streams.resumableMax(), 0, 1 << 20);
+        range("chorale.stream.replay-events-max", streams.replayEventsMax(), 1, 1 << 24);
+        positive("chorale.stream.keep-alive", streams.keepAlive());
+        positive("chorale.stream.resume-grace", streams.resumeGrace());
+        notNegative("chorale.lifecycle.drain-grace", lifecycle.drainGrace());
+        positive("chorale.lifecycle.stuck-after", lifecycle.stuckAfter());
+    }
+
+    /** @throws ConfigurationException with a line a problem */
+    void pass() {
+        if (!problems.isEmpty()) {
+            throw new ConfigurationException(String.join("\n", problems));
+        }
+    }
+
+    private void directory(String key, Path path) {
+        check(Files.isDirectory(path), key, path, "is not a folder (looked at " + path.toAbsolutePath() + ")");
+    }
+
+    private void range(String key, long value, long min, long max) {
+        check(
+                value >= min && value <= max,
+                key,
+                value,
+                max == Long.MAX_VALUE ? "must be at least " + min : "must be between " + min + " and " + max);
+    }
+
+    private void positive(String key, Duration value) {
+        check(value.compareTo(Duration.ZERO) > 0, key, value, "must be longer than nothing");
+    }
+
+    private void notNegative(String key, Duration value) {
+        check(!value.isNegative(), key, value, "must not be negative");
+    }
+
+    private void check(boolean holds, String key, Object value, String rule) {
+        if (!holds) {
+            problems.add("chorale: cannot start: " + key + " = " + value + ": " + rule);
+        }
+    }
+}

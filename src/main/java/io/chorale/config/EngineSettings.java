@@ -1,0 +1,65 @@
+package io.chorale.config;
+
+import io.quarkus.runtime.configuration.MemorySize;
+import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithDefault;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.OptionalLong;
+
+/** What computes. */
+@ConfigMapping(prefix = "chorale.engine")
+public interface EngineSettings {
+    /** Where the model is computed. */
+    enum Kind {
+        /** CUDA where its plugin and a driver are, else the CPU. */
+        AUTO,
+        CPU,
+        CUDA,
+        /** Nothing is computed: tokens come from a hash, and no weights are read. For tests of everything else. */
+        SIMULATED
+    }
+
+    /** What computes: auto, cpu, cuda or simulated. */
+    @WithDefault("auto")
+    Kind kind();
+
+    /** Worker threads of the CPU engine; 0: one a core. */
+    @WithDefault("0")
+    int threads();
+
+    /**
+     * Memory of the page pool, which KV cache and adapters share. Unset: enough for 64 contexts of full length, but at
+     * most a quarter of the machine's memory.
+     */
+    Optional<MemorySize> poolBytes();
+
+    /** Whether the next step is planned and begun while the engine still computes the one before. */
+    @WithDefault("true")
+    boolean overlapped();
+
+    /** Folder for the last steps, which step_replay reads. Unset: they are not kept. */
+    Optional<Path> recordDir();
+
+    /** How many steps are kept there. */
+    @WithDefault("64")
+    int recordSteps();
+
+    /** The engine of kind simulated. */
+    Simulated simulated();
+
+    /** How an engine behaves that computes nothing. */
+    interface Simulated {
+        /** How long a step takes. */
+        @WithDefault("5MS")
+        Duration step();
+
+        /** How likely an answer ends at each token. */
+        @WithDefault("0.01")
+        double stopProbability();
+
+        /** The step at which it dies, to see what the service does then. Unset: never. */
+        OptionalLong diesAtStep();
+    }
+}

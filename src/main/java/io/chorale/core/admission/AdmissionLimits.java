@@ -1,0 +1,14 @@
+package io.chorale.core.admission;
+
+import io.chorale.core.memory.PoolGeometry;
+
+/**
+ * The bounds of the door.
+ *
+ * @param runningMax requests that may run at once
+ * @param queueRequestsMax requests that may wait for those
+ * @param queueTokensMax tokens that the waiting requests may want computed
+ * @param contextMax tokens of prompt and answer together
+ */
+public record AdmissionLimits(
+        int runningMax, int queueRequestsMax, long queueTokensMax, int contextMax, PoolGeometry geometry) {}

@@ -1,0 +1,334 @@
+package io.chorale.core.memory;
+
+import io.chorale.core.memory.DeviceAdapter.State;
+import io.chorale.core.model.Check;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.ToLongFunction;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Which adapter is where: the slot table of the device, and every version that somebody wants or that is staged.
+ *
+ * <p>Uploads and drops are planned in one step and become true when that step has ended well; until then a loading
+ * adapter may be used by later steps (the engine keeps their order) and a draining one keeps slot and pages. So a refused
+ * step is undone by going back one state, and nobody can have taken what a refused drop did not free.
+ */
+public final class AdapterResidency {
+    private final PagePool pool;
+    private final Map<Integer, DeviceAdapter> byVersion = new LinkedHashMap<>();
+    private final @Nullable DeviceAdapter[] slots;
+    private final int[] freeSlots;
+    private int freeSlotCount;
+    private int pinnedCount;
+    private int drainingCount;
+    private int drainingPages;
+    private int goneCount;
+    private long evictions;
+    private long loads;
+    private int[] residentVersions = {};
+    private boolean residentChanged;
+
+    public AdapterResidency(PagePool pool) {
+        this.pool = pool;
+        int slotsMax = pool.geometry().slotsMax();
+        slots = new DeviceAdapter[slotsMax];
+        freeSlots = new int[slotsMax];
+        for (int i = 0; i < slotsMax; i++) {
+            freeSlots[i] = slotsMax - 1 - i;
+        }
+        freeSlotCount = slotsMax;
+    }
+
+    // ---- who wants what -------------------------------------------------------------------------------------------
+
+    /** One more adapter set of live requests names this version. */
+    public DeviceAdapter use(int version) {
+        DeviceAdapter adapter = byVersion.computeIfAbsent(version, DeviceAdapter::new);
+        adapter.users++;
+        return adapter;
+    }
+
+    public void unuse(DeviceAdapter adapter) {
+        adapter.users--;
+        forgetIfUnwanted(adapter);
+    }
+
+    public @Nullable DeviceAdapter find(int version) {
+        return byVersion.get(version);
+    }
+
+    /** A running sequence uses it, or it is merged. */
+    public void pin(DeviceAdapter adapter) {
+        if (adapter.pins++ == 0) {
+            pinnedCount++;
+        }
+    }
+
+    public void unpin(DeviceAdapter adapter) {
+        if (adapter.pins == 0) {
+            throw new IllegalStateException("adapter " + adapter.version + " is unpinned twice");
+        }
+        if (--adapter.pins == 0) {
+            pinnedCount--;
+        }
+    }
+
+    /** Distinct adapters that steps may use now. */
+    public int pinnedCount() {
+        return pinnedCount;
+    }
+
+    public void touch(DeviceAdapter adapter, long nowNanos) {
+        adapter.usedNanos = nowNanos;
+    }
+
+    // ---- host side ------------------------------------------------------------------------------------------------
+
+    public void staged(int version, long handle, int pages) {
+        Check.argument(handle != 0, () -> "adapter " + version + " has no handle");
+        Check.argument(pages >= 1, () -> "adapter " + version + " has no pages");
+        DeviceAdapter adapter = byVersion.computeIfAbsent(version, DeviceAdapter::new);
+        Check.argument(
+                adapter.slot < 0 || adapter.pagesNeeded == pages,
+                () -> "adapter " + version + " has " + adapter.pagesNeeded + " pages on the device, not " + pages);
+        adapter.handle = handle;
+        adapter.pagesNeeded = pages;
+        if (adapter.gone) {
+            adapter.gone = false;
+            goneCount--;
+        }
+        if (adapter.state == State.ABSENT) {
+            adapter.state = State.STAGED;
+        }
+    }
+
+    /**
+     * The host wants to forget a staged adapter.
+     *
+     * @return whether it was not in use and is forgotten; what is left of it on the device leaves with the next step
+     */
+    public boolean unstage(int version) {
+        DeviceAdapter adapter = byVersion.get(version);
+        if (adapter == null || adapter.gone) {
+            return true;
+        }
+        if (adapter.users > 0 || adapter.pins > 0) {
+            return false;
+        }
+        if (adapter.state == State.STAGED || adapter.state == State.ABSENT) {
+            byVersion.remove(version);
+        } else {
+            adapter.gone = true;
+            goneCount++;
+        }
+        return true;
+    }
+
+    /** Adapters still on the device that the host has forgotten. */
+    public int goneCount() {
+        return goneCount;
+    }
+
+    // ---- device side ----------------------------------------------------------------------------------------------
+
+    public int freeSlotCount() {
+        return freeSlotCount;
+    }
+
+    /** Pages that come back when the drops in flight have ended. */
+    public int drainingPages() {
+        return drainingPages;
+    }
+
+    /** Slots that come back then. */
+    public int drainingCount() {
+        return drainingCount;
+    }
+
+    public int slotsMax() {
+        return slots.length;
+    }
+
+    public @Nullable DeviceAdapter at(int slot) {
+        return slots[slot];
+    }
+
+    public void load(DeviceAdapter adapter, long nowNanos) {
+        expect(adapter, State.STAGED);
+        if (freeSlotCount == 0) {
+            throw new IllegalStateException("no slot is free for adapter " + adapter.version);
+        }
+        adapter.state = State.LOADING;
+        adapter.slot = freeSlots[--freeSlotCount];
+        adapter.usedNanos = nowNanos;
+        slots[adapter.slot] = adapter;
+        pool.take(PageUse.ADAPTER, adapter.pagesNeeded, adapter.pages);
+        residentChanged = true;
+    }
+
+    public void loaded(DeviceAdapter adapter) {
+        expect(adapter, State.LOADING);
+        adapter.state = State.RESIDENT;
+        loads++;
+    }
+
+    public void loadFailed(DeviceAdapter adapter) {
+        expect(adapter, State.LOADING);
+        leaveDevice(adapter);
+    }
+
+    public void drain(DeviceAdapter adapter) {
+        if (!adapter.evictable()) {
+            throw new IllegalStateException("adapter " + adapter.version + " is in use and cannot be evicted");
+        }
+        adapter.state = State.DRAINING;
+        drainingCount++;
+        drainingPages += adapter.pages.count();
+    }
+
+    public void drained(DeviceAdapter adapter) {
+        expect(adapter, State.DRAINING);
+        drainingCount--;
+        drainingPages -= adapter.pages.count();
+        evictions++;
+        leaveDevice(adapter);
+    }
+
+    public void drainFailed(DeviceAdapter adapter) {
+        expect(adapter, State.DRAINING);
+        drainingCount--;
+        drainingPages -= adapter.pages.count();
+        adapter.state = State.RESIDENT;
+    }
+
+    /** Adapters that could be evicted. */
+    public int evictableCount() {
+        int count = 0;
+        for (DeviceAdapter adapter : slots) {
+            count += adapter != null && adapter.evictable() ? 1 : 0;
+        }
+        return count;
+    }
+
+    /** Pages that evicting them all would free. */
+    public int evictablePages() {
+        int pages = 0;
+        for (DeviceAdapter adapter : slots) {
+            pages += adapter != null && adapter.evictable() ? adapter.pages.count() : 0;
+        }
+        return pages;
+    }
+
+    /** The evictable adapter with the lowest score, or null. */
+    public @Nullable DeviceAdapter leastWorthKeeping(ToLongFunction<DeviceAdapter> score) {
+        DeviceAdapter least = null;
+        long leastScore = 0;
+        for (DeviceAdapter adapter : slots) {
+            if (adapter != null && adapter.evictable()) {
+                long itsScore = adapter.gone ? Long.MIN_VALUE : score.applyAsLong(adapter);
+                if (least == null || itsScore < leastScore) {
+                    least = adapter;
+                    leastScore = itsScore;
+                }
+            }
+        }
+        return least;
+    }
+
+    /** An adapter that the host has forgotten and nobody uses, or null. */
+    public @Nullable DeviceAdapter goneAndEvictable() {
+        for (DeviceAdapter adapter : slots) {
+            if (adapter != null && adapter.gone && adapter.evictable()) {
+                return adapter;
+            }
+        }
+        return null;
+    }
+
+    private void leaveDevice(DeviceAdapter adapter) {
+        slots[adapter.slot] = null;
+        freeSlots[freeSlotCount++] = adapter.slot;
+        adapter.slot = -1;
+        pool.giveBack(adapter.pages);
+        residentChanged = true;
+        adapter.state = State.STAGED;
+        if (adapter.gone) {
+            adapter.gone = false;
+            goneCount--;
+            adapter.state = State.ABSENT;
+            forgetIfUnwanted(adapter);
+        }
+    }
+
+    /** An absent adapter that nobody waits for need not be remembered. */
+    private void forgetIfUnwanted(DeviceAdapter adapter) {
+        if (adapter.users == 0 && adapter.state == State.ABSENT) {
+            byVersion.remove(adapter.version);
+        }
+    }
+
+    private static void expect(DeviceAdapter adapter, State state) {
+        if (adapter.state != state) {
+            throw new IllegalStateException("adapter " + adapter.version + " is " + adapter.state + ", not " + state);
+        }
+    }
+
+    // ---- looking at it --------------------------------------------------------------------------------------------
+
+    public long evictions() {
+        return evictions;
+    }
+
+    public long loads() {
+        return loads;
+    }
+
+    /** Versions that hold a slot. The array is never changed: a new one is made when residency has changed. */
+    public int[] residentVersions() {
+        if (residentChanged) {
+            residentChanged = false;
+            residentVersions = new int[slots.length - freeSlotCount];
+            int count = 0;
+            for (DeviceAdapter adapter : slots) {
+                if (adapter != null) {
+                    residentVersions[count++] = adapter.version;
+                }
+            }
+        }
+        return residentVersions;
+    }
+
+    /** Checks the slot table and the counts against the adapters. */
+    public void verify() {
+        int pages = 0;
+        int draining = 0;
+        int pinned = 0;
+        int goneOnes = 0;
+        int taken = 0;
+        for (DeviceAdapter adapter : byVersion.values()) {
+            boolean hasSlot = adapter.onDevice() || adapter.state == State.DRAINING;
+            Check.state(
+                    hasSlot ? slots[adapter.slot] == adapter : adapter.slot == -1,
+                    () -> "adapter " + adapter.version + " is " + adapter.state + " but slot " + adapter.slot
+                            + " is not its own");
+            Check.state(
+                    adapter.pages.count() == (hasSlot ? adapter.pagesNeeded : 0),
+                    () -> "adapter " + adapter.version + " holds " + adapter.pages.count() + " pages");
+            Check.state(
+                    adapter.pins == 0 || adapter.onDevice(),
+                    () -> "adapter " + adapter.version + " is pinned but " + adapter.state);
+            taken += hasSlot ? 1 : 0;
+            pages += adapter.pages.count();
+            draining += adapter.state == State.DRAINING ? adapter.pages.count() : 0;
+            pinned += adapter.pins > 0 ? 1 : 0;
+            goneOnes += adapter.gone ? 1 : 0;
+        }
+        boolean exact = pages == pool.count(PageUse.ADAPTER)
+                && draining == drainingPages
+                && pinned == pinnedCount
+                && goneOnes == goneCount
+                && taken == slots.length - freeSlotCount;
+        Check.state(exact, () -> "adapter counts are not conserved");
+    }
+}

@@ -1,0 +1,95 @@
+package io.chorale.core.memory;
+
+/**
+ * One adapter version as the device sees it.
+ *
+ * <pre>
+ * ABSENT    wanted by a request, not in host memory yet (or no longer)
+ * STAGED    in host memory; no slot, no pages
+ * LOADING   slot and pages taken, the upload is in a step that has not ended
+ * RESIDENT  on the device
+ * DRAINING  its drop is in a step that has not ended; slot and pages are still its own
+ * </pre>
+ *
+ * Only the {@link AdapterResidency} changes it.
+ */
+public final class DeviceAdapter {
+    /** Where it is. */
+    public enum State {
+        ABSENT,
+        STAGED,
+        LOADING,
+        RESIDENT,
+        DRAINING
+    }
+
+    final int version;
+    State state = State.ABSENT;
+    long handle;
+    int pagesNeeded;
+    int slot = -1;
+    final PageTable pages = new PageTable();
+    int users;
+    int pins;
+    long usedNanos;
+    boolean gone;
+
+    DeviceAdapter(int version) {
+        this.version = version;
+    }
+
+    public int version() {
+        return version;
+    }
+
+    public State state() {
+        return state;
+    }
+
+    /** The engine's name for the staged adapter. */
+    public long handle() {
+        return handle;
+    }
+
+    /** Pages that it takes when resident; 0 while that is not known. */
+    public int pagesNeeded() {
+        return pagesNeeded;
+    }
+
+    /** Meaningful from LOADING to DRAINING. */
+    public int slot() {
+        return slot;
+    }
+
+    public PageTable pages() {
+        return pages;
+    }
+
+    /** Running sequences that use it, and one more while it is merged: it cannot be evicted. */
+    public int pins() {
+        return pins;
+    }
+
+    /** Adapter sets of live requests that name it. */
+    public int users() {
+        return users;
+    }
+
+    /** When a step with it was planned last. */
+    public long usedNanos() {
+        return usedNanos;
+    }
+
+    /** Whether the host has it, so that requests need not wait for files. */
+    public boolean onHost() {
+        return state != State.ABSENT && !gone;
+    }
+
+    public boolean onDevice() {
+        return state == State.LOADING || state == State.RESIDENT;
+    }
+
+    public boolean evictable() {
+        return state == State.RESIDENT && pins == 0;
+    }
+}

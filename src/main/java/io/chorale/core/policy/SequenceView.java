@@ -1,0 +1,26 @@
+package io.chorale.core.policy;
+
+import io.chorale.core.model.AdapterSet;
+
+/** What policies may know of a request, waiting or running. */
+public interface SequenceView {
+    /** Grows by one with every request submitted. */
+    long order();
+
+    int tenant();
+
+    AdapterSet adapters();
+
+    long arrivalNanos();
+
+    /** 0: none. */
+    long ttftNanosMax();
+
+    int promptTokens();
+
+    /** Tokens of the answer so far. */
+    int answerTokens();
+
+    /** Pages of KV that it holds. */
+    int pageCount();
+}

@@ -1,0 +1,57 @@
+package io.chorale.core.sched;
+
+import io.chorale.core.memory.AdapterResidency;
+import io.chorale.core.memory.DeviceAdapter;
+import io.chorale.core.model.AdapterSet;
+import org.jspecify.annotations.Nullable;
+
+/** One adapter set that live requests use, interned, so that equal sets are one object and rows can be grouped by it. */
+final class AdapterGroup {
+    final AdapterSet set;
+    final DeviceAdapter[] adapters;
+    int users;
+
+    /** Its sequences in the plan being written. */
+    @Nullable
+    Sequence firstInStep;
+
+    @Nullable
+    Sequence lastInStep;
+
+    AdapterGroup(AdapterSet set, AdapterResidency residency) {
+        this.set = set;
+        adapters = new DeviceAdapter[set.versions().length];
+        for (int i = 0; i < adapters.length; i++) {
+            adapters[i] = residency.use(set.versions()[i]);
+        }
+    }
+
+    boolean uses(DeviceAdapter wanted) {
+        for (DeviceAdapter adapter : adapters) {
+            if (adapter == wanted) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** The first adapter that is not in host memory, or null. */
+    @Nullable
+    DeviceAdapter missing() {
+        for (DeviceAdapter adapter : adapters) {
+            if (!adapter.onHost()) {
+                return adapter;
+            }
+        }
+        return null;
+    }
+
+    /** Pages of all its adapters together, as far as they are known. */
+    int pagesNeeded() {
+        int pages = 0;
+        for (DeviceAdapter adapter : adapters) {
+            pages += adapter.pagesNeeded();
+        }
+        return pages;
+    }
+}

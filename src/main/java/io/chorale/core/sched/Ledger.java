@@ -1,0 +1,225 @@
+package io.chorale.core.sched;
+
+import io.chorale.core.memory.AdapterResidency;
+import io.chorale.core.memory.DeviceAdapter;
+import io.chorale.core.memory.PagePool;
+import io.chorale.core.memory.PageUse;
+import io.chorale.core.memory.PoolGeometry;
+import io.chorale.core.model.AdapterSet;
+import io.chorale.core.model.Check;
+import io.chorale.core.model.DropReason;
+import io.chorale.core.model.FinishReason;
+import io.chorale.core.model.RequestSpec;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Who holds what: every live request, and the pages, slots and pins that it holds. The few ways from waiting to running
+ * and back and to the end are here and nowhere else, so that nothing is given back twice or forgotten.
+ */
+final class Ledger {
+    final PagePool pool;
+    final AdapterResidency residency;
+    final WaitingRoom room;
+    final MergedWeights weights;
+    /** In the order of admission. */
+    final List<Sequence> running = new ArrayList<>();
+    /** Waiting requests that may become hopeless, by when. */
+    final ScoreHeap<Sequence> deadlines = new ScoreHeap<>();
+
+    final EventBatch events = new EventBatch();
+
+    private final SchedulerPolicies policies;
+    private final Map<Long, Sequence> live = new LinkedHashMap<>();
+    private final Map<AdapterSet, AdapterGroup> groups = new LinkedHashMap<>();
+    private final int[] freeScratch;
+    private int freeScratchCount;
+    private long orderNext;
+    long preemptions;
+    long earlyAborts;
+
+    Ledger(PoolGeometry geometry, SchedulerPolicies policies) {
+        this.policies = policies;
+        pool = new PagePool(geometry);
+        residency = new AdapterResidency(pool);
+        room = new WaitingRoom(policies.fairness());
+        weights = new MergedWeights(residency);
+        freeScratch = new int[geometry.scratchMax()];
+        for (int i = 0; i < freeScratch.length; i++) {
+            freeScratch[i] = freeScratch.length - 1 - i;
+        }
+        freeScratchCount = freeScratch.length;
+    }
+
+    int freeScratchCount() {
+        return freeScratchCount;
+    }
+
+    /** The live request of this id, or null. */
+    @Nullable
+    Sequence find(long requestId) {
+        return live.get(requestId);
+    }
+
+    List<Sequence> everybody() {
+        return new ArrayList<>(live.values());
+    }
+
+    void enter(RequestSpec spec, int answerMax) {
+        AdapterGroup group = groups.computeIfAbsent(spec.adapters(), set -> new AdapterGroup(set, residency));
+        group.users++;
+        Sequence sequence = new Sequence(spec, group, orderNext++, answerMax);
+        Check.argument(live.put(spec.id(), sequence) == null, () -> "request " + spec.id() + " is submitted twice");
+        room.add(sequence);
+        long hopelessAt = policies.earlyAbort().hopelessAtNanos(sequence);
+        if (hopelessAt != Long.MAX_VALUE) {
+            deadlines.add(sequence, hopelessAt, sequence.order);
+        }
+    }
+
+    /** From waiting to running. Its adapters are on the device, its pages and scratch slot are free: planning has asked. */
+    void run(Sequence sequence, long nowNanos) {
+        room.take(sequence);
+        sequence.state = Sequence.State.RUNNING;
+        pool.take(PageUse.KV, pool.geometry().pagesFor(sequence.total()), sequence.pages);
+        if (sequence.spec.sampling().wantsTokenCounts()) {
+            sequence.scratchSlot = freeScratch[--freeScratchCount];
+        }
+        for (DeviceAdapter adapter : sequence.group.adapters) {
+            residency.pin(adapter);
+        }
+        running.add(sequence);
+        if (!sequence.started) {
+            sequence.started = true;
+            if (sequence.inHeap()) {
+                deadlines.remove(sequence);
+            }
+            // The loop reads its clock once a cycle: a request may have come a moment after that.
+            events.started(sequence.spec.id(), Math.max(0, nowNanos - sequence.spec.arrivalNanos()));
+        }
+    }
+
+    /** From running back to waiting: it keeps its tokens and will compute them again. */
+    void preempt(Sequence sequence) {
+        stopRunning(sequence);
+        sequence.state = Sequence.State.WAITING;
+        sequence.computed = 0;
+        room.addPreempted(sequence);
+        preemptions++;
+    }
+
+    void finish(Sequence sequence, FinishReason reason, int stopTokenId) {
+        end(sequence);
+        events.finished(sequence.spec.id(), reason, stopTokenId, sequence.usage());
+    }
+
+    void drop(Sequence sequence, DropReason reason, String detail) {
+        end(sequence);
+        events.dropped(sequence.spec.id(), reason, detail, sequence.usage());
+    }
+
+    private void end(Sequence sequence) {
+        switch (sequence.state) {
+            case WAITING -> room.remove(sequence);
+            case RUNNING -> stopRunning(sequence);
+            case ENDED -> throw new IllegalStateException("request " + sequence.spec.id() + " ends twice");
+        }
+        sequence.state = Sequence.State.ENDED;
+        if (sequence.inHeap()) {
+            deadlines.remove(sequence);
+        }
+        live.remove(sequence.spec.id());
+        AdapterGroup group = sequence.group;
+        if (--group.users == 0) {
+            groups.remove(group.set);
+            for (DeviceAdapter adapter : group.adapters) {
+                residency.unuse(adapter);
+            }
+        }
+    }
+
+    private void stopRunning(Sequence sequence) {
+        running.remove(sequence);
+        sequence.stepRows = 0;
+        pool.giveBack(sequence.pages);
+        for (DeviceAdapter adapter : sequence.group.adapters) {
+            residency.unpin(adapter);
+        }
+        if (sequence.scratchSlot >= 0) {
+            // No quarantine: a step resets and reads counts in order, after every step before it.
+            freeScratch[freeScratchCount++] = sequence.scratchSlot;
+            sequence.scratchSlot = -1;
+        }
+    }
+
+    /** Checks everything against everything. */
+    void verify() {
+        pool.verify();
+        residency.verify();
+        room.verify();
+        deadlines.verify();
+        Check.state(
+                live.size() == running.size() + room.count(),
+                () -> live.size() + " live requests, but " + running.size() + " run and " + room.count() + " wait");
+        Map<DeviceAdapter, Integer> pins = new LinkedHashMap<>();
+        for (Sequence sequence : running) {
+            Check.state(
+                    sequence.state == Sequence.State.RUNNING,
+                    () -> "request " + sequence.spec.id() + " is in the batch but " + sequence.state);
+            for (DeviceAdapter adapter : sequence.group.adapters) {
+                pins.merge(adapter, 1, Integer::sum);
+            }
+        }
+        int kvPages = 0;
+        int scratch = 0;
+        int runs = 0;
+        boolean[] owned = new boolean[pool.geometry().pageCount()];
+        for (Sequence sequence : live.values()) {
+            verify(sequence, owned);
+            runs += sequence.state == Sequence.State.RUNNING ? 1 : 0;
+            kvPages += sequence.pages.count();
+            scratch += sequence.scratchSlot >= 0 ? 1 : 0;
+        }
+        Check.state(runs == running.size(), () -> "a running request is not in the batch");
+        int kvPagesOwned = kvPages;
+        Check.state(
+                kvPagesOwned == pool.count(PageUse.KV),
+                () -> "sequences hold " + kvPagesOwned + " pages, the pool says " + pool.count(PageUse.KV));
+        Check.state(scratch + freeScratchCount == freeScratch.length, () -> "a scratch slot is lost");
+        int users = 0;
+        for (AdapterGroup group : groups.values()) {
+            users += group.users;
+            for (DeviceAdapter adapter : group.adapters) {
+                verifyPins(adapter, pins.getOrDefault(adapter, 0));
+            }
+        }
+        Check.state(users == live.size(), () -> "adapter sets and live requests differ in number");
+    }
+
+    private void verify(Sequence sequence, boolean[] owned) {
+        long id = sequence.spec.id();
+        Check.state(
+                sequence.pages.count() * pool.geometry().pageTokens() >= sequence.computed,
+                () -> "request " + id + " computed " + sequence.computed + " tokens into " + sequence.pages.count()
+                        + " pages");
+        Check.state(
+                sequence.state == Sequence.State.RUNNING || sequence.pages.count() == 0,
+                () -> "request " + id + " waits and holds pages");
+        for (int i = 0; i < sequence.pages.count(); i++) {
+            int page = sequence.pages.page(i);
+            Check.state(pool.useOf(page) == PageUse.KV, () -> "page " + page + " of request " + id + " is not KV");
+            Check.state(!owned[page], () -> "page " + page + " is owned twice, by request " + id + " too");
+            owned[page] = true;
+        }
+    }
+
+    private void verifyPins(DeviceAdapter adapter, int runningUsers) {
+        int counted = runningUsers + weights.pins(adapter);
+        Check.state(
+                counted == adapter.pins(),
+                () -> "adapter " + adapter.version() + " has " + adapter.pins() + " pins for " + counted + " reasons");
+    }
+}

@@ -1,0 +1,178 @@
+package io.chorale.core.sched;
+
+import io.chorale.core.memory.PageTable;
+import io.chorale.core.model.AdapterSet;
+import io.chorale.core.model.RequestSpec;
+import io.chorale.core.model.Usage;
+import io.chorale.core.policy.SequenceView;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One accepted request. There are no phases, only counts of tokens:
+ *
+ * <pre>
+ * |---- prompt ----|-- answered --|-- pending --|        total = prompt + answered + pending
+ * |---- computed: keys and values exist ---|             after the steps planned so far
+ * </pre>
+ *
+ * A pending token is being drawn by a step in flight: its place is known, its id is not. A step takes rows
+ * {@code [computed, total)}, or a part of them; the step that takes the last one draws a token.
+ */
+final class Sequence extends ScoreHeap.Item implements SequenceView {
+    /** Where it is. */
+    enum State {
+        WAITING,
+        RUNNING,
+        ENDED
+    }
+
+    final RequestSpec spec;
+    final AdapterGroup group;
+    final long order;
+    /** Tokens that the answer may have: the request's limit, or what the context leaves. */
+    final int answerMax;
+
+    State state = State.WAITING;
+    boolean started;
+    final PageTable pages = new PageTable();
+    int scratchSlot = -1;
+    int computed;
+    /** Admissions that passed it while it was blocked. */
+    int bypassed;
+
+    /** Rows that the plan being made gives it. */
+    int stepRows;
+
+    /** Its pending token is sample {@code drawnSample} of step {@code drawnStep}. */
+    long drawnStep = -1;
+
+    int drawnSample = -1;
+
+    @Nullable
+    Flow flow;
+
+    @Nullable
+    Sequence previous;
+
+    @Nullable
+    Sequence next;
+
+    @Nullable
+    Sequence nextInStep;
+
+    private int[] answer = new int[8];
+    private int answered;
+    private int pending;
+
+    Sequence(RequestSpec spec, AdapterGroup group, long order, int answerMax) {
+        this.spec = spec;
+        this.group = group;
+        this.order = order;
+        this.answerMax = answerMax;
+    }
+
+    int total() {
+        return spec.promptTokens().length + answered + pending;
+    }
+
+    int known() {
+        return spec.promptTokens().length + answered;
+    }
+
+    /** Tokens of KV that it can come to hold: the last token of the answer is never fed. */
+    int kvTokensMax() {
+        return spec.promptTokens().length + answerMax - 1;
+    }
+
+    /** Whether there is a token to draw that no step in flight draws already. */
+    boolean wantsMore() {
+        return answered + pending < answerMax;
+    }
+
+    boolean complete() {
+        return answered == answerMax;
+    }
+
+    int pending() {
+        return pending;
+    }
+
+    /** Place in the answer of the token that would be drawn next. */
+    int nextAnswerIndex() {
+        return answered + pending;
+    }
+
+    int token(int position) {
+        int[] prompt = spec.promptTokens();
+        return position < prompt.length ? prompt[position] : answer[position - prompt.length];
+    }
+
+    void willDraw(long stepId, int sample) {
+        pending++;
+        drawnStep = stepId;
+        drawnSample = sample;
+    }
+
+    /** The oldest pending token has been drawn. */
+    void accept(int tokenId) {
+        if (answered == answer.length) {
+            answer = Arrays.copyOf(answer, answered * 2);
+        }
+        answer[answered++] = tokenId;
+        pending--;
+    }
+
+    boolean stopsAt(int tokenId) {
+        for (int stop : spec.sampling().stopTokenIds()) {
+            if (stop == tokenId) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    Usage usage() {
+        return new Usage(spec.promptTokens().length, answered, 0);
+    }
+
+    @Override
+    public long order() {
+        return order;
+    }
+
+    @Override
+    public int tenant() {
+        return spec.tenant();
+    }
+
+    @Override
+    public AdapterSet adapters() {
+        return group.set;
+    }
+
+    @Override
+    public long arrivalNanos() {
+        return spec.arrivalNanos();
+    }
+
+    @Override
+    public long ttftNanosMax() {
+        return spec.ttftNanosMax();
+    }
+
+    @Override
+    public int promptTokens() {
+        return spec.promptTokens().length;
+    }
+
+    @Override
+    public int answerTokens() {
+        return answered;
+    }
+
+    @Override
+    public int pageCount() {
+        return pages.count();
+    }
+}

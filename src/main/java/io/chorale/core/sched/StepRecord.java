@@ -1,0 +1,36 @@
+package io.chorale.core.sched;
+
+import io.chorale.core.memory.DeviceAdapter;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** One plan and what its outcome will mean: who was in it, who draws each sample, and the moves that come true with it. */
+final class StepRecord {
+    final StepPlan plan = new StepPlan();
+    final List<Sequence> members = new ArrayList<>();
+    /** By sample. */
+    final List<Sequence> drawers = new ArrayList<>();
+
+    final List<DeviceAdapter> loads = new ArrayList<>();
+    final List<DeviceAdapter> drops = new ArrayList<>();
+
+    @Nullable
+    DeviceAdapter merged;
+
+    @Nullable
+    DeviceAdapter unmerged;
+
+    long plannedNanos;
+
+    void reset(long stepId, long nowNanos) {
+        plan.reset(stepId);
+        plannedNanos = nowNanos;
+        members.clear();
+        drawers.clear();
+        loads.clear();
+        drops.clear();
+        merged = null;
+        unmerged = null;
+    }
+}

@@ -1,0 +1,89 @@
+package io.chorale.ops;
+
+import java.util.Locale;
+
+/**
+ * Every metric of Chorale, with its unit and what it says. The table of {@code docs/OPERATIONS.md} is made from here. No
+ * metric is labelled by adapter, model or request: there may be thousands.
+ */
+public enum Metric {
+    REQUESTS(Kind.COUNTER, "requests", "outcome", "Sequences that ended, by outcome: stop, length, or why dropped."),
+    REJECTIONS(Kind.COUNTER, "requests", "", "Requests that the door refused."),
+    PLACES(Kind.GAUGE, "requests", "", "Sequences behind the door, waiting and running."),
+    WAITING(Kind.GAUGE, "requests", "", "Sequences that wait for their first step, or again after a preemption."),
+    RUNNING(Kind.GAUGE, "requests", "", "Sequences that take part in steps."),
+    WAITING_TOKENS(Kind.GAUGE, "tokens", "", "Tokens that the waiting sequences want computed."),
+    TTFT(Kind.TIMER, "seconds", "", "Arrival at the door to the first token."),
+    ITL(Kind.TIMER, "seconds", "", "Each gap between a sequence's tokens."),
+    QUEUE(Kind.TIMER, "seconds", "", "Arrival at the door to the first planned step."),
+    TOKENS(Kind.COUNTER, "tokens", "kind", "Tokens computed (rows) and tokens sent (answer)."),
+    STEPS(Kind.COUNTER, "steps", "", "Engine steps begun."),
+    STEPS_FAILED(Kind.COUNTER, "steps", "", "Engine steps that were refused or failed."),
+    STEP(Kind.TIMER, "seconds", "phase", "Time of a step by phase, as the engine measured it."),
+    STEP_WAIT(Kind.TIMER, "seconds", "", "Time that the serving thread waited for a step."),
+    STEP_TOKENS(Kind.SUMMARY, "tokens", "", "Rows of a step."),
+    STEP_ADAPTERS(Kind.SUMMARY, "segments", "", "Segments of a step: runs of rows with one set of adapters."),
+    SERVING_LOOP_GAP(Kind.TIMER, "seconds", "", "Time between two steps in which the engine had nothing to do."),
+    PAGES(Kind.GAUGE, "pages", "use", "Pages of the pool by use: kv, adapter, quarantined, free."),
+    ADAPTERS_RESIDENT(Kind.GAUGE, "adapters", "", "Adapters in the page pool."),
+    ADAPTER_LOADS(Kind.COUNTER, "loads", "", "Adapters brought into the page pool."),
+    ADAPTER_EVICTIONS(Kind.COUNTER, "evictions", "", "Idle adapters that left the page pool."),
+    PREEMPTIONS(Kind.COUNTER, "preemptions", "", "Running sequences that gave their pages back."),
+    EARLY_ABORTS(Kind.COUNTER, "requests", "", "Waiting sequences given up because their objective was lost.");
+
+    /** How a metric behaves. */
+    public enum Kind {
+        /** Only grows. */
+        COUNTER,
+        /** A value now. */
+        GAUGE,
+        /** A distribution of times. */
+        TIMER,
+        /** A distribution of sizes. */
+        SUMMARY
+    }
+
+    private final Kind kind;
+    private final String unit;
+    private final String label;
+    private final String sentence;
+
+    Metric(Kind kind, String unit, String label, String sentence) {
+        this.kind = kind;
+        this.unit = unit;
+        this.label = label;
+        this.sentence = sentence;
+    }
+
+    public Kind kind() {
+        return kind;
+    }
+
+    /** The name as Micrometer takes it; the registry adds what its system wants. */
+    public String meterName() {
+        return "chorale." + name().toLowerCase(Locale.ROOT).replace('_', '.');
+    }
+
+    /** The name as Prometheus shows it. */
+    public String prometheusName() {
+        String name = "chorale_" + name().toLowerCase(Locale.ROOT);
+        return switch (kind) {
+            case COUNTER -> name + "_total";
+            case TIMER -> name + "_seconds";
+            case GAUGE, SUMMARY -> name;
+        };
+    }
+
+    public String unit() {
+        return unit;
+    }
+
+    /** The one label that it has, or an empty text. */
+    public String label() {
+        return label;
+    }
+
+    public String sentence() {
+        return sentence;
+    }
+}

@@ -1,0 +1,203 @@
+package io.chorale.ops;
+
+import io.chorale.core.model.DropReason;
+import io.chorale.core.model.FinishReason;
+import io.chorale.core.model.LoadSnapshot;
+import io.chorale.core.model.SequenceEvent;
+import io.chorale.core.sched.StepOutcome;
+import io.chorale.core.sched.StepPlan;
+import io.chorale.serving.Door;
+import io.chorale.serving.ServingObserver;
+import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.DistributionSummary;
+import io.micrometer.core.instrument.FunctionCounter;
+import io.micrometer.core.instrument.Gauge;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.Tags;
+import io.micrometer.core.instrument.Timer;
+import java.time.Duration;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.function.ToDoubleFunction;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Binds every {@link Metric}: distributions are recorded by the serving thread as it goes, levels and totals are read
+ * from the published snapshot when somebody asks.
+ */
+public final class ServingMetrics implements ServingObserver {
+    private static final Duration[] LATENCIES =
+            millis(5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000);
+    private static final Duration[] GAPS = millis(1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000);
+    private static final double[] SIZES = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
+
+    /** In the order of {@link StepOutcome#phaseNanos}. */
+    private static final List<String> PHASES = List.of("moves", "forward", "sampling", "total");
+
+    private final MeterRegistry registry;
+    private final Map<FinishReason, Counter> finished = new EnumMap<>(FinishReason.class);
+    private final Map<DropReason, Counter> dropped = new EnumMap<>(DropReason.class);
+    private final Timer ttft;
+    private final Timer itl;
+    private final Timer queue;
+    private final Timer stepWait;
+    private final Timer gap;
+    private final List<Timer> phases;
+    private final DistributionSummary stepTokens;
+    private final DistributionSummary stepAdapters;
+
+    public ServingMetrics(MeterRegistry registry) {
+        this.registry = registry;
+        for (FinishReason reason : FinishReason.values()) {
+            finished.put(reason, outcome(reason));
+        }
+        for (DropReason reason : DropReason.values()) {
+            dropped.put(reason, outcome(reason));
+        }
+        ttft = timer(Metric.TTFT, Tags.empty(), LATENCIES);
+        itl = timer(Metric.ITL, Tags.empty(), GAPS);
+        queue = timer(Metric.QUEUE, Tags.empty(), LATENCIES);
+        stepWait = timer(Metric.STEP_WAIT, Tags.empty(), GAPS);
+        gap = timer(Metric.SERVING_LOOP_GAP, Tags.empty(), GAPS);
+        phases = PHASES.stream()
+                .map(phase -> timer(Metric.STEP, Tags.of(Metric.STEP.label(), phase), GAPS))
+                .toList();
+        stepTokens = summary(Metric.STEP_TOKENS);
+        stepAdapters = summary(Metric.STEP_ADAPTERS);
+    }
+
+    /** Binds what is read from the door and its snapshot. */
+    public void bind(Door door) {
+        gauge(Metric.PLACES, "", door, Door::placesTaken);
+        total(Metric.REJECTIONS, "", door, Door::refusals);
+        ofSnapshot(Metric.WAITING, "", door, LoadSnapshot::waitingRequests);
+        ofSnapshot(Metric.RUNNING, "", door, LoadSnapshot::runningSequences);
+        ofSnapshot(Metric.WAITING_TOKENS, "", door, LoadSnapshot::waitingTokens);
+        ofSnapshot(Metric.PAGES, "kv", door, LoadSnapshot::pagesKv);
+        ofSnapshot(Metric.PAGES, "adapter", door, LoadSnapshot::pagesAdapter);
+        ofSnapshot(Metric.PAGES, "quarantined", door, LoadSnapshot::pagesQuarantined);
+        ofSnapshot(Metric.PAGES, "free", door, LoadSnapshot::pagesFree);
+        ofSnapshot(Metric.ADAPTERS_RESIDENT, "", door, load -> load.residentAdapters().length);
+        ofSnapshot(Metric.TOKENS, "row", door, LoadSnapshot::rows);
+        ofSnapshot(Metric.TOKENS, "answer", door, LoadSnapshot::answerTokens);
+        ofSnapshot(Metric.STEPS, "", door, LoadSnapshot::steps);
+        ofSnapshot(Metric.STEPS_FAILED, "", door, LoadSnapshot::stepsFailed);
+        ofSnapshot(Metric.ADAPTER_LOADS, "", door, LoadSnapshot::adapterLoads);
+        ofSnapshot(Metric.ADAPTER_EVICTIONS, "", door, LoadSnapshot::evictions);
+        ofSnapshot(Metric.PREEMPTIONS, "", door, LoadSnapshot::preemptions);
+        ofSnapshot(Metric.EARLY_ABORTS, "", door, LoadSnapshot::earlyAborts);
+    }
+
+    // ---- from the serving thread ----
+
+    @Override
+    public void started(long queuedNanos) {
+        queue.record(queuedNanos, TimeUnit.NANOSECONDS);
+    }
+
+    @Override
+    public void firstToken(long ttftNanos) {
+        ttft.record(ttftNanos, TimeUnit.NANOSECONDS);
+    }
+
+    @Override
+    public void laterToken(long gapNanos) {
+        itl.record(gapNanos, TimeUnit.NANOSECONDS);
+    }
+
+    @Override
+    public void ended(SequenceEvent terminal) {
+        switch (terminal) {
+            case SequenceEvent.Finished end -> count(finished.get(end.reason()));
+            case SequenceEvent.Dropped end -> count(dropped.get(end.reason()));
+            case SequenceEvent.Started none -> {}
+            case SequenceEvent.Token none -> {}
+        }
+    }
+
+    @Override
+    public void stepBegun(StepPlan plan) {
+        stepTokens.record(plan.rowCount);
+        stepAdapters.record(plan.segmentCount);
+    }
+
+    @Override
+    public void stepEnded(StepOutcome outcome, long waitedNanos, long gapNanos) {
+        stepWait.record(waitedNanos, TimeUnit.NANOSECONDS);
+        if (gapNanos > 0) {
+            gap.record(gapNanos, TimeUnit.NANOSECONDS);
+        }
+        if (!outcome.failed()) {
+            for (int i = 0; i < phases.size(); i++) {
+                phases.get(i).record(outcome.phaseNanos[i], TimeUnit.NANOSECONDS);
+            }
+        }
+    }
+
+    // ---- binding ----
+
+    private static void count(@Nullable Counter counter) {
+        if (counter != null) {
+            counter.increment();
+        }
+    }
+
+    private Counter outcome(Enum<?> reason) {
+        return Counter.builder(Metric.REQUESTS.meterName())
+                .tag(Metric.REQUESTS.label(), reason.name().toLowerCase(Locale.ROOT))
+                .description(Metric.REQUESTS.sentence())
+                .register(registry);
+    }
+
+    private Timer timer(Metric metric, Tags tags, Duration[] buckets) {
+        return Timer.builder(metric.meterName())
+                .tags(tags)
+                .description(metric.sentence())
+                .serviceLevelObjectives(buckets)
+                .register(registry);
+    }
+
+    private DistributionSummary summary(Metric metric) {
+        return DistributionSummary.builder(metric.meterName())
+                .description(metric.sentence())
+                .serviceLevelObjectives(SIZES)
+                .register(registry);
+    }
+
+    private void ofSnapshot(Metric metric, String label, Door door, ToDoubleFunction<LoadSnapshot> value) {
+        if (metric.kind() == Metric.Kind.COUNTER) {
+            total(metric, label, door, d -> value.applyAsDouble(d.snapshot()));
+        } else {
+            gauge(metric, label, door, d -> value.applyAsDouble(d.snapshot()));
+        }
+    }
+
+    private void gauge(Metric metric, String label, Door door, ToDoubleFunction<Door> value) {
+        Gauge.builder(metric.meterName(), door, value)
+                .tags(tags(metric, label))
+                .description(metric.sentence())
+                .register(registry);
+    }
+
+    private void total(Metric metric, String label, Door door, ToDoubleFunction<Door> value) {
+        FunctionCounter.builder(metric.meterName(), door, value)
+                .tags(tags(metric, label))
+                .description(metric.sentence())
+                .register(registry);
+    }
+
+    private static Tags tags(Metric metric, String label) {
+        return label.isEmpty() ? Tags.empty() : Tags.of(metric.label(), label);
+    }
+
+    private static Duration[] millis(long... values) {
+        Duration[] durations = new Duration[values.length];
+        for (int i = 0; i < values.length; i++) {
+            durations[i] = Duration.ofMillis(values[i]);
+        }
+        return durations;
+    }
+}

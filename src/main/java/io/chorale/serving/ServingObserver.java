@@ -1,0 +1,48 @@
+package io.chorale.serving;
+
+import io.chorale.core.model.SequenceEvent;
+import io.chorale.core.sched.StepOutcome;
+import io.chorale.core.sched.StepPlan;
+
+/** Hears what the serving thread does, on that thread: an implementation counts and returns. */
+public interface ServingObserver {
+    /** The first step of a request was planned. */
+    void started(long queuedNanos);
+
+    void firstToken(long ttftNanos);
+
+    void laterToken(long gapNanos);
+
+    /** @param terminal Finished or Dropped */
+    void ended(SequenceEvent terminal);
+
+    /** @param plan what the step was asked to compute */
+    void stepBegun(StepPlan plan);
+
+    /**
+     * @param waitedNanos how long the serving thread waited for the outcome
+     * @param gapNanos time between the end of the step before and the beginning of this one, when it followed directly
+     */
+    void stepEnded(StepOutcome outcome, long waitedNanos, long gapNanos);
+
+    /** Nobody listens. */
+    ServingObserver NONE = new ServingObserver() {
+        @Override
+        public void started(long queuedNanos) {}
+
+        @Override
+        public void firstToken(long ttftNanos) {}
+
+        @Override
+        public void laterToken(long gapNanos) {}
+
+        @Override
+        public void ended(SequenceEvent terminal) {}
+
+        @Override
+        public void stepBegun(StepPlan plan) {}
+
+        @Override
+        public void stepEnded(StepOutcome outcome, long waitedNanos, long gapNanos) {}
+    };
+}

@@ -1,0 +1,89 @@
+package io.chorale.adapter;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A folder of adapters, good and bad, and the names that point to versions. */
+class AdapterFolderTest {
+    private static final ModelShape BASE = new ModelShape("LlamaForCausalLM", 2, 8, 12, 2, 1, 4, 16, 2048);
+
+    private final AdapterRegistry registry = new AdapterRegistry();
+    private final AdapterFolder adapters = new AdapterFolder(BASE);
+
+    @TempDir
+    Path folder;
+
+    private void write(String name) throws Exception {
+        TestFolders.adapter(folder.resolve(name), TestFolders.adapterConfig(), TestFolders.adapterTensors());
+    }
+
+    @Test
+    void eachSubFolderIsOneAdapterAndABadOneStopsNobody() throws Exception {
+        write("pirate");
+        write("a-first");
+        write("has a blank");
+        write(".hidden");
+        Files.createDirectories(folder.resolve("empty"));
+        Files.writeString(folder.resolve("a-file"), "");
+        List<AdapterEntry> entries = adapters.scan(folder, registry);
+        assertEquals(
+                List.of("a-first", "empty", "has a blank", "pirate"),
+                entries.stream().map(AdapterEntry::name).toList());
+        assertEquals(entries, registry.list());
+        AdapterEntry pirate = registry.find("pirate").orElseThrow();
+        assertTrue(pirate.usable());
+        assertEquals(pirate, registry.byVersion(pirate.version()));
+        assertEquals(2, pirate.rank());
+        assertEquals(64, pirate.digest().length());
+        assertEquals(4L * 2 * (2 * 8 + 8 * 2 + 2 * 12 + 8 * 2), pirate.weightBytes());
+        AdapterEntry empty = registry.find("empty").orElseThrow();
+        assertFalse(empty.usable());
+        assertTrue(empty.problems().getFirst().contains("adapter_config.json: cannot be read: no such file"));
+        assertTrue(registry.find("has a blank")
+                .orElseThrow()
+                .problems()
+                .getFirst()
+                .contains("the folder's name is the adapter's name"));
+        assertTrue(registry.find("nobody").isEmpty());
+    }
+
+    @Test
+    void aNamePointsToItsNewestVersionAndOldVersionsStay() throws Exception {
+        write("pirate");
+        AdapterEntry first = adapters.scan(folder, registry).getFirst();
+        AdapterEntry second = adapters.scan(folder, registry).getFirst();
+        assertEquals(first.version() + 1, second.version());
+        assertEquals(second, registry.find("pirate").orElseThrow());
+        assertEquals(first, registry.byVersion(first.version()));
+        assertTrue(registry.remove("pirate"));
+        assertFalse(registry.remove("pirate"));
+        assertTrue(registry.find("pirate").isEmpty());
+        assertEquals(second, registry.byVersion(second.version()));
+    }
+
+    @Test
+    void filesThatChangedSinceTheyWereRegisteredAreRefused() throws Exception {
+        write("pirate");
+        AdapterEntry entry = adapters.scan(folder, registry).getFirst();
+        assertEquals(entry.weightBytes(), adapters.read(entry).weightBytes());
+        Map<String, String> changed = TestFolders.adapterConfig();
+        changed.put("lora_alpha", "5");
+        TestFolders.adapter(folder.resolve("pirate"), changed, TestFolders.adapterTensors());
+        FileRejectedException rejected = assertThrows(FileRejectedException.class, () -> adapters.read(entry));
+        assertTrue(rejected.problems().getFirst().contains("have changed since"));
+    }
+
+    @Test
+    void aFolderThatIsNotThereIsNamed() {
+        assertThrows(FileRejectedException.class, () -> adapters.scan(folder.resolve("nothing"), registry));
+    }
+}

@@ -1,0 +1,231 @@
+package io.chorale.adapter;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.chorale.core.sched.StepOutcome;
+import io.chorale.core.sched.StepPlan;
+import io.chorale.engine.AdapterWeights;
+import io.chorale.engine.Engine;
+import io.chorale.engine.EngineFault;
+import io.chorale.engine.EngineSpec;
+import io.chorale.engine.StagedAdapter;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentSkipListSet;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+/** Staging against a fake engine: once each, within the budget, and only what nobody uses is released. */
+class AdapterStagerTest {
+    private static final long BYTES_EACH = 100;
+
+    /** Stages at once; a version is its handle less one. */
+    private static final class FakeEngine implements Engine {
+        final Set<Long> held = new ConcurrentSkipListSet<>();
+        final List<String> staged = new ArrayList<>();
+        CountDownLatch gate = new CountDownLatch(0);
+
+        @Override
+        public StagedAdapter stage(AdapterWeights weights) {
+            try {
+                gate.await();
+            } catch (InterruptedException stopped) {
+                throw new IllegalStateException(stopped);
+            }
+            if (weights.name().equals("bad")) {
+                throw new EngineFault(EngineFault.Kind.REJECTED_INPUT, "NaN in layer 0");
+            }
+            long handle = weights.weightBytes() + 1;
+            synchronized (staged) {
+                staged.add(weights.name());
+            }
+            assertTrue(held.add(handle), "staged twice at the same time");
+            return new StagedAdapter(handle, 1, BYTES_EACH);
+        }
+
+        @Override
+        public void release(StagedAdapter adapter) {
+            assertTrue(held.remove(adapter.handle()), "released twice");
+        }
+
+        @Override
+        public EngineSpec spec() {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
+        public void begin(StepPlan plan) {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
+        public StepOutcome await() {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
+        public void close() {}
+    }
+
+    /** The serving thread's side: events in order, and answers by hand or by a set of versions in use. */
+    private static final class FakeServing implements StagingListener {
+        final BlockingQueue<String> events = new LinkedBlockingQueue<>();
+        final Set<Integer> inUse = new ConcurrentSkipListSet<>();
+        final BlockingQueue<CompletableFuture<Boolean>> open = new LinkedBlockingQueue<>();
+        volatile boolean answersByHand;
+
+        @Override
+        public void adapterReady(int version, StagedAdapter staged) {
+            events.add("ready " + version);
+        }
+
+        @Override
+        public void adapterFailed(int version, String detail) {
+            events.add("failed " + version + ": " + detail);
+        }
+
+        @Override
+        public CompletableFuture<Boolean> adapterGone(int version) {
+            events.add("gone? " + version);
+            if (answersByHand) {
+                CompletableFuture<Boolean> answer = new CompletableFuture<>();
+                open.add(answer);
+                return answer;
+            }
+            return CompletableFuture.completedFuture(!inUse.contains(version));
+        }
+
+        void expect(String event) throws InterruptedException {
+            assertEquals(event, events.poll(10, TimeUnit.SECONDS));
+        }
+    }
+
+    private final FakeEngine engine = new FakeEngine();
+    private final FakeServing serving = new FakeServing();
+    private final AdapterRegistry registry = new AdapterRegistry();
+    private final AdapterSource source = entry -> {
+        if (entry.name().equals("unreadable")) {
+            throw new FileRejectedException("gone from the disk");
+        }
+        return new AdapterWeights(entry.name(), entry.version(), ByteBuffer.allocateDirect(0));
+    };
+    private final AdapterStager stager = new AdapterStager(registry, source, engine, 3 * BYTES_EACH, serving);
+
+    @AfterEach
+    void nothingIsLeftBehind() {
+        stager.close();
+        assertTrue(engine.held.isEmpty());
+    }
+
+    private int add(String name, String... problems) {
+        return registry.addAll(List.of(version -> new AdapterEntry(
+                        version, name, Path.of(name), 4, List.of("q_proj"), 10, "", List.of(problems))))
+                .getFirst()
+                .version();
+    }
+
+    private void stage(int version) throws InterruptedException {
+        stager.stage(version);
+        serving.expect("ready " + version);
+        // The listener hears it a moment before the store may give it up again.
+        while (!stager.store().staged().contains(version)) {
+            Thread.onSpinWait();
+        }
+    }
+
+    @Test
+    void anAdapterIsReadOnceHoweverOftenItIsWanted() throws Exception {
+        int version = add("a");
+        engine.gate = new CountDownLatch(1);
+        for (int i = 0; i < 100; i++) {
+            stager.stage(version);
+        }
+        engine.gate.countDown();
+        serving.expect("ready 0");
+        stager.stage(version);
+        assertEquals(List.of("a"), engine.staged);
+        assertTrue(serving.events.isEmpty());
+        assertEquals(BYTES_EACH, stager.store().bytesUsed());
+    }
+
+    @Test
+    void failuresAreSaidAndMayBeTriedAgain() throws Exception {
+        int refused = add("refused", "no A", "no B");
+        int unreadable = add("unreadable");
+        int bad = add("bad");
+        stager.stage(refused);
+        serving.expect("failed " + refused + ": no A; no B");
+        stager.stage(unreadable);
+        serving.expect("failed " + unreadable + ": gone from the disk");
+        for (int i = 0; i < 2; i++) {
+            stager.stage(bad);
+            serving.expect("failed " + bad + ": NaN in layer 0");
+        }
+        assertEquals(0, stager.store().bytesUsed());
+    }
+
+    @Test
+    void theLeastRecentlyWantedLeavesUnlessItIsInUse() throws Exception {
+        int[] v = {add("a"), add("b"), add("c"), add("d")};
+        stage(v[0]);
+        stage(v[1]);
+        stage(v[2]);
+        stager.stage(v[0]); // wanted again: b is the oldest now
+        serving.inUse.add(v[1]);
+        stager.stage(v[3]);
+        serving.expect("gone? " + v[1]);
+        serving.expect("gone? " + v[2]);
+        serving.expect("ready " + v[3]);
+        assertEquals(Set.of(v[0] + 1L, v[1] + 1L, v[3] + 1L), engine.held);
+        assertEquals(3 * BYTES_EACH, stager.store().bytesUsed());
+    }
+
+    @Test
+    void whenAllAreInUseTheNewOneFailsAndNothingIsReleased() throws Exception {
+        for (String name : List.of("a", "b", "c")) {
+            int version = add(name);
+            stage(version);
+            serving.inUse.add(version);
+        }
+        int version = add("d");
+        stager.stage(version);
+        for (int asked = 0; asked < 3; asked++) {
+            serving.expect("gone? " + asked);
+        }
+        String failed = String.valueOf(serving.events.poll(10, TimeUnit.SECONDS));
+        assertTrue(failed.startsWith("failed 3: adapter 'd' takes 100 bytes of host memory, of 300"), failed);
+        assertEquals(Set.of(1L, 2L, 3L), engine.held);
+    }
+
+    @Test
+    void oneThatIsWantedWhileItGoesIsReadAgain() throws Exception {
+        for (String name : List.of("a", "b", "c", "d")) {
+            add(name);
+        }
+        stage(0);
+        stage(1);
+        stage(2);
+        serving.answersByHand = true;
+        stager.stage(3);
+        serving.expect("gone? 0");
+        CompletableFuture<Boolean> answer = serving.open.take();
+        serving.answersByHand = false;
+        stager.stage(0);
+        answer.complete(true);
+        List<String> events = new ArrayList<>();
+        for (int i = 0; i < 3; i++) {
+            events.add(String.valueOf(serving.events.poll(10, TimeUnit.SECONDS)));
+        }
+        assertTrue(events.containsAll(List.of("ready 3", "ready 0", "gone? 1")), events::toString);
+        assertEquals(Set.of(1L, 3L, 4L), engine.held);
+    }
+}

@@ -1,0 +1,4 @@
+@NullMarked
+package io.chorale.boot;
+
+import org.jspecify.annotations.NullMarked;

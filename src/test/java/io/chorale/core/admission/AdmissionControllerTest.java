@@ -1,0 +1,80 @@
+package io.chorale.core.admission;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.chorale.core.admission.AdmissionController.Decision;
+import io.chorale.core.memory.PoolGeometry;
+import io.chorale.core.model.AdapterSet;
+import io.chorale.core.model.LoadSnapshot;
+import io.chorale.core.model.Rejection;
+import io.chorale.core.model.RequestSpec;
+import io.chorale.core.model.SamplingParams;
+import org.junit.jupiter.api.Test;
+
+class AdmissionControllerTest {
+    private final AdmissionController door =
+            new AdmissionController(new AdmissionLimits(2, 3, 100, 64, new PoolGeometry(4, 8, 2, 2)));
+
+    private static RequestSpec request(int prompt, int answer) {
+        return new RequestSpec(1, 0, AdapterSet.BASE, new int[prompt], SamplingParams.greedy(answer), 0, 0, 0);
+    }
+
+    private static LoadSnapshot waiting(int requests, long tokens, long queueNanos) {
+        return new LoadSnapshot(0, requests, 0, tokens, 4, 0, 0, 4, 0, new int[0], 0, 0, 0, 0, 0, 0, 0, 0, queueNanos);
+    }
+
+    private Decision.Reject rejected(RequestSpec spec, int adapterPages, LoadSnapshot snapshot, int onTheWay) {
+        return assertInstanceOf(Decision.Reject.class, door.decide(spec, adapterPages, snapshot, onTheWay));
+    }
+
+    @Test
+    void letsInWhatFits() {
+        assertInstanceOf(Decision.Accept.class, door.decide(request(16, 17), 0, LoadSnapshot.idle(4), 2));
+    }
+
+    @Test
+    void refusesWhatTheContextCannotHold() {
+        Decision.Reject reject = rejected(request(32, 33), 0, LoadSnapshot.idle(4), 0);
+        assertEquals(Rejection.CONTEXT_EXCEEDED, reject.reason());
+        assertTrue(reject.detail().contains("64 tokens, but 32"), reject.detail());
+        assertEquals(
+                Rejection.CONTEXT_EXCEEDED,
+                rejected(request(32, Integer.MAX_VALUE), 0, LoadSnapshot.idle(4), 0)
+                        .reason());
+    }
+
+    @Test
+    void countsTheAdapterIntoWhatNeverFits() {
+        assertInstanceOf(Decision.Accept.class, door.decide(request(16, 9), 1, LoadSnapshot.idle(4), 0));
+        assertEquals(
+                Rejection.NEVER_FITS,
+                rejected(request(16, 10), 1, LoadSnapshot.idle(4), 0).reason());
+    }
+
+    @Test
+    void countsThoseOnTheirWayIntoTheQueue() {
+        assertInstanceOf(Decision.Accept.class, door.decide(request(1, 1), 0, waiting(2, 9, 0), 0));
+        Decision.Reject reject = rejected(request(1, 1), 0, waiting(2, 9, 5_000_000_000L), 1);
+        assertEquals(Rejection.QUEUE_FULL, reject.reason());
+        assertEquals(5_000_000_000L, reject.retryAfterNanos());
+    }
+
+    @Test
+    void countsNobodyAsWaitingWhoMayRunAtOnce() {
+        assertEquals(5, door.requestsMax());
+        assertInstanceOf(Decision.Accept.class, door.decide(request(1, 1), 0, LoadSnapshot.idle(4), 4));
+        assertEquals(
+                Rejection.QUEUE_FULL,
+                rejected(request(1, 1), 0, LoadSnapshot.idle(4), 5).reason());
+    }
+
+    @Test
+    void boundsTheTokensThatWaitButServesALongPromptWhenNobodyWaits() {
+        assertInstanceOf(Decision.Accept.class, door.decide(request(20, 1), 0, waiting(0, 0, 0), 0));
+        assertEquals(
+                Rejection.QUEUE_TOKENS_FULL,
+                rejected(request(20, 1), 0, waiting(1, 81, 0), 0).reason());
+    }
+}

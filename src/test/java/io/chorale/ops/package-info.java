@@ -1,0 +1,5 @@
+/** Probes, metrics and their documentation. */
+@NullMarked
+package io.chorale.ops;
+
+import org.jspecify.annotations.NullMarked;
