@@ -33,6 +33,8 @@ constexpr size_t SharedBytes(int32_t heads, int32_t head_dim) {
 // Requires   keys of an item begin at a multiple of 16; page_tokens a multiple of 16
 // Bound by   bytes: 4 d per key and kv head
 // Reference  cpu_reference.cc Attention
+// Measured   H100, 2026-11-22, 32/8 heads of 128, one layer: 1 x 1,024 keys 9.6 us (14 %), 32 x 1,024 55.6 us (78 %),
+//            128 x 1,024 202 us (86 %), 32 x 4,096 200 us (87 %)
 template <typename T, int32_t kHeadDim>
 __global__ void __launch_bounds__(kWarps * 32, kDecodeBlocksPerSm)
 AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {

@@ -29,6 +29,7 @@ __device__ __forceinline__ float BlockMax(float x, float* scratch) {
 // Requires   head_dim at most 512
 // Bound by   nothing near a roof: the plain form, for head sizes without a tensor-core kernel
 // Reference  cpu_reference.cc Attention
+// Measured   not: its speed is not what it is for
 template <typename T>
 __global__ void __launch_bounds__(kThreads) AttentionPlainKernel(const AttentionArgs args) {
   __shared__ float query[kHeadDimMax];

@@ -11,6 +11,7 @@ constexpr int32_t kWarps = 8;
 // Shared     none
 // Bound by   bytes: 2 for each rank and output of each adapter in use, and 8 for each row and output (y, in L2)
 // Reference  cpu_reference.cc Gemm (LoRA part)
+// Measured   within whole steps: docs/KERNELS.md
 template <typename T>
 __global__ void __launch_bounds__(kWarps * 32) LoraExpandKernel(const LoraSiteArgs args) {
   AllowSuccessor();

@@ -13,6 +13,7 @@ constexpr int32_t kThreads = 2 * kLoraTile;
 // Shared     8 KiB: the block's part of B
 // Bound by   bytes of the weights, 4 N K, up to rank 16 or so; FLOPs 2 r N K above
 // Reference  cpu_reference.cc Merge
+// Measured   not yet
 template <typename T>
 __global__ void __launch_bounds__(kThreads) LoraMergeKernel(const LoraMergeArgs args) {
   __shared__ float b[kRanks][kRows];

@@ -10,6 +10,7 @@ namespace {
 // Requires   rows of x are multiples of 8 elements and 16-byte aligned
 // Bound by   bytes: 2 K for each rank of each adapter in use
 // Reference  cpu_reference.cc Gemm (LoRA part)
+// Measured   within whole steps: docs/KERNELS.md
 template <typename T>
 __global__ void __launch_bounds__(kLoraWarps * 32) LoraShrinkKernel(const LoraSiteArgs args) {
   __shared__ LoraScratch scratch;

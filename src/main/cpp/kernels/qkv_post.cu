@@ -17,6 +17,8 @@ constexpr int32_t kHeadDimMax = 512;
 // Requires   head_dim a multiple of kWide (4 or 1) and at most 512
 // Bound by   bytes: (4 partials + 2) (h + 2 hk) d a row, in L2 at decode; there by latency
 // Reference  cpu_reference.cc QkvPost
+// Measured   H100, 2026-11-22, 32 + 2 x 8 heads of 128, in a chain: 2.0 / 2.9 / 5.2 us at 1 / 32 / 128 rows; 2,048 rows
+//            48 us (51 %)
 template <typename T, int32_t kWide, bool kWhole>
 __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs args) {
   extern __shared__ float staging[];  // [kWarps][head_dim]

@@ -198,6 +198,8 @@ __device__ __forceinline__ Scored BlockBest(Scored x, Scored* scratch) {  // in 
 // Exactness  masses for top-p are integers: exp((l - max) / temperature) in units of 2^-46
 // Bound by   nothing for rows that are not truncated; else about 8 passes over the row, which is in L2
 // Reference  cpu_sample.cc
+// Measured   H100, 2026-11-22, both passes, V = 128,256, at 1 / 32 / 128 rows: top-k 40 121 / 166 / 329 us, top-p 0.9
+//            238 / 278 / 446 us
 __global__ void __launch_bounds__(kThreads) SampleFinishKernel(const SampleArgs args, const int32_t chunks) {
   __shared__ Shared shared;
   AllowSuccessor();

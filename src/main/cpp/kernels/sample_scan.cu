@@ -32,6 +32,8 @@ __device__ __forceinline__ Scored BlockBest(Scored x, Scored* scratch) {
 // Requires   y.cols a multiple of 4
 // Bound by   bytes: 4 (partials + 1) V a row, in L2
 // Reference  cpu_sample.cc
+// Measured   H100, 2026-11-22, both passes, V = 128,256, at 1 / 32 / 128 rows: greedy 10 / 24 / 86 us, temperature
+//            17 / 46 / 165 us
 __global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs args, const bool write_back) {
   __shared__ Scored best_scratch[kWarps];
   __shared__ float float_scratch[kWarps];

@@ -12,6 +12,8 @@ constexpr int32_t kThreads = 128;
 // Requires   kWide = 4: I a multiple of 4; bases 16-byte aligned
 // Bound by   bytes: (8 partials + 2) I a row, in L2 at decode
 // Reference  cpu_reference.cc SwiGlu
+// Measured   H100, 2026-11-22, I = 14336, in a chain: 1.6 / 3.2 / 6.6 us at 1 / 32 / 128 rows; 2,048 rows from float32
+//            104 us (91 %)
 template <typename T, int32_t kWide>
 __global__ void __launch_bounds__(kThreads) SwiGluKernel(const SwiGluArgs args) {
   AllowSuccessor();

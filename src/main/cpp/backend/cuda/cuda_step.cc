@@ -16,8 +16,9 @@ constexpr int32_t kPrefillRowsLeast = 8;
 constexpr int32_t kLibraryRowsLeast = 65;   // more rows than this: the library, where there is one
 constexpr int32_t kHalfProductRowsLeast = 129;
 
-// With more of the base weights in flight the adapters' loads would hardly get a turn.
-constexpr int32_t kStagesBesideLora = 4;
+// With more of the base weights in flight the adapters' loads would hardly get a turn: the fewer, the more bytes
+// adapters have (measured: docs/KERNELS.md).
+int32_t StagesBesideLora(size_t uses) { return uses <= 2 ? 4 : 3; }
 
 int32_t SiteOf(int32_t first_target) {
   int32_t site = 0;
@@ -267,7 +268,7 @@ Product CudaBackend::Multiply(const CudaMatrix& weight, const CudaActivation& x,
       product.lora = lora_parts_[SiteOf(lora->first_target)].as<float>();
       product.lora_rows = device_lora_rows_;
       args.lora = *lora;
-      args.stages_in_flight = kStagesBesideLora;
+      args.stages_in_flight = StagesBesideLora(lora_uses_.size());
     }
     args.y = product;
     GemmStream(launcher_, element_, plan, args);
