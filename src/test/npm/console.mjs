@@ -31,7 +31,11 @@ before(async () => {
   mkdirSync(screenshots, {recursive: true});
   browser = await chromium.launch({executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: CHROMIUM_FLAGS});
 });
-after(() => browser?.close());
+after(async () => {
+  // A browser that has gone without saying so must not keep this process: what was to be found out is known by now.
+  await Promise.race([browser?.close(), new Promise(done => setTimeout(done, 10_000))]);
+  setTimeout(() => process.exit(), 3_000).unref();
+});
 
 /** A visit to the page, with what a test wants to know of it besides its looks. */
 async function visit({at = url, width = 1440, height = 1000, colorScheme = 'light', arrange = async () => {}} = {}) {
