@@ -45,6 +45,11 @@ public class JsonBody implements ServerMessageBodyReader<Fields> {
         this.bytesMax = limit.bytes();
     }
 
+    static Problem tooLarge(int bytesMax) {
+        return Problem.invalid(
+                413, "request_too_large", null, "The request body is larger than the " + bytesMax + " bytes allowed.");
+    }
+
     @Override
     public boolean isReadable(
             Class<?> type, Type genericType, ResteasyReactiveResourceInfo target, MediaType mediaType) {
@@ -77,11 +82,7 @@ public class JsonBody implements ServerMessageBodyReader<Fields> {
         try {
             byte[] bytes = stream.readNBytes(bytesMax + 1);
             if (bytes.length > bytesMax) {
-                throw Problem.invalid(
-                        413,
-                        "request_too_large",
-                        null,
-                        "The request body is larger than the " + bytesMax + " bytes allowed.");
+                throw tooLarge(bytesMax);
             }
             return Fields.root(mapper.readTree(bytes));
         } catch (JacksonException malformed) {

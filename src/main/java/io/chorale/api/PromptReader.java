@@ -102,7 +102,7 @@ final class PromptReader {
         JsonNode content = message.get("content");
         String name = message.name("content");
         if (content == null) {
-            throw Problem.invalid(400, "missing_parameter", name, "'" + name + "' is missing.");
+            throw Problem.invalid(400, "missing_parameter", name, "'" + name + "' is missing or null.");
         }
         if (content.isTextual()) {
             return content.textValue();
@@ -161,6 +161,9 @@ final class PromptReader {
         }
         List<Prompt> prompts = new ArrayList<>(prompt.size());
         boolean texts = prompt.get(0).isTextual();
+        if (!texts && !prompt.get(0).isArray()) {
+            throw Fields.wrongTypeOf(name + "[0]", "a string, a token id, or a list of token ids", prompt.get(0));
+        }
         for (int i = 0; i < prompt.size(); i++) {
             JsonNode one = prompt.get(i);
             String itsName = name + "[" + i + "]";

@@ -50,6 +50,14 @@ public final class StreamSessions {
     }
 
     private StreamSession create(List<CompletionRequest> requests, ScheduledExecutorService home) {
+        int wanted = requests.stream().mapToInt(CompletionRequest::choices).sum();
+        int most = answers.door().requestsMax();
+        if (wanted > most) {
+            throw Problem.badValue(
+                    "requests",
+                    "The requests ask for " + wanted + " answers, but the server takes at most " + most
+                            + " at once, even when it is idle.");
+        }
         if (count.incrementAndGet() > options.sessionsMax()) {
             count.decrementAndGet();
             throw Problem.overloaded(

@@ -127,11 +127,11 @@ public class StreamsResource {
         if (header == null || header.isEmpty()) {
             return 0;
         }
-        try {
-            return Long.parseUnsignedLong(header);
-        } catch (NumberFormatException notOurs) {
+        // Ids are counted from 1; what has more digits than a long can hold was never one.
+        if (!header.matches("[0-9]{1,18}")) {
             throw Problem.badValue("Last-Event-ID", "'Last-Event-ID' must be the id of an event of this stream.");
         }
+        return Long.parseLong(header);
     }
 
     @DELETE

@@ -88,6 +88,11 @@ public final class Door {
         return snapshots.get();
     }
 
+    /** Sequences that an idle server lets in at once. */
+    public int requestsMax() {
+        return Math.min(placesMax, admission.requestsMax());
+    }
+
     public int placesTaken() {
         return places.get();
     }
@@ -117,14 +122,13 @@ public final class Door {
 
     private Decision decide(List<Entrant> entrants, Executor executor, int taken) {
         RequestSpec first = entrants.getFirst().spec();
-        int requestsMax = Math.min(placesMax, admission.requestsMax());
-        if (entrants.size() > requestsMax) {
+        if (entrants.size() > requestsMax()) {
             places.addAndGet(-entrants.size());
             return new Decision.Refused(
                     first,
                     Rejection.NEVER_FITS,
-                    "the request asks for " + entrants.size() + " answers, but the server takes at most " + requestsMax
-                            + " at once, even when it is idle",
+                    "the request asks for " + entrants.size() + " answers, but the server takes at most "
+                            + requestsMax() + " at once, even when it is idle",
                     Duration.ZERO);
         }
         if (taken > placesMax) {

@@ -129,6 +129,7 @@ class RefusalTest {
                 "model|''|missing_parameter|You must provide a 'model' parameter.",
                 "prompt|'text'|no_tokenizer|takes and gives token ids only",
                 "prompt|[]|invalid_value|'prompt' must not be empty.",
+                "prompt|[null]|invalid_type|'prompt[0]' must be a string, a token id, or a list of token ids, not null.",
                 "prompt|[[]]|invalid_value|'prompt[0]' has no tokens.",
                 "prompt|[1,'a']|invalid_type|'prompt[1]' must be an integer, not a string.",
                 "prompt|[[1],'a']|invalid_type|'prompt[1]' must be a list of token ids, not a string.",
@@ -362,6 +363,13 @@ class RefusalTest {
                 "POST /v1/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
                         + "Transfer-Encoding: chunked\r\n\r\n",
                 chunks.getBytes(StandardCharsets.US_ASCII))) {
+            assertEquals(413, http.status);
+        }
+        // With a length that says it before a byte has come.
+        try (RawHttp http = RawHttp.send(
+                "POST /v1/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n" + "Content-Length: "
+                        + (TokensProfile.BODY_BYTES_MAX + 1) + "\r\n\r\n",
+                new byte[0])) {
             assertEquals(413, http.status);
         }
     }

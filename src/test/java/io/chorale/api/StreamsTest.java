@@ -207,7 +207,13 @@ class StreamsTest {
         for (int i = 0; i < TokensProfile.REQUESTS_MAX + 1; i++) {
             nine.append(i == 0 ? "" : ",").append("{'model':'tokens','prompt':[1],'max_tokens':1000}");
         }
-        post(nine + "]}").then().statusCode(503).body("error.code", equalTo("server_overloaded"));
+        post(nine + "]}")
+                .then()
+                .statusCode(400)
+                .body(
+                        "error.message",
+                        equalTo(
+                                "The requests ask for 9 answers, but the server takes at most 8 at once, even when it is idle."));
     }
 
     @Test
@@ -220,11 +226,13 @@ class StreamsTest {
                 .body("url", equalTo("/v1/streams/" + id))
                 .body("expires", greaterThan((int) (System.currentTimeMillis() / 1000) - 1));
         RestAssured.delete("/v1/streams/" + id);
-        given().header("Last-Event-ID", "x")
-                .get("/v1/streams/nothing")
-                .then()
-                .statusCode(400)
-                .body("error.message", startsWith("'Last-Event-ID' must be"));
+        for (String foreign : new String[] {"x", "-1", "18446744073709551615"}) {
+            given().header("Last-Event-ID", foreign)
+                    .get("/v1/streams/nothing")
+                    .then()
+                    .statusCode(400)
+                    .body("error.message", startsWith("'Last-Event-ID' must be"));
+        }
     }
 
     private String open(String json) {

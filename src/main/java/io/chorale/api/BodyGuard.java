@@ -1,0 +1,49 @@
+package io.chorale.api;
+
+import io.quarkus.vertx.http.runtime.filters.Filters;
+import io.vertx.core.buffer.Buffer;
+import io.vertx.ext.web.RoutingContext;
+import jakarta.enterprise.event.Observes;
+import jakarta.inject.Singleton;
+import org.jspecify.annotations.Nullable;
+
+/** Refuses a body that says it is too long before a byte of it is read. */
+@Singleton
+public class BodyGuard {
+    /** Before every filter of others: they already trust the head. */
+    private static final int FIRST = 10_000;
+
+    private final int bodyBytesMax;
+
+    BodyGuard(JsonBody.Limit limit) {
+        this.bodyBytesMax = limit.bytes();
+    }
+
+    void register(@Observes Filters filters) {
+        filters.register(this::check, FIRST);
+    }
+
+    private void check(RoutingContext context) {
+        if (declaresMoreThan(bodyBytesMax, context.request().getHeader("Content-Length"))) {
+            refuse(context, JsonBody.tooLarge(bodyBytesMax));
+        } else {
+            context.next();
+        }
+    }
+
+    /** Digits alone are a length; whatever else stands there, the HTTP decoder has refused. */
+    private static boolean declaresMoreThan(long bytesMax, @Nullable String contentLength) {
+        return contentLength != null && (contentLength.length() > 18 || Long.parseLong(contentLength) > bytesMax);
+    }
+
+    private static void refuse(RoutingContext context, Problem problem) {
+        JsonBytes body = new JsonBytes();
+        problem.write(body);
+        // What is left of the request is not read.
+        context.response()
+                .setStatusCode(problem.status())
+                .putHeader("Content-Type", "application/json;charset=UTF-8")
+                .putHeader("Connection", "close")
+                .end(Buffer.buffer(body.take()));
+    }
+}
