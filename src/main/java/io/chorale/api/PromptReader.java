@@ -11,6 +11,8 @@ import io.chorale.text.jinja.TemplateException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalInt;
+import java.util.stream.Collectors;
 
 /** Reads prompts: conversations, texts, token ids; and says by name what is wrong with them. */
 final class PromptReader {
@@ -29,6 +31,7 @@ final class PromptReader {
         List<ChatMessage> messages = messages(body);
         TextModel text = catalog.text().orElseThrow(() -> noTokenizer("messages", "send token ids to /v1/completions"));
         boolean generation = body.flag("add_generation_prompt", true);
+        refuseHopeless(text, messages.stream().map(ChatMessage::content).collect(Collectors.joining("\n")));
         try {
             return checked(text.promptOf(messages, generation, templateArguments(body)), "messages", "");
         } catch (TextException | TemplateException refused) {
@@ -177,7 +180,16 @@ final class PromptReader {
 
     private Prompt textPrompt(String text, String name) {
         TextModel model = catalog.text().orElseThrow(() -> noTokenizer(name, "send token ids instead"));
+        refuseHopeless(model, text);
         return checked(model.encode(text), name, text);
+    }
+
+    /** What is far longer than the context is refused before all of it is tokenised. */
+    private void refuseHopeless(TextModel model, String text) {
+        OptionalInt tokens = model.tokensBeyond(catalog.contextMax(), text);
+        if (tokens.isPresent()) {
+            throw CompletionReader.tooLong(catalog.contextMax(), 1, tokens.getAsInt());
+        }
     }
 
     private Prompt idPrompt(JsonNode list, String name, boolean echo) {
@@ -201,8 +213,13 @@ final class PromptReader {
 
     /** The ids of a text or a conversation, as they would be answered. */
     int[] tokenize(Fields body) {
-        boolean conversation = body.get("messages") != null;
-        return (conversation ? chat(body) : textPrompt(requiredText(body, "prompt"), "prompt")).ids();
+        if (body.get("messages") != null) {
+            return chat(body).ids();
+        }
+        // Whoever counts may count more than fits the context.
+        String text = requiredText(body, "prompt");
+        TextModel model = catalog.text().orElseThrow(() -> noTokenizer("prompt", "there is nothing to tell"));
+        return checked(model.encode(text), "prompt", text).ids();
     }
 
     String detokenize(Fields body) {

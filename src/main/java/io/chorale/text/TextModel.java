@@ -29,6 +29,11 @@ public final class TextModel {
     private static final Set<String> TOKEN_FIELDS =
             Set.of("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token");
 
+    /** Texts up to so many characters are tokenised without a look at their beginning. */
+    private static final int LONG_CHARS_MIN = 64 << 10;
+    /** The end of a cut text may have a few tokens more than the same place in the whole. */
+    private static final int CUT_TOKENS_MAX = 32;
+
     private final Tokenizer tokenizer;
     private final ChatTemplates templates;
     private final OptionalInt beginId;
@@ -113,6 +118,23 @@ public final class TextModel {
                 yield framed;
             }
         };
+    }
+
+    /**
+     * Whether a text has more tokens than are of use, told from its beginning where that is enough: megabytes are refused
+     * at the price of a prompt.
+     *
+     * @return a number above {@code tokensMax} of tokens that it has at least; empty where its beginning does not tell
+     */
+    public OptionalInt tokensBeyond(int tokensMax, String text) {
+        long chars = Math.max(LONG_CHARS_MIN, 8L * tokensMax);
+        for (; chars < text.length(); chars *= 4) {
+            int tokens = tokenizer.encode(text.substring(0, (int) chars), false).length - CUT_TOKENS_MAX;
+            if (tokens > tokensMax) {
+                return OptionalInt.of(tokens);
+            }
+        }
+        return OptionalInt.empty();
     }
 
     /** The ids of a conversation that the assistant is to continue. */

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -53,6 +54,18 @@ class TextModelTest {
         assertTrue(model.encode("Hello").length > 0);
         TextException e = assertThrows(TextException.class, () -> model.promptOf(HELLO));
         assertEquals(TextException.Kind.NO_CHAT_TEMPLATE, e.kind());
+    }
+
+    @Test
+    void aLongTextIsJudgedByItsBeginningAndNeverTooStrictly() throws IOException {
+        TextModel model = load();
+        String text = "a fox ".repeat(100_000);
+        int tokens = model.encode(text).length;
+        OptionalInt atLeast = model.tokensBeyond(1024, text);
+        assertTrue(atLeast.isPresent());
+        assertTrue(atLeast.getAsInt() > 1024 && atLeast.getAsInt() <= tokens, atLeast + " of " + tokens);
+        assertEquals(OptionalInt.empty(), model.tokensBeyond(tokens, text));
+        assertEquals(OptionalInt.empty(), model.tokensBeyond(1024, "a fox"), "short texts are tokenised anyway");
     }
 
     @Test
