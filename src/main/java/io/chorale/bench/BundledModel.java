@@ -49,8 +49,7 @@ final class BundledModel implements AutoCloseable {
                         sequencesMax,
                         16,
                         64,
-                        2,
-                        SchedulerLimits.MemoryRule.OPTIMISTIC),
+                        2),
                 SchedulerPolicies.PLAIN);
         for (AdapterEntry entry : adapters) {
             StagedAdapter staged = engine.stage(folder.read(entry));

@@ -143,7 +143,7 @@ public class EngineFactory {
         return new SimulatedEngine(new SimulatedEngine.Settings(
                 spec,
                 new SimulatedModel(0, shape.vocab(), stopToken, how.stopProbability()),
-                new StepCostModel.Linear(how.step().toNanos(), 0, 0, 0, 0),
+                StepCostModel.Linear.of(how.step().toNanos()),
                 new SimClock.Wall(),
                 new FaultPlan.Seeded(0, 0, 0, 0, 0, how.diesAtStep().orElse(Long.MAX_VALUE), 0)));
     }

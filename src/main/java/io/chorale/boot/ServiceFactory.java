@@ -59,8 +59,7 @@ public class ServiceFactory {
                 spec.samplesMax(),
                 scheduler.adaptersPerStepMax(),
                 scheduler.bypassMax(),
-                scheduler.prefetchAdaptersMax(),
-                SchedulerLimits.MemoryRule.OPTIMISTIC);
+                scheduler.prefetchAdaptersMax());
         AdmissionController door = new AdmissionController(new AdmissionLimits(
                 limits.sequencesMax(),
                 admission.queueRequestsMax(),

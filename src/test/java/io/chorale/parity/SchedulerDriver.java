@@ -54,8 +54,7 @@ final class SchedulerDriver {
                         sequencesMax,
                         spec.slotsMax(),
                         64,
-                        2,
-                        SchedulerLimits.MemoryRule.OPTIMISTIC),
+                        2),
                 policies);
     }
 

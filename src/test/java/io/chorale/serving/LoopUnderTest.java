@@ -43,7 +43,7 @@ final class LoopUnderTest {
         engine = new SimulatedEngine(new SimulatedEngine.Settings(
                 SimulatedEngine.spec(PAGES, 4, 100, 128, 4),
                 new SimulatedModel(1, 100, 0, 0),
-                new StepCostModel.Linear(1_000_000, 0, 0, 0, 0),
+                StepCostModel.Linear.of(1_000_000),
                 clock,
                 faults));
         Scheduler scheduler = new Scheduler(pool, limits, SchedulerPolicies.PLAIN);

@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import io.chorale.core.memory.PoolGeometry;
 import io.chorale.core.sched.SchedulerLimits;
-import io.chorale.core.sched.SchedulerLimits.MemoryRule;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimulatedModel;
@@ -24,7 +23,7 @@ class PlanGoldenTest {
     @ParameterizedTest
     @ValueSource(ints = {0, 1})
     void plansAreAsTheyWere(int lookAhead) throws IOException {
-        SchedulerLimits limits = new SchedulerLimits(64, 50, 1, 12, 6, 4, 4, 2, 2, 1, MemoryRule.OPTIMISTIC);
+        SchedulerLimits limits = new SchedulerLimits(64, 50, 1, 12, 6, 4, 4, 2, 2, 1);
         SimServer server = new SimServer(new SimServer.Config(
                         new PoolGeometry(12, 4, 3, 2),
                         limits,

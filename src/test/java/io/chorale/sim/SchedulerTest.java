@@ -14,9 +14,9 @@ import io.chorale.core.model.FinishReason;
 import io.chorale.core.model.LoadSnapshot;
 import io.chorale.core.model.SequenceEvent;
 import io.chorale.core.policy.EarlyAbortPolicy;
+import io.chorale.core.policy.MemoryRule;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.core.sched.SchedulerLimits;
-import io.chorale.core.sched.SchedulerLimits.MemoryRule;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimulatedModel;
@@ -37,8 +37,7 @@ class SchedulerTest {
     private static final SimulatedModel NEVER_STOPS = new SimulatedModel(9, VOCAB, STOP, 0);
 
     private static SchedulerLimits limits(int sequencesMax, int adaptersMax, int bypassMax) {
-        return new SchedulerLimits(
-                64, VOCAB, 1, 16, 8, sequencesMax, sequencesMax, adaptersMax, bypassMax, 0, MemoryRule.OPTIMISTIC);
+        return new SchedulerLimits(64, VOCAB, 1, 16, 8, sequencesMax, sequencesMax, adaptersMax, bypassMax, 0);
     }
 
     private static SimServer server(int pages, int slots, SchedulerLimits limits, SimulatedModel model, int lookAhead) {
@@ -416,9 +415,11 @@ class SchedulerTest {
     @ValueSource(ints = {0, 1})
     void aMergedAdapterThatNobodyUsesStandsInNobodysWay(int lookAhead) {
         for (MemoryRule rule : MemoryRule.values()) {
-            SchedulerLimits limits = new SchedulerLimits(64, VOCAB, 1, 16, 8, 4, 4, 1, 4, 0, rule);
-            SimServer server = new SimServer(config(8, 2, limits, NEVER_STOPS, lookAhead)
-                    .withPolicies(SchedulerPolicies.PLAIN.withWeightMode(new MergePolicy(1, true, Long.MAX_VALUE))));
+            SchedulerLimits limits = new SchedulerLimits(64, VOCAB, 1, 16, 8, 4, 4, 1, 4, 0);
+            SchedulerPolicies policies =
+                    SchedulerPolicies.PLAIN.withMemory(rule).withWeightMode(new MergePolicy(1, true, Long.MAX_VALUE));
+            SimServer server =
+                    new SimServer(config(8, 2, limits, NEVER_STOPS, lookAhead).withPolicies(policies));
             server.submit(Requests.of(0, 4, 6).adapter(1).at(0));
             server.runUntilIdle();
             server.submit(Requests.of(1, 8, 22).at(0)); // 29 tokens: all 8 pages
@@ -447,8 +448,9 @@ class SchedulerTest {
     @ValueSource(ints = {0, 1})
     void peakDemandNeverPreemptsAndOptimismDoes(int lookAhead) {
         for (MemoryRule rule : MemoryRule.values()) {
-            SchedulerLimits limits = new SchedulerLimits(64, VOCAB, 1, 64, 64, 8, 8, 0, 4, 0, rule);
-            SimServer server = server(24, 0, limits, NEVER_STOPS, lookAhead);
+            SchedulerLimits limits = new SchedulerLimits(64, VOCAB, 1, 64, 64, 8, 8, 0, 4, 0);
+            SimServer server = new SimServer(config(24, 0, limits, NEVER_STOPS, lookAhead)
+                    .withPolicies(SchedulerPolicies.PLAIN.withMemory(rule)));
             for (int id = 0; id < 40; id++) {
                 server.submit(Requests.of(id, 1 + id % 7, 10 + id % 13).at(0));
             }

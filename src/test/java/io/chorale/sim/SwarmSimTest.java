@@ -4,9 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.chorale.core.memory.PoolGeometry;
 import io.chorale.core.policy.EarlyAbortPolicy;
+import io.chorale.core.policy.MemoryRule;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.core.sched.SchedulerLimits;
-import io.chorale.core.sched.SchedulerLimits.MemoryRule;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimulatedModel;
@@ -61,9 +61,9 @@ class SwarmSimTest {
                 sequencesMax,
                 random.nextInt(slots + 1),
                 random.nextInt(4),
-                random.nextInt(3),
+                random.nextInt(3));
+        SchedulerPolicies policies = SchedulerPolicies.PLAIN.withMemory(
                 random.nextInt(3) == 0 ? MemoryRule.PEAK_DEMAND : MemoryRule.OPTIMISTIC);
-        SchedulerPolicies policies = SchedulerPolicies.PLAIN;
         if (random.nextInt(3) == 0) {
             policies = policies.withEarlyAbort(new EarlyAbortPolicy.TtftRule(StepCostModel.Linear.LARGE_GPU));
         }

@@ -26,8 +26,7 @@ public interface EarlyAbortPolicy {
                 return NEVER;
             }
             int tokens = request.promptTokens();
-            long prefillNanos =
-                    costs.stepNanos(tokens, tokens, request.adapters().versions().length, 0);
+            long prefillNanos = costs.stepNanos(new StepShape().rows(tokens, tokens));
             return request.arrivalNanos() + Math.max(0, request.ttftNanosMax() - prefillNanos);
         }
     }

@@ -6,7 +6,7 @@ import io.chorale.core.memory.PagePool;
 import io.chorale.core.memory.PageUse;
 import io.chorale.core.memory.PeakDemand;
 import io.chorale.core.model.DropReason;
-import io.chorale.core.sched.SchedulerLimits.MemoryRule;
+import io.chorale.core.policy.MemoryRule;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.ToLongFunction;
@@ -340,7 +340,7 @@ final class PlanningPass {
 
     private Fit pagesFit(Sequence sequence, boolean firstInLine) {
         int needed = pagesNeeded(sequence);
-        if (limits.admission() == MemoryRule.PEAK_DEMAND && !peakFits(sequence)) {
+        if (policies.memory() == MemoryRule.PEAK_DEMAND && !peakFits(sequence)) {
             return firstInLine && ledger.weights.stepAside(step) ? Fit.SOON : Fit.NEVER;
         }
         int reserve = ledger.running.size(); // room for every running sequence to grow by a page

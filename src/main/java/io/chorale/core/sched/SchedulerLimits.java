@@ -16,7 +16,6 @@ import io.chorale.core.model.Check;
  * @param adaptersPerStepMax distinct adapters of the running sequences
  * @param bypassMax requests that may be admitted past one that is blocked at the head; then everybody waits for it
  * @param prefetchAdaptersMax adapters of waiting requests that are uploaded ahead in one step
- * @param admission whether future memory is reserved at admission
  */
 public record SchedulerLimits(
         int contextMax,
@@ -28,19 +27,7 @@ public record SchedulerLimits(
         int samplesMax,
         int adaptersPerStepMax,
         int bypassMax,
-        int prefetchAdaptersMax,
-        MemoryRule admission) {
-
-    /** When a waiting request fits. */
-    public enum MemoryRule {
-        /**
-         * Its known tokens fit now, and one more page for each running sequence. Answers mostly end long before their
-         * limit, so this keeps the pool full; a wrong guess costs a preemption. The default.
-         */
-        OPTIMISTIC,
-        /** Also the peak of all answers at their full length fits: hardly ever preempts, and leaves pages empty. */
-        PEAK_DEMAND
-    }
+        int prefetchAdaptersMax) {
 
     public SchedulerLimits {
         Check.argument(contextMax >= 2, () -> "context must hold a prompt token and an answer token");
@@ -56,17 +43,6 @@ public record SchedulerLimits(
 
     /** Usual settings for an engine that takes so many rows and sequences a step. */
     public static SchedulerLimits of(int contextMax, int vocab, int rowsMax, int sequencesMax, int adaptersMax) {
-        return new SchedulerLimits(
-                contextMax,
-                vocab,
-                1,
-                rowsMax,
-                512,
-                sequencesMax,
-                sequencesMax,
-                adaptersMax,
-                64,
-                2,
-                MemoryRule.OPTIMISTIC);
+        return new SchedulerLimits(contextMax, vocab, 1, rowsMax, 512, sequencesMax, sequencesMax, adaptersMax, 64, 2);
     }
 }

@@ -2,6 +2,7 @@ package io.chorale.engine.sim;
 
 import io.chorale.core.model.Check;
 import io.chorale.core.policy.StepCostModel;
+import io.chorale.core.policy.StepShape;
 import io.chorale.core.sched.StepOutcome;
 import io.chorale.core.sched.StepPlan;
 import io.chorale.engine.AdapterWeights;
@@ -41,6 +42,11 @@ public final class SimulatedEngine implements Engine {
     private final String[] slotName;
     private final int[][] slotPages;
     private int mergedSlot = -1;
+    private final StepShape shape = new StepShape();
+    /** Of each adapter slot: the last of the steps, counted here, whose rows used it. */
+    private final long[] usedInStep;
+
+    private long stepsWith;
 
     /** Of each scratch slot: tokens counted since it was reset. */
     private final int[] counted;
@@ -63,6 +69,7 @@ public final class SimulatedEngine implements Engine {
         slotName = new String[spec.slotsMax()];
         Arrays.fill(slotName, "");
         slotPages = new int[spec.slotsMax()][];
+        usedInStep = new long[spec.slotsMax()];
         Arrays.fill(slotPages, NO_PAGES);
         counted = new int[spec.scratchMax()];
     }
@@ -180,11 +187,27 @@ public final class SimulatedEngine implements Engine {
     }
 
     private long cost(StepPlan plan) {
-        long context = 0;
+        shape.clear().rows(plan.rowCount, 0);
         for (int s = 0; s < plan.sequenceCount; s++) {
-            context += plan.seqContext[s];
+            shape.contextTokens += plan.seqContext[s];
         }
-        return settings.costs().stepNanos(plan.rowCount, context, plan.segmentSlotCount, plan.movePageRefCount);
+        shape.loadPages = plan.movePageRefCount;
+        for (int m = 0; m < plan.moveCount; m++) {
+            shape.mergePages += plan.moveKind[m] == StepPlan.MOVE_MERGE ? slotPages[plan.moveSlot[m]].length : 0;
+        }
+        stepsWith++;
+        for (int g = 0; g < plan.segmentCount; g++) {
+            for (int i = plan.segmentSlotStart[g]; i < plan.segmentSlotStart[g + 1]; i++) {
+                int slot = plan.segmentSlots[i];
+                shape.adapterRows += plan.segmentStart[g + 1] - plan.segmentStart[g];
+                if (usedInStep[slot] != stepsWith) {
+                    usedInStep[slot] = stepsWith;
+                    shape.adapters++;
+                    shape.adapterPages += slotPages[slot].length;
+                }
+            }
+        }
+        return settings.costs().stepNanos(shape);
     }
 
     /** @param previousUnknown the step before has failed and whoever made this plan could not know */

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.chorale.core.policy.StepCostModel;
+import io.chorale.core.policy.StepShape;
 import io.chorale.core.sched.StepOutcome;
 import io.chorale.core.sched.StepPlan;
 import io.chorale.engine.AdapterWeights;
@@ -222,7 +223,7 @@ class SimulatedEngineTest {
         next();
         sequence(0, 4, 0);
         drawn();
-        assertEquals(StepCostModel.Linear.LARGE_GPU.stepNanos(4, 4, 0, 0), clock.nanos());
+        assertEquals(StepCostModel.Linear.LARGE_GPU.stepNanos(new StepShape().rows(4, 4)), clock.nanos());
     }
 
     @Test
