@@ -27,11 +27,13 @@ class ArchitectureTest {
     /** For each package, what of ours it may see besides itself. */
     private static final Map<String, List<String>> ARROWS = Map.ofEntries(
             Map.entry("core", List.of()),
+            Map.entry("workload", List.of()),
+            Map.entry("sim", List.of("engine", "workload", "core")),
             Map.entry("engine", List.of("core")),
             Map.entry("adapter", List.of("engine", "core")),
             Map.entry("serving", List.of("engine", "adapter", "core")),
             Map.entry("text", List.of("core")),
-            Map.entry("api", List.of("serving", "adapter", "text", "core")),
+            Map.entry("api", List.of("serving", "adapter", "text", "sim", "workload", "core")),
             Map.entry("ops", List.of("serving", "core")),
             Map.entry("config", List.of("core")));
 
@@ -39,7 +41,18 @@ class ArchitectureTest {
     void shouldFollowTheArrows() {
         ARROWS.forEach((from, mayImport) -> {
             String[] forbidden = Stream.of(
-                            "core", "engine", "adapter", "serving", "text", "api", "ops", "config", "boot", "bench")
+                            "core",
+                            "engine",
+                            "adapter",
+                            "serving",
+                            "text",
+                            "api",
+                            "ops",
+                            "config",
+                            "boot",
+                            "bench",
+                            "workload",
+                            "sim")
                     .filter(other -> !other.equals(from) && !mayImport.contains(other))
                     .map(other -> "io.chorale." + other + "..")
                     .toArray(String[]::new);

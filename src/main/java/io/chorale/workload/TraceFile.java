@@ -1,0 +1,146 @@
+package io.chorale.workload;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.LocalDateTime;
+import java.time.format.DateTimeFormatter;
+import java.time.format.DateTimeFormatterBuilder;
+import java.time.format.DateTimeParseException;
+import java.time.temporal.ChronoField;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * Public traces of real services: times and lengths are theirs. None of them says which adapter a request wanted, so that is
+ * drawn as in S-LoRA's generator. Two formats, told apart by the first line:
+ *
+ * <ul>
+ *   <li>Azure's LLM inference traces: CSV with {@code TIMESTAMP,ContextTokens,GeneratedTokens}
+ *   <li>Mooncake's: a JSON object a line, with {@code timestamp} in milliseconds, {@code input_length} and {@code
+ *       output_length}
+ * </ul>
+ *
+ * @param speed how many times faster than it was recorded
+ * @param seconds of the recording that are played; 0: all
+ * @param tokensMax longer prompts are cut to leave room for the answer, and longer answers to half of it
+ */
+public record TraceFile(
+        Path file, double speed, double seconds, int tokensMax, int adapters, double alpha, int seed, int[] ranks) {
+    private static final int REQUESTS_MAX = 10_000_000;
+    private static final String AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens";
+    private static final DateTimeFormatter AZURE_TIME = new DateTimeFormatterBuilder()
+            .appendPattern("yyyy-MM-dd HH:mm:ss")
+            .appendFraction(ChronoField.NANO_OF_SECOND, 0, 9, true)
+            .toFormatter();
+    private static final Pattern MOONCAKE_TIME = field("timestamp");
+    private static final Pattern MOONCAKE_INPUT = field("input_length");
+    private static final Pattern MOONCAKE_OUTPUT = field("output_length");
+
+    private record Line(long nanos, int input, int output) {}
+
+    public TraceFile {
+        if (!(speed > 0)) {
+            throw new IllegalArgumentException("the speed of a trace must be positive");
+        }
+        if (tokensMax < 2) {
+            throw new IllegalArgumentException("a request has at least two tokens");
+        }
+        if (adapters < 0 || !(alpha > 0) || ranks.length == 0) {
+            throw new IllegalArgumentException("adapters must not be negative, alpha positive, and ranks given");
+        }
+    }
+
+    private static Pattern field(String name) {
+        return Pattern.compile("\"" + name + "\"\\s*:\\s*(\\d+)");
+    }
+
+    /** Reads it; throws {@link IllegalArgumentException} with the line when it is not what it should be. */
+    public Workload read() throws IOException {
+        List<Line> lines = new ArrayList<>();
+        try (BufferedReader reader = Files.newBufferedReader(file, StandardCharsets.UTF_8)) {
+            String text = reader.readLine();
+            boolean azure = text != null && text.strip().equals(AZURE);
+            if (text == null || !(azure || text.startsWith("{"))) {
+                throw new IllegalArgumentException(file + " is neither an Azure trace (its first line would be " + AZURE
+                        + ") nor a Mooncake trace (a JSON object a line)");
+            }
+            int number = azure ? 2 : 1;
+            for (text = azure ? reader.readLine() : text; text != null; text = reader.readLine(), number++) {
+                if (text.isBlank()) {
+                    continue;
+                }
+                if (lines.size() == REQUESTS_MAX) {
+                    throw new IllegalArgumentException(file + " has more than " + REQUESTS_MAX + " requests");
+                }
+                lines.add(azure ? azure(text, number) : mooncake(text, number));
+            }
+        }
+        lines.sort((a, b) -> Long.compare(a.nanos, b.nanos));
+        return draw(lines);
+    }
+
+    private Line azure(String text, int number) {
+        String[] parts = text.split(",", -1);
+        try {
+            if (parts.length == 3) {
+                LocalDateTime time = LocalDateTime.parse(parts[0].strip(), AZURE_TIME);
+                long nanos = Duration.between(LocalDateTime.of(2000, 1, 1, 0, 0), time)
+                        .toNanos();
+                return line(nanos, parts[1].strip(), parts[2].strip());
+            }
+        } catch (DateTimeParseException | NumberFormatException wrong) {
+            throw unreadable(number, text, wrong);
+        }
+        throw unreadable(number, text, null);
+    }
+
+    private Line mooncake(String text, int number) {
+        Matcher time = MOONCAKE_TIME.matcher(text);
+        Matcher input = MOONCAKE_INPUT.matcher(text);
+        Matcher output = MOONCAKE_OUTPUT.matcher(text);
+        if (!time.find() || !input.find() || !output.find()) {
+            throw unreadable(number, text, null);
+        }
+        try {
+            return line(Math.multiplyExact(Long.parseLong(time.group(1)), 1_000_000L), input.group(1), output.group(1));
+        } catch (NumberFormatException | ArithmeticException wrong) {
+            throw unreadable(number, text, wrong);
+        }
+    }
+
+    private Line line(long nanos, String input, String output) {
+        int answer = Math.clamp(Long.parseLong(output), 1, tokensMax / 2);
+        return new Line(nanos, Math.clamp(Long.parseLong(input), 1, tokensMax - answer), answer);
+    }
+
+    private IllegalArgumentException unreadable(
+            int number, String text, @org.jspecify.annotations.Nullable Exception cause) {
+        String shown = text.length() > 80 ? text.substring(0, 80) + "..." : text;
+        return new IllegalArgumentException(file + ", line " + number + " is not understood: " + shown, cause);
+    }
+
+    private Workload draw(List<Line> lines) {
+        NumpyRandom random = new NumpyRandom(seed);
+        Workload.Columns columns = new Workload.Columns(lines.size());
+        long start = lines.isEmpty() ? 0 : lines.getFirst().nanos;
+        for (Line line : lines) {
+            long since = line.nanos - start;
+            if (seconds > 0 && since > seconds * 1e9) {
+                break;
+            }
+            int adapter =
+                    adapters == 0 ? Workload.BASE : Math.min(adapters - 1, (int) (random.power(alpha) * adapters));
+            columns.add((long) (since / speed), 0, adapter, line.input, line.output);
+        }
+        String name = "%s at %s times its speed, %d adapters, alpha %s, seed %d"
+                .formatted(
+                        file.getFileName(), SLoraGenerator.plain(speed), adapters, SLoraGenerator.plain(alpha), seed);
+        return columns.toWorkload(name, adapters, ranks);
+    }
+}
