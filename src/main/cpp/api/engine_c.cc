@@ -192,7 +192,7 @@ CH_EXPORT int32_t ch_adapter_stage(int64_t engine, const uint8_t* manifest, int6
     aligned.Assign(span.value());
     Result<chorale::ManifestView> view = chorale::ManifestView::ParseAdapter(aligned.bytes(), e.spec());
     if (!view.ok()) return view.status();
-    chorale::FileSpans spans(view.value());
+    chorale::ReadSpans spans(view.value());
     Result<chorale::StagedAdapter> staged = e.Stage(view.value(), spans);
     if (!staged.ok()) return staged.status();
     *staged_out = staged.value().handle;

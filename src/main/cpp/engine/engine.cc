@@ -269,8 +269,8 @@ Result<StagedAdapter> Engine::Stage(const ManifestView& manifest, SpanSource& so
   if (!image.ok()) return image.status();
   StagedAdapter staged{.pages = image.value().layout()->page_count(), .bytes = image.value().bytes()};
   if (staged.pages > backend_->page_count()) {
-    return Status::Exhausted(Format("the adapter takes %lld pages, the pool has %d",
-                                    static_cast<long long>(staged.pages), backend_->page_count()));
+    return Status::Invalid(Format("the adapter takes %lld pages, the pool has %d",
+                                  static_cast<long long>(staged.pages), backend_->page_count()));
   }
   staged.handle = adapters_->AddStaged(std::move(image).value());
   return staged;

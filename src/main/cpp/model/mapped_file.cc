@@ -1,52 +1,24 @@
 #include "model/mapped_file.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "model/open_file.h"
+
 namespace chorale {
-namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (value_ >= 0) close(value_);
-  }
-  int value() const { return value_; }
-
- private:
-  int value_;
-};
-
-Status Failed(const std::string& path, const char* what) {
-  return Status::Invalid(Format("%s: cannot %s: %s", path.c_str(), what, std::strerror(errno)));
-}
-
-}  // namespace
 
 Result<MappedFile> MappedFile::Open(const std::string& path, int64_t bytes) {
-  Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.value() < 0) return Failed(path, "open");
-  struct stat info;
-  if (fstat(file.value(), &info) != 0) return Failed(path, "stat");
-  if (!S_ISREG(info.st_mode)) return Status::Invalid(Format("%s: is not a file", path.c_str()));
-  if (bytes >= 0 && info.st_size != bytes) {
-    return Status::Invalid(Format("%s: has %lld bytes, but had %lld when it was verified", path.c_str(),
-                                  static_cast<long long>(info.st_size), static_cast<long long>(bytes)));
-  }
+  Result<OpenFile> file = OpenFile::Open(path, bytes);
+  if (!file.ok()) return file.status();
   MappedFile mapped;
-  if (info.st_size == 0) return mapped;  // mmap refuses to map nothing
-  void* address = mmap(nullptr, info.st_size, PROT_READ, MAP_PRIVATE, file.value(), 0);
-  if (address == MAP_FAILED) return Failed(path, "map");
-  mapped.bytes_ = {static_cast<const uint8_t*>(address), static_cast<size_t>(info.st_size)};
+  const int64_t size = file.value().bytes();
+  if (size == 0) return mapped;  // mmap refuses to map nothing
+  void* address = mmap(nullptr, static_cast<size_t>(size), PROT_READ, MAP_PRIVATE, file.value().descriptor(), 0);
+  if (address == MAP_FAILED) return Status::Invalid(Format("%s: cannot map: %s", path.c_str(), std::strerror(errno)));
+  mapped.bytes_ = {static_cast<const uint8_t*>(address), static_cast<size_t>(size)};
   return mapped;
 }
 

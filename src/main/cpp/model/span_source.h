@@ -7,13 +7,14 @@
 #include "base/status.h"
 #include "model/image_view.h"
 #include "model/mapped_file.h"
+#include "model/open_file.h"
 
 namespace chorale {
 
 class SpanSource {
  public:
   virtual ~SpanSource() = default;
-  // The bytes of a span; valid as long as the source.
+  // The bytes of a span; valid until the next call.
   virtual Result<std::span<const uint8_t>> Map(const SpanEntry& span) = 0;
 };
 
@@ -26,6 +27,19 @@ class FileSpans final : public SpanSource {
  private:
   const ManifestView& manifest_;
   std::vector<MappedFile> files_;
+};
+
+// Reads each span when it is asked for. An adapter's files may be replaced or cut while they are read: through a mapping
+// that would be a signal that ends the process, here it is a status.
+class ReadSpans final : public SpanSource {
+ public:
+  explicit ReadSpans(const ManifestView& manifest) : manifest_(manifest), files_(manifest.files().size()) {}
+  Result<std::span<const uint8_t>> Map(const SpanEntry& span) override;
+
+ private:
+  const ManifestView& manifest_;
+  std::vector<OpenFile> files_;
+  std::vector<uint8_t> buffer_;
 };
 
 class PackSpans final : public SpanSource {

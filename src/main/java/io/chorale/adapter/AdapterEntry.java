@@ -1,29 +1,72 @@
 package io.chorale.adapter;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
  * One version of one adapter as its files were when the registry read them.
  *
  * @param version dense, never used again; what requests carry instead of the name
- * @param rank the largest rank of its targets
- * @param targets the linears it changes, such as {@code q_proj}
- * @param weightBytes bytes of its tensors in the files
- * @param digest hexadecimal SHA-256 of its configuration, its tensors' header and the time of their last change
+ * @param directory that its files lie in
+ * @param fingerprint says cheaply whether the files are still those that were registered: hexadecimal SHA-256 of
+ *     configuration and header, and of place, size and time of the tensors' file
+ * @param digest hexadecimal SHA-256 of all bytes of configuration and tensors: the identity of what is served; empty until
+ *     they were read and checked for the first time
  * @param problems why it cannot be served, one sentence each; empty when it can
  */
 public record AdapterEntry(
         int version,
         String name,
         Path directory,
-        int rank,
-        List<String> targets,
-        long weightBytes,
+        AdapterFacts facts,
+        String fingerprint,
         String digest,
         List<String> problems) {
+    /** Sentences that are kept of a broken adapter: there may be thousands of them, and validation tells all. */
+    private static final int PROBLEMS_MAX = 20;
 
+    /** Of a digest, enough to tell versions apart. */
+    private static final int LABEL_CHARS = 12;
+
+    public AdapterEntry {
+        if (problems.size() > PROBLEMS_MAX) {
+            List<String> shown = new ArrayList<>(problems.subList(0, PROBLEMS_MAX));
+            shown.add("and " + (problems.size() - PROBLEMS_MAX) + " more");
+            problems = shown;
+        }
+        problems = List.copyOf(problems);
+    }
+
+    /** Whether nothing is known that speaks against serving it. */
     public boolean usable() {
         return problems.isEmpty();
+    }
+
+    /** A short name for the version: the beginning of its digest, empty until that is known. */
+    public String label() {
+        return digest.substring(0, Math.min(LABEL_CHARS, digest.length()));
+    }
+
+    public int rank() {
+        return facts.rank();
+    }
+
+    public List<String> targets() {
+        return facts.targets();
+    }
+
+    public long weightBytes() {
+        return facts.weightBytes();
+    }
+
+    /** The same version, whose content is known now. */
+    AdapterEntry verified(String contentDigest) {
+        return new AdapterEntry(version, name, directory, facts, fingerprint, contentDigest, problems);
+    }
+
+    /** The same version, of which something bad was found in its tensors. */
+    AdapterEntry refused(List<String> found) {
+        return new AdapterEntry(version, name, directory, facts, fingerprint, digest, found);
     }
 }

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.function.IntFunction;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -12,62 +13,126 @@ import java.util.stream.Stream;
 /**
  * A folder of adapters: each sub-folder one, its name the name that clients ask for. One that is broken is registered with
  * what is wrong with it, so that a request for it can say so; it keeps nobody else from being served.
+ *
+ * <p>Registering reads a configuration and a header. The tensors are read and checked when the adapter is first staged,
+ * once: what came of it is remembered with the version, and over restarts where the {@link KnownDigests} are kept.
  */
 public final class AdapterFolder implements AdapterSource {
     /** What may stand in a URL, a file name and a metric without quoting. */
     private static final Pattern NAME = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}");
 
     private final ModelShape base;
+    private final KnownDigests digests;
+    private volatile Consumer<AdapterEntry> changed = entry -> {};
 
     public AdapterFolder(ModelShape base) {
-        this.base = base;
+        this(base, new KnownDigests());
     }
 
-    /** Reads every sub-folder that is not hidden and registers what it finds, in the order of names. */
-    public List<AdapterEntry> scan(Path folder, AdapterRegistry registry) throws FileRejectedException {
-        List<Path> directories;
+    /** @param digests of contents that were read and checked before */
+    public AdapterFolder(ModelShape base, KnownDigests digests) {
+        this.base = base;
+        this.digests = digests;
+    }
+
+    /** @param listener told of a version whose files turn out to be others when it is to be staged; a loader thread calls */
+    public void onChanged(Consumer<AdapterEntry> listener) {
+        changed = listener;
+    }
+
+    static boolean isName(String name) {
+        return NAME.matcher(name).matches();
+    }
+
+    /** The sub-folders that are not hidden, in the order of names. */
+    static List<Path> subFolders(Path folder) throws FileRejectedException {
         try (Stream<Path> entries = Files.list(folder)) {
-            directories = entries.filter(Files::isDirectory)
+            return entries.filter(Files::isDirectory)
                     .filter(directory -> !directory.getFileName().toString().startsWith("."))
                     .sorted()
                     .toList();
         } catch (IOException unreadable) {
             throw new FileRejectedException(folder + ": cannot be read: " + JsonText.reason(unreadable));
         }
+    }
+
+    /** Reads every sub-folder that is not hidden and registers what it finds, in the order of names. */
+    public List<AdapterEntry> scan(Path folder, AdapterRegistry registry) throws FileRejectedException {
         // Thousands of small headers: the folders are read by all cores at once, in order.
         List<IntFunction<AdapterEntry>> entries =
-                directories.parallelStream().map(this::examine).toList();
+                subFolders(folder).parallelStream().map(this::examine).toList();
         return registry.addAll(entries);
     }
 
-    /** Reads one adapter's folder; what comes out waits only for its version. */
+    /** Reads the configuration and header of one adapter's folder; what comes out waits only for its version. */
     public IntFunction<AdapterEntry> examine(Path directory) {
-        String name = directory.getFileName().toString();
+        return examine(directory.getFileName().toString(), directory);
+    }
+
+    /** The same for an adapter that has another name than its folder. */
+    public IntFunction<AdapterEntry> examine(String name, Path directory) {
         try {
-            if (!NAME.matcher(name).matches()) {
+            if (!isName(name)) {
                 throw new FileRejectedException(directory + ": the folder's name is the adapter's name and must be 1 to"
                         + " 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit");
             }
             PeftAdapter adapter = PeftAdapter.open(directory, base);
             // Not the adapter itself: thousands of these wait together, and a header may be large.
-            int rank = adapter.rank();
-            List<String> targets = adapter.targets();
-            long weightBytes = adapter.weightBytes();
-            String digest = adapter.digest();
-            return version -> new AdapterEntry(version, name, directory, rank, targets, weightBytes, digest, List.of());
+            AdapterFacts facts = adapter.facts();
+            String fingerprint = adapter.fingerprint();
+            String digest = digests.find(fingerprint);
+            return version -> new AdapterEntry(version, name, directory, facts, fingerprint, digest, List.of());
         } catch (FileRejectedException rejected) {
             return version ->
-                    new AdapterEntry(version, name, directory, 0, List.of(), 0, "", List.copyOf(rejected.problems()));
+                    new AdapterEntry(version, name, directory, AdapterFacts.UNKNOWN, "", "", rejected.problems());
         }
+    }
+
+    /**
+     * Examines an adapter's folder to the last byte; what comes out is verified.
+     *
+     * @throws FileRejectedException naming everything that is wrong
+     */
+    public IntFunction<AdapterEntry> verify(String name, Path directory) throws FileRejectedException {
+        PeftAdapter adapter = PeftAdapter.open(directory, base);
+        AdapterFacts facts = adapter.facts();
+        String fingerprint = adapter.fingerprint();
+        String digest = adapter.checkContent();
+        digests.keep(fingerprint, digest);
+        return version -> new AdapterEntry(version, name, directory, facts, fingerprint, digest, List.of());
     }
 
     @Override
     public AdapterWeights read(AdapterEntry entry) throws FileRejectedException {
         PeftAdapter adapter = PeftAdapter.open(entry.directory(), base);
-        if (!adapter.digest().equals(entry.digest())) {
-            throw new FileRejectedException(
-                    entry.directory() + ": its files have changed since the adapter was registered");
+        if (!adapter.fingerprint().equals(entry.fingerprint())) {
+            throw changed(entry);
+        }
+        if (digests.find(entry.fingerprint()).isEmpty()) {
+            digests.keep(entry.fingerprint(), adapter.checkContent());
         }
         return adapter.weights(entry.name());
+    }
+
+    @Override
+    public void confirm(AdapterEntry entry) throws FilesChangedException {
+        try {
+            if (PeftAdapter.open(entry.directory(), base).fingerprint().equals(entry.fingerprint())) {
+                return;
+            }
+        } catch (FileRejectedException broken) {
+            // They are not what they were, which is all that matters here.
+        }
+        throw changed(entry);
+    }
+
+    @Override
+    public String digest(AdapterEntry entry) {
+        return digests.find(entry.fingerprint());
+    }
+
+    private FilesChangedException changed(AdapterEntry entry) {
+        changed.accept(entry);
+        return new FilesChangedException(entry);
     }
 }

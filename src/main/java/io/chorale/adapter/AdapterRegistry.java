@@ -1,61 +1,183 @@
 package io.chorale.adapter;
 
 import java.util.ArrayList;
-import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.SortedMap;
-import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.function.IntFunction;
+import java.util.function.UnaryOperator;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Which adapters exist. A name points to a version, a version never changes: whoever holds one keeps what it was. Readers
- * see an immutable snapshot; writers, rare, replace it.
+ * Which adapters exist. A name points to a version, a version never changes what it serves: whoever holds one keeps what
+ * it was. Any thread reads without waiting; writers, rare, take turns. What a reader costs does not depend on how many
+ * there are.
+ *
+ * <p>A version that no name remembers any more is known for a while: a request may have looked its name up just before.
  */
 public final class AdapterRegistry {
-    /** @param byVersion every version there ever was, index = version */
-    private record Snapshot(List<AdapterEntry> byVersion, Map<String, AdapterEntry> byName, List<AdapterEntry> list) {}
+    /** Told of versions that lost their name. Called by the thread that changed it. */
+    public interface Listener {
+        /** New requests get another version now. */
+        void superseded(AdapterEntry entry);
 
-    private volatile Snapshot snapshot = new Snapshot(List.of(), Map.of(), List.of());
+        /** No name remembers it: what was kept for going back to it may go. */
+        void forgotten(AdapterEntry entry);
+    }
+
+    private static final int RETIRED_MAX = 4_096;
+
+    private final ConcurrentSkipListMap<String, NamedAdapter> names = new ConcurrentSkipListMap<>();
+    private final Map<Integer, AdapterEntry> byVersion = new ConcurrentHashMap<>();
+    private final List<Listener> listeners = new ArrayList<>();
+    private int nextVersion;
+
+    /** Versions that no name remembers, the longest so first. */
+    private final Map<Integer, AdapterEntry> retired = new LinkedHashMap<>() {
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<Integer, AdapterEntry> eldest) {
+            if (size() <= RETIRED_MAX) {
+                return false;
+            }
+            byVersion.remove(eldest.getKey());
+            return true;
+        }
+    };
+
+    /** Before anything is registered. */
+    public void listen(Listener listener) {
+        listeners.add(listener);
+    }
 
     /** The version that a name points to now, usable or not. */
     public Optional<AdapterEntry> find(String name) {
-        return Optional.ofNullable(snapshot.byName.get(name));
+        return named(name).map(NamedAdapter::entry);
     }
 
-    public AdapterEntry byVersion(int version) {
-        return snapshot.byVersion.get(version);
+    public Optional<NamedAdapter> named(String name) {
+        return Optional.ofNullable(names.get(name));
+    }
+
+    /** A version that a name points to, pointed to, or did a while ago. */
+    public Optional<AdapterEntry> byVersion(int version) {
+        return Optional.ofNullable(byVersion.get(version));
     }
 
     /** The current version of every adapter, in the order of names. */
     public List<AdapterEntry> list() {
-        return snapshot.list;
+        return names.values().stream().map(NamedAdapter::entry).toList();
+    }
+
+    /** All names that come after one, in their order; all where it is empty. */
+    public List<NamedAdapter> namesAfter(String name, int countMax) {
+        return names.tailMap(name, false).values().stream().limit(countMax).toList();
+    }
+
+    public int size() {
+        return names.size();
     }
 
     /** Registers new versions, each made for the number it gets, and points their names to them. */
     public synchronized List<AdapterEntry> addAll(List<IntFunction<AdapterEntry>> made) {
-        List<AdapterEntry> byVersion = new ArrayList<>(snapshot.byVersion);
-        TreeMap<String, AdapterEntry> byName = new TreeMap<>(snapshot.byName);
+        List<AdapterEntry> added = new ArrayList<>(made.size());
         for (IntFunction<AdapterEntry> entryOf : made) {
-            AdapterEntry entry = entryOf.apply(byVersion.size());
-            byVersion.add(entry);
-            byName.put(entry.name(), entry);
+            added.add(add(entryOf));
         }
-        int first = snapshot.byVersion.size();
-        publish(byVersion, byName);
-        return snapshot.byVersion.subList(first, first + made.size());
+        return added;
     }
 
-    /** Makes a name unknown; its versions stay for requests that run on them. Says whether the name was there. */
-    public synchronized boolean remove(String name) {
-        TreeMap<String, AdapterEntry> byName = new TreeMap<>(snapshot.byName);
-        boolean known = byName.remove(name) != null;
-        publish(snapshot.byVersion, byName);
-        return known;
+    /** Registers one new version and points its name to it. */
+    public synchronized AdapterEntry add(IntFunction<AdapterEntry> made) {
+        AdapterEntry entry = made.apply(nextVersion++);
+        byVersion.put(entry.version(), entry);
+        NamedAdapter before = names.get(entry.name());
+        put(before, before == null ? NamedAdapter.of(entry) : before.replacedBy(entry));
+        return entry;
     }
 
-    private void publish(List<AdapterEntry> byVersion, SortedMap<String, AdapterEntry> byName) {
-        snapshot = new Snapshot(List.copyOf(byVersion), new HashMap<>(byName), List.copyOf(byName.values()));
+    /** Registers an older version of a name that is there, to go back to; the name stays where it points. */
+    synchronized AdapterEntry addEarlier(IntFunction<AdapterEntry> made) {
+        AdapterEntry entry = made.apply(nextVersion++);
+        NamedAdapter named = names.get(entry.name());
+        if (named != null && named.versions().size() < NamedAdapter.VERSIONS_MAX) {
+            byVersion.put(entry.version(), entry);
+            List<AdapterEntry> versions = new ArrayList<>(named.versions());
+            versions.add(named.current(), entry);
+            names.put(entry.name(), new NamedAdapter(entry.name(), versions, named.current() + 1, named.pinned()));
+        }
+        return entry;
+    }
+
+    /** Points a name to one of its versions. False: it is not one of them. */
+    public synchronized boolean point(String name, int version) {
+        NamedAdapter before = names.get(name);
+        if (before == null || before.indexOf(version) < 0) {
+            return false;
+        }
+        put(before, new NamedAdapter(name, before.versions(), before.indexOf(version), before.pinned()));
+        return true;
+    }
+
+    public synchronized void pin(String name, boolean wanted) {
+        names.computeIfPresent(name, (same, named) -> named.pinned(wanted));
+    }
+
+    /** The content of a version was read and is what this digest says. */
+    public void verified(int version, String digest) {
+        renew(version, entry -> entry.digest().equals(digest) ? entry : entry.verified(digest));
+    }
+
+    /** The content of a version was read and something in it is wrong. */
+    public void refused(int version, List<String> problems) {
+        renew(version, entry -> entry.refused(problems));
+    }
+
+    private synchronized void renew(int version, UnaryOperator<AdapterEntry> renewal) {
+        AdapterEntry before = byVersion.get(version);
+        if (before == null) {
+            return;
+        }
+        AdapterEntry after = renewal.apply(before);
+        if (!after.equals(before)) {
+            byVersion.put(version, after);
+            names.computeIfPresent(after.name(), (same, named) -> named.with(after));
+        }
+    }
+
+    /** Makes a name unknown; its versions stay for requests that run on them. Says what it was, where it was known. */
+    public synchronized Optional<NamedAdapter> remove(String name) {
+        NamedAdapter known = names.remove(name);
+        if (known != null) {
+            tellSuperseded(known.entry());
+            known.versions().forEach(this::forget);
+        }
+        return Optional.ofNullable(known);
+    }
+
+    private void put(@Nullable NamedAdapter before, NamedAdapter after) {
+        names.put(after.name(), after);
+        if (before == null) {
+            return;
+        }
+        if (before.entry().version() != after.entry().version()) {
+            tellSuperseded(before.entry());
+        }
+        for (AdapterEntry entry : before.versions()) {
+            if (after.indexOf(entry.version()) < 0) {
+                forget(entry);
+            }
+        }
+    }
+
+    private void tellSuperseded(AdapterEntry entry) {
+        listeners.forEach(listener -> listener.superseded(entry));
+    }
+
+    private void forget(AdapterEntry entry) {
+        retired.put(entry.version(), entry);
+        listeners.forEach(listener -> listener.forgotten(entry));
     }
 }

@@ -3,11 +3,14 @@ package io.chorale.adapter;
 import io.chorale.core.model.Check;
 import io.chorale.engine.StagedAdapter;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 import java.util.function.IntConsumer;
 import java.util.function.IntFunction;
@@ -15,10 +18,11 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The staged adapters, within a budget of bytes. The least recently wanted leave first, but only those that the serving
- * thread gives up: it owns their use, the store only asks.
+ * thread gives up: it owns their use, the store only asks. Pinned ones stay.
  *
  * <p>An adapter is absent (no entry), claimed (somebody reads it), or staged. While the question whether a staged one may
- * go is open it is not asked for twice, and one that is wanted meanwhile is read again if it went.
+ * go is open it is not asked for twice, and one that is wanted meanwhile is read again if it went. One that is retired
+ * (its name points to another version now, or is gone) leaves when its last request has ended.
  */
 public final class HostStore {
     private static final class Entry {
@@ -31,6 +35,13 @@ public final class HostStore {
 
         boolean wantedAgain;
 
+        /** It shall leave as soon as nobody uses it. */
+        boolean retired;
+
+        /** The serving thread's promise to say when that is. */
+        @Nullable
+        CompletableFuture<Boolean> farewell;
+
         boolean isClaim() {
             return staged.handle() == 0;
         }
@@ -40,28 +51,37 @@ public final class HostStore {
 
     private final long bytesMax;
     private final IntFunction<CompletableFuture<Boolean>> askGone;
+    private final IntFunction<CompletableFuture<Boolean>> askRetired;
     private final Consumer<StagedAdapter> release;
     private final IntConsumer readAgain;
+    private final Executor background;
 
     /** Least recently wanted first. */
     private final Map<Integer, Entry> entries = new LinkedHashMap<>(16, 0.75f, true);
 
+    private final Set<Integer> pinned = new HashSet<>();
     private long bytesUsed;
 
     /**
-     * @param askGone asks the serving thread to give a version up
+     * @param askGone asks the serving thread to give a version up now
+     * @param askRetired asks it to give a version up when its last request has ended
      * @param readAgain told of a version that went but was wanted while it did; it is claimed for whoever is told
+     * @param background releases what the serving thread has given up
      */
     HostStore(
             long bytesMax,
             IntFunction<CompletableFuture<Boolean>> askGone,
+            IntFunction<CompletableFuture<Boolean>> askRetired,
             Consumer<StagedAdapter> release,
-            IntConsumer readAgain) {
+            IntConsumer readAgain,
+            Executor background) {
         Check.argument(bytesMax > 0, () -> "the host memory for adapters must be positive");
         this.bytesMax = bytesMax;
         this.askGone = askGone;
+        this.askRetired = askRetired;
         this.release = release;
         this.readAgain = readAgain;
+        this.background = background;
     }
 
     public long bytesMax() {
@@ -83,6 +103,70 @@ public final class HostStore {
         return versions;
     }
 
+    /** Bytes of a staged version; 0 where it is not. */
+    public synchronized long bytesOf(int version) {
+        Entry entry = entries.get(version);
+        return entry == null ? 0 : entry.staged.hostBytes();
+    }
+
+    /** Bytes of all staged versions that are pinned. */
+    public synchronized long bytesPinned() {
+        return pinned.stream().mapToLong(this::bytesOf).sum();
+    }
+
+    public synchronized boolean isPinned(int version) {
+        return pinned.contains(version);
+    }
+
+    /** A pinned version stays once it is staged, whoever else wants room. */
+    public synchronized void pin(int version) {
+        pinned.add(version);
+    }
+
+    public synchronized void unpin(int version) {
+        pinned.remove(version);
+    }
+
+    /** Lets a version leave: now where nobody uses it, else when the last request that does has ended. */
+    public void retire(int version) {
+        synchronized (this) {
+            pinned.remove(version);
+            Entry entry = entries.get(version);
+            if (entry == null || entry.retired) {
+                return;
+            }
+            entry.retired = true;
+        }
+        bidFarewell(version);
+    }
+
+    /** The version is what its name points to again: it stays. One that has begun to leave is read again when wanted. */
+    public synchronized void reinstate(int version) {
+        Entry entry = entries.get(version);
+        if (entry != null) {
+            entry.retired = false;
+        }
+    }
+
+    /** Asks for a retired version's leave, unless it is being read or asked about: whoever does that comes here after. */
+    @SuppressWarnings("FutureReturnValueIgnored") // what fails there is the engine's death, which others tell
+    private void bidFarewell(int version) {
+        CompletableFuture<Boolean> farewell;
+        synchronized (this) {
+            Entry entry = entries.get(version);
+            if (entry == null
+                    || !entry.retired
+                    || entry.isClaim()
+                    || entry.question != null
+                    || entry.farewell != null) {
+                return;
+            }
+            farewell = askRetired.apply(version);
+            entry.farewell = farewell;
+        }
+        farewell.thenAcceptAsync(gone -> settle(version, gone), background);
+    }
+
     /** Marks a version as wanted now; true: it is absent, and claimed for the caller to read. */
     synchronized boolean claim(int version) {
         Entry entry = entries.get(version);
@@ -90,7 +174,8 @@ public final class HostStore {
             entries.put(version, new Entry());
             return true;
         }
-        entry.wantedAgain = entry.question != null;
+        // A farewell is granted by the thread that calls this: until then the adapter is there for whoever wants it.
+        entry.wantedAgain = entry.farewell == null ? entry.question != null : entry.farewell.isDone();
         return false;
     }
 
@@ -100,10 +185,13 @@ public final class HostStore {
     }
 
     /** Turns a claim into a staged adapter, for whose bytes {@link #makeRoom} has made room. */
-    synchronized void put(int version, StagedAdapter staged) {
-        Entry entry = Objects.requireNonNull(entries.get(version), "not claimed");
-        Check.state(entry.isClaim(), () -> "adapter version " + version + " is staged already");
-        entry.staged = staged;
+    void put(int version, StagedAdapter staged) {
+        synchronized (this) {
+            Entry entry = Objects.requireNonNull(entries.get(version), "not claimed");
+            Check.state(entry.isClaim(), () -> "adapter version " + version + " is staged already");
+            entry.staged = staged;
+        }
+        bidFarewell(version);
     }
 
     /**
@@ -154,7 +242,7 @@ public final class HostStore {
     /** The open question whether a version may go: {@code mine} when it is the caller who asks, a settled one when nobody can. */
     private synchronized CompletableFuture<Void> question(int version, CompletableFuture<Void> mine) {
         Entry entry = entries.get(version);
-        if (entry == null || entry.isClaim()) {
+        if (entry == null || entry.isClaim() || entry.farewell != null || pinned.contains(version)) {
             return CompletableFuture.completedFuture(null);
         }
         if (entry.question == null) {
@@ -169,6 +257,7 @@ public final class HostStore {
             Entry entry = Objects.requireNonNull(entries.get(version), "an entry that was asked for stays");
             again = gone && entry.wantedAgain;
             entry.question = null;
+            entry.farewell = null;
             entry.wantedAgain = false;
             if (gone) {
                 release.accept(entry.staged);
@@ -181,6 +270,8 @@ public final class HostStore {
         }
         if (again) {
             readAgain.accept(version);
+        } else if (!gone) {
+            bidFarewell(version);
         }
     }
 }

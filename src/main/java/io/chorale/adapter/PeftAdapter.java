@@ -5,8 +5,8 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HexFormat;
@@ -23,11 +23,11 @@ import java.util.regex.Pattern;
  * refused with the list of all that is wrong: applied in part it would answer wrongly without a word.
  */
 public final class PeftAdapter {
-    private static final String CONFIG = "adapter_config.json";
-    private static final String WEIGHTS = "adapter_model.safetensors";
+    static final String CONFIG = "adapter_config.json";
+    static final String WEIGHTS = "adapter_model.safetensors";
     private static final String PICKLED = "adapter_model.bin";
     private static final long CONFIG_BYTES_MAX = 16L << 20;
-    private static final int PROBLEMS_MAX = 50;
+    private static final int PROBLEMS_MAX = 1_000;
 
     /** Wrapper prefixes, the path of a linear inside the model, which matrix, and perhaps the adapter's name. */
     private static final Pattern KEY = Pattern.compile("(?:base_model\\.model\\.|base_model\\.)?(?:model\\.)?layers\\."
@@ -36,23 +36,13 @@ public final class PeftAdapter {
     private final Path directory;
     private final SafetensorsFile file;
     private final List<TensorSpan> spans;
-    private final String digest;
-    private final int rank;
-    private final Set<Target> targets;
+    private final AdapterFacts facts;
 
-    private PeftAdapter(
-            Path directory,
-            SafetensorsFile file,
-            List<TensorSpan> spans,
-            String digest,
-            int rank,
-            Set<Target> targets) {
+    private PeftAdapter(Path directory, SafetensorsFile file, List<TensorSpan> spans, AdapterFacts facts) {
         this.directory = directory;
         this.file = file;
         this.spans = spans;
-        this.digest = digest;
-        this.rank = rank;
-        this.targets = targets;
+        this.facts = facts;
     }
 
     public static PeftAdapter open(Path directory, ModelShape base) throws FileRejectedException {
@@ -62,33 +52,46 @@ public final class PeftAdapter {
             throw new FileRejectedException(directory.resolve(PICKLED)
                     + ": pickled weights can run code when read; save the adapter as " + WEIGHTS);
         }
-        JsonObject json = JsonText.readObject(configFile, CONFIG_BYTES_MAX);
-        PeftConfig config = new PeftConfig(json);
+        PeftConfig config = new PeftConfig(JsonText.readObject(configFile, CONFIG_BYTES_MAX));
         SafetensorsFile file = SafetensorsFile.open(weights);
-        return new Verification(directory, base, config, file).verify(digest(configFile, file));
+        return new Verification(directory, base, config, file).verify();
     }
 
-    /** The largest rank of its targets. */
-    public int rank() {
-        return rank;
+    public AdapterFacts facts() {
+        return facts;
     }
 
-    /** The linears it changes, such as {@code q_proj}. */
-    public List<String> targets() {
-        return targets.stream().map(Target::shortName).toList();
+    /**
+     * Hexadecimal SHA-256 of what can be known of the files without reading the tensors: the configuration, the tensors'
+     * header, and place, size and time of their file.
+     */
+    public String fingerprint() throws FileRejectedException {
+        try {
+            MessageDigest digest = ContentCheck.sha256();
+            digest.update(Files.readAllBytes(directory.resolve(CONFIG)));
+            digest.update(file.header());
+            BasicFileAttributes attributes = Files.readAttributes(file.path(), BasicFileAttributes.class);
+            String place = file.path().toAbsolutePath().normalize() + " " + attributes.fileKey() + " "
+                    + attributes.size() + " " + attributes.lastModifiedTime();
+            digest.update(place.getBytes(StandardCharsets.UTF_8));
+            return HexFormat.of().formatHex(digest.digest());
+        } catch (IOException unreadable) {
+            throw new FileRejectedException(directory + ": cannot be read: " + JsonText.reason(unreadable));
+        }
     }
 
-    public long weightBytes() {
-        return spans.stream().mapToLong(TensorSpan::bytes).sum();
-    }
-
-    /** Hexadecimal SHA-256 of the configuration and the tensors' header. */
-    public String digest() {
-        return digest;
+    /**
+     * Reads every byte, once: the last of the doctor's checks, and the adapter's identity.
+     *
+     * @return hexadecimal SHA-256 of configuration and tensors
+     * @throws FileRejectedException where a number is not finite, or the adapter would change nothing
+     */
+    public String checkContent() throws FileRejectedException {
+        return ContentCheck.digest(directory.resolve(CONFIG), file, spans);
     }
 
     public AdapterWeights weights(String name) {
-        return new AdapterWeights(name, weightBytes(), ManifestWriter.adapter(files(), spans));
+        return new AdapterWeights(name, facts.weightBytes(), ManifestWriter.adapter(files(), spans));
     }
 
     List<SpanFile> files() {
@@ -102,21 +105,6 @@ public final class PeftAdapter {
     @Override
     public String toString() {
         return "adapter at " + directory;
-    }
-
-    private static String digest(Path configFile, SafetensorsFile file) throws FileRejectedException {
-        try {
-            MessageDigest digest = MessageDigest.getInstance("SHA-256");
-            digest.update(Files.readAllBytes(configFile));
-            digest.update(file.header());
-            // The tensors' bytes are not read here: the time of their last change stands for them.
-            digest.update(Files.getLastModifiedTime(file.path()).toString().getBytes(StandardCharsets.UTF_8));
-            return HexFormat.of().formatHex(digest.digest());
-        } catch (IOException unreadable) {
-            throw new FileRejectedException(configFile + ": cannot be read: " + JsonText.reason(unreadable));
-        } catch (NoSuchAlgorithmException impossible) {
-            throw new IllegalStateException("every Java has SHA-256", impossible);
-        }
     }
 
     /** Collects all that is wrong instead of stopping at the first. */
@@ -137,7 +125,7 @@ public final class PeftAdapter {
             this.file = file;
         }
 
-        PeftAdapter verify(String digest) throws FileRejectedException {
+        PeftAdapter verify() throws FileRejectedException {
             problems.addAll(config.problems());
             Map<String, SafetensorsFile.Tensor> found = place();
             for (int layer = 0; layer < base.layers(); layer++) {
@@ -161,7 +149,10 @@ public final class PeftAdapter {
                 }
                 throw new FileRejectedException(shown);
             }
-            return new PeftAdapter(directory, file, List.copyOf(spans), digest, rankMax, targets);
+            long weightBytes = spans.stream().mapToLong(TensorSpan::bytes).sum();
+            AdapterFacts facts = new AdapterFacts(
+                    rankMax, targets.stream().map(Target::shortName).toList(), weightBytes, config.baseModel());
+            return new PeftAdapter(directory, file, List.copyOf(spans), facts);
         }
 
         /** Gives each tensor its place, keyed by {@link #place(int, Target, String)}; tensors without one are named. */

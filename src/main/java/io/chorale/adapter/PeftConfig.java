@@ -63,6 +63,11 @@ final class PeftConfig {
         layerPatterns = List.copyOf(compiledLayers);
     }
 
+    /** The base model that the adapter was trained for, as the configuration names it; empty where it does not. */
+    String baseModel() {
+        return config.fields().get("base_model_name_or_path") instanceof String name ? name : "";
+    }
+
     /** Everything in the configuration that is not served. */
     List<String> problems() throws FileRejectedException {
         List<String> problems = new ArrayList<>();

@@ -1,5 +1,6 @@
 package io.chorale.adapter;
 
+import io.chorale.core.model.DropReason;
 import io.chorale.engine.StagedAdapter;
 import java.util.concurrent.CompletableFuture;
 
@@ -11,8 +12,19 @@ public interface StagingListener {
     /** The adapter is in host memory; its handle stays valid until {@link #adapterGone} was answered with true. */
     void adapterReady(int version, StagedAdapter staged);
 
-    /** The adapter could not be read or does not fit; a later request may try again. */
-    void adapterFailed(int version, String detail);
+    /**
+     * The adapter is not in host memory; a later request may try again.
+     *
+     * @param reason ADAPTER_FAILED: it could not be read or does not fit; ADAPTER_UNAVAILABLE: not now,
+     *     since others in use leave no room or its files are being replaced
+     */
+    void adapterFailed(int version, DropReason reason, String detail);
+
+    /**
+     * Asks to give an adapter up when the last request that uses it has ended: at once where nobody does. True then, and
+     * its handle may be released.
+     */
+    CompletableFuture<Boolean> adapterRetired(int version);
 
     /**
      * Asks to give an adapter up. True: nobody uses its handle any more and it may be released. False: it is in use and

@@ -32,6 +32,7 @@ public class ProblemMapper {
             case REFUSED -> Problem.invalid(400, "request_refused", null, sentence(detail));
             case ADAPTER_FAILED ->
                 Problem.invalid(422, "adapter_failed", "model", "The adapter could not be loaded: " + detail);
+            case ADAPTER_UNAVAILABLE -> Problem.overloaded(503, "adapter_unavailable", sentence(detail), RETRY_SOON);
             case STEP_FAILED -> Problem.failed(500, "step_failed", sentence(detail), Problem.Retry.YES);
             case ENGINE_DEAD -> Problem.failed(503, "engine_dead", sentence(detail), Problem.Retry.YES);
             case DRAINING -> Problem.overloaded(503, "draining", sentence(detail), RETRY_SOON);

@@ -27,6 +27,7 @@ public enum Metric {
     PAGES(Kind.GAUGE, "pages", "use", "Pages of the pool by use: kv, adapter, quarantined, free."),
     ADAPTERS_RESIDENT(Kind.GAUGE, "adapters", "", "Adapters in the page pool."),
     ADAPTER_LOADS(Kind.COUNTER, "loads", "", "Adapters brought into the page pool."),
+    ADAPTER_STAGING(Kind.TIMER, "seconds", "", "Time to read, check and lay out an adapter in host memory."),
     ADAPTER_EVICTIONS(Kind.COUNTER, "evictions", "", "Idle adapters that left the page pool."),
     PREEMPTIONS(Kind.COUNTER, "preemptions", "", "Running sequences that gave their pages back."),
     EARLY_ABORTS(Kind.COUNTER, "requests", "", "Waiting sequences given up because their objective was lost.");

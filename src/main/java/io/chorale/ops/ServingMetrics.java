@@ -45,6 +45,7 @@ public final class ServingMetrics implements ServingObserver {
     private final Timer queue;
     private final Timer stepWait;
     private final Timer gap;
+    private final Timer staging;
     private final List<Timer> phases;
     private final DistributionSummary stepTokens;
     private final DistributionSummary stepAdapters;
@@ -62,6 +63,7 @@ public final class ServingMetrics implements ServingObserver {
         queue = timer(Metric.QUEUE, Tags.empty(), LATENCIES);
         stepWait = timer(Metric.STEP_WAIT, Tags.empty(), GAPS);
         gap = timer(Metric.SERVING_LOOP_GAP, Tags.empty(), GAPS);
+        staging = timer(Metric.ADAPTER_STAGING, Tags.empty(), LATENCIES);
         phases = PHASES.stream()
                 .map(phase -> timer(Metric.STEP, Tags.of(Metric.STEP.label(), phase), GAPS))
                 .toList();
@@ -135,6 +137,11 @@ public final class ServingMetrics implements ServingObserver {
                 phases.get(i).record(outcome.phaseNanos[i], TimeUnit.NANOSECONDS);
             }
         }
+    }
+
+    @Override
+    public void adapterStaged(long nanos) {
+        staging.record(nanos, TimeUnit.NANOSECONDS);
     }
 
     // ---- binding ----

@@ -1,5 +1,6 @@
 package io.chorale.serving;
 
+import io.chorale.core.model.DropReason;
 import io.chorale.engine.StagedAdapter;
 import java.util.concurrent.CompletableFuture;
 
@@ -10,7 +11,10 @@ sealed interface Command {
 
     record AdapterReady(int version, StagedAdapter staged) implements Command {}
 
-    record AdapterFailed(int version, String detail) implements Command {}
+    record AdapterFailed(int version, DropReason reason, String detail) implements Command {}
+
+    /** @param gone completed with true once no request uses the adapter any more and its handle may be released */
+    record AdapterRetired(int version, CompletableFuture<Boolean> gone) implements Command {}
 
     /** @param answer true when the adapter is given up and its handle may be released */
     record AdapterGone(int version, CompletableFuture<Boolean> answer) implements Command {}

@@ -41,9 +41,15 @@ public final class Service implements AutoCloseable {
         lifecycle = new Lifecycle(clock);
         door = new Door(
                 admission, lifecycle, clock, scheduler.snapshot(), options.placesMax(), options.ticketEventsMax());
-        stager = new AdapterStager(adapters, source, engine, options.hostBytesMax(), new StagingInbox(door.inbox()));
+        stager = new AdapterStager(
+                adapters,
+                source,
+                engine,
+                options.hostBytesMax(),
+                new StagingInbox(door.inbox()),
+                observer::adapterStaged);
         ServingLoop loop =
-                new ServingLoop(scheduler, engine, door, stager::stage, observer, clock, options.overlapped());
+                new ServingLoop(scheduler, engine, door, stager::request, observer, clock, options.overlapped());
         thread = new ServingThread(loop, door.inbox(), lifecycle, clock, options.drainGrace());
     }
 
@@ -53,6 +59,10 @@ public final class Service implements AutoCloseable {
 
     public Door door() {
         return door;
+    }
+
+    public AdapterStager stager() {
+        return stager;
     }
 
     /**

@@ -38,6 +38,7 @@ final class ServingLoop {
     private final EventFanout fanout = new EventFanout();
     private final EventBatch events = new EventBatch();
     private final Map<Long, RequestTicket> live = new HashMap<>();
+    private final List<Command.AdapterRetired> retiring = new ArrayList<>();
     private int stepsInFlight;
     private long lastStepEndNanos;
     private boolean idleSinceLastStep = true;
@@ -66,6 +67,9 @@ final class ServingLoop {
     int doWork() {
         long now = clock.getAsLong();
         int work = drainInbox(now);
+        if (!retiring.isEmpty()) {
+            giveUpRetired();
+        }
         work += overlapped ? stepAhead(now) : step(now);
         publish();
         if (work == 0 && !idleSinceLastStep) {
@@ -145,8 +149,21 @@ final class ServingLoop {
             case Command.AdapterReady ready ->
                 scheduler.adapterReady(
                         ready.version(), ready.staged().handle(), ready.staged().pages());
-            case Command.AdapterFailed failed -> scheduler.adapterFailed(failed.version(), failed.detail());
+            case Command.AdapterFailed failed ->
+                scheduler.adapterFailed(failed.version(), failed.reason(), failed.detail());
             case Command.AdapterGone gone -> gone.answer().complete(scheduler.adapterGone(gone.version()));
+            case Command.AdapterRetired retired -> retiring.add(retired);
+        }
+    }
+
+    /** Gives up the adapters that were to go when their last request has ended, as far as it has. */
+    private void giveUpRetired() {
+        for (int i = retiring.size() - 1; i >= 0; i--) {
+            Command.AdapterRetired retired = retiring.get(i);
+            if (scheduler.adapterGone(retired.version())) {
+                retiring.remove(i);
+                retired.gone().complete(true);
+            }
         }
     }
 
@@ -191,6 +208,7 @@ final class ServingLoop {
             switch (command) {
                 case Command.Submit submit -> live.put(submit.ticket().id(), submit.ticket());
                 case Command.AdapterGone gone -> gone.answer().complete(true);
+                case Command.AdapterRetired retired -> retiring.add(retired);
                 case Command.AdapterReady ready -> {}
                 case Command.AdapterFailed failed -> {}
             }
@@ -198,6 +216,7 @@ final class ServingLoop {
         for (RequestTicket ticket : List.copyOf(live.values())) {
             drop(ticket, reason, detail);
         }
+        retiring.forEach(retired -> retired.gone().complete(true));
         fanout.flush();
     }
 

@@ -4,7 +4,7 @@ import io.chorale.core.model.SequenceEvent;
 import io.chorale.core.sched.StepOutcome;
 import io.chorale.core.sched.StepPlan;
 
-/** Hears what the serving thread does, on that thread: an implementation counts and returns. */
+/** Hears what the serving thread does, on that thread unless said otherwise: an implementation counts and returns. */
 public interface ServingObserver {
     /** The first step of a request was planned. */
     void started(long queuedNanos);
@@ -25,6 +25,9 @@ public interface ServingObserver {
      */
     void stepEnded(StepOutcome outcome, long waitedNanos, long gapNanos);
 
+    /** An adapter came into host memory. Called by a loader thread. */
+    void adapterStaged(long nanos);
+
     /** Nobody listens. */
     ServingObserver NONE = new ServingObserver() {
         @Override
@@ -44,5 +47,8 @@ public interface ServingObserver {
 
         @Override
         public void stepEnded(StepOutcome outcome, long waitedNanos, long gapNanos) {}
+
+        @Override
+        public void adapterStaged(long nanos) {}
     };
 }

@@ -1,6 +1,7 @@
 package io.chorale.serving;
 
 import io.chorale.adapter.StagingListener;
+import io.chorale.core.model.DropReason;
 import io.chorale.engine.StagedAdapter;
 import java.util.concurrent.CompletableFuture;
 
@@ -18,8 +19,17 @@ final class StagingInbox implements StagingListener {
     }
 
     @Override
-    public void adapterFailed(int version, String detail) {
-        inbox.offer(new Command.AdapterFailed(version, detail));
+    public void adapterFailed(int version, DropReason reason, String detail) {
+        inbox.offer(new Command.AdapterFailed(version, reason, detail));
+    }
+
+    @Override
+    public CompletableFuture<Boolean> adapterRetired(int version) {
+        CompletableFuture<Boolean> gone = new CompletableFuture<>();
+        if (!inbox.offer(new Command.AdapterRetired(version, gone))) {
+            gone.complete(true);
+        }
+        return gone;
     }
 
     @Override

@@ -3,6 +3,7 @@ package io.chorale.adapter;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.chorale.core.model.DropReason;
 import io.chorale.core.sched.StepOutcome;
 import io.chorale.core.sched.StepPlan;
 import io.chorale.engine.AdapterWeights;
@@ -81,6 +82,7 @@ class AdapterStagerTest {
         final BlockingQueue<String> events = new LinkedBlockingQueue<>();
         final Set<Integer> inUse = new ConcurrentSkipListSet<>();
         final BlockingQueue<CompletableFuture<Boolean>> open = new LinkedBlockingQueue<>();
+        final BlockingQueue<CompletableFuture<Boolean>> farewells = new LinkedBlockingQueue<>();
         volatile boolean answersByHand;
 
         @Override
@@ -89,8 +91,20 @@ class AdapterStagerTest {
         }
 
         @Override
-        public void adapterFailed(int version, String detail) {
-            events.add("failed " + version + ": " + detail);
+        public void adapterFailed(int version, DropReason reason, String detail) {
+            events.add((reason.retryable() ? "no room for " : "failed ") + version + ": " + detail);
+        }
+
+        @Override
+        public CompletableFuture<Boolean> adapterRetired(int version) {
+            events.add("retired " + version);
+            CompletableFuture<Boolean> gone = new CompletableFuture<>();
+            if (inUse.contains(version)) {
+                farewells.add(gone);
+            } else {
+                gone.complete(true);
+            }
+            return gone;
         }
 
         @Override
@@ -118,7 +132,8 @@ class AdapterStagerTest {
         }
         return new AdapterWeights(entry.name(), entry.version(), ByteBuffer.allocateDirect(0));
     };
-    private final AdapterStager stager = new AdapterStager(registry, source, engine, 3 * BYTES_EACH, serving);
+    private final AdapterStager stager =
+            new AdapterStager(registry, source, engine, 3 * BYTES_EACH, serving, nanos -> {});
 
     @AfterEach
     void nothingIsLeftBehind() {
@@ -128,7 +143,7 @@ class AdapterStagerTest {
 
     private int add(String name, String... problems) {
         return registry.addAll(List.of(version -> new AdapterEntry(
-                        version, name, Path.of(name), 4, List.of("q_proj"), 10, "", List.of(problems))))
+                        version, name, Path.of(name), AdapterFacts.UNKNOWN, "", "", List.of(problems))))
                 .getFirst()
                 .version();
     }
@@ -202,7 +217,7 @@ class AdapterStagerTest {
             serving.expect("gone? " + asked);
         }
         String failed = String.valueOf(serving.events.poll(10, TimeUnit.SECONDS));
-        assertTrue(failed.startsWith("failed 3: adapter 'd' takes 100 bytes of host memory, of 300"), failed);
+        assertTrue(failed.startsWith("no room for 3: adapter 'd' takes 100 bytes of host memory, of 300"), failed);
         assertEquals(Set.of(1L, 2L, 3L), engine.held);
     }
 
@@ -227,5 +242,83 @@ class AdapterStagerTest {
         }
         assertTrue(events.containsAll(List.of("ready 3", "ready 0", "gone? 1")), events::toString);
         assertEquals(Set.of(1L, 3L, 4L), engine.held);
+    }
+
+    @Test
+    void aReplacedVersionLeavesAtOnceWhenNobodyUsesIt() throws Exception {
+        int old = add("a");
+        stage(old);
+        add("a");
+        serving.expect("retired " + old);
+        awaitBytes(0);
+        assertTrue(engine.held.isEmpty());
+    }
+
+    @Test
+    void aReplacedVersionInUseLeavesAfterItsLastRequest() throws Exception {
+        int old = add("a");
+        stage(old);
+        serving.inUse.add(old);
+        add("a");
+        serving.expect("retired " + old);
+        CompletableFuture<Boolean> farewell = serving.farewells.take();
+        stager.stage(old); // one that looked its name up just before
+        assertEquals(BYTES_EACH, stager.store().bytesUsed());
+        farewell.complete(true);
+        awaitBytes(0);
+        assertTrue(serving.events.isEmpty(), serving.events::toString);
+    }
+
+    @Test
+    void aVersionRemovedWhileItIsReadLeavesWhenItHasCome() throws Exception {
+        int version = add("a");
+        engine.gate = new CountDownLatch(1);
+        stager.stage(version);
+        registry.remove("a");
+        engine.gate.countDown();
+        serving.expect("ready " + version);
+        serving.expect("retired " + version);
+        awaitBytes(0);
+    }
+
+    @Test
+    void aVersionThatIsWantedAfterItWasGivenUpIsReadAgain() throws Exception {
+        int old = add("a");
+        stage(old);
+        serving.inUse.add(old);
+        add("a");
+        serving.expect("retired " + old);
+        CompletableFuture<Boolean> farewell = serving.farewells.take();
+        registry.point("a", old);
+        farewell.complete(true);
+        awaitBytes(0);
+        stage(old);
+        assertEquals(BYTES_EACH, stager.store().bytesUsed());
+    }
+
+    @Test
+    void aPinnedVersionStaysAndItsSuccessorIsPinned() throws Exception {
+        int pinned = add("a");
+        registry.pin("a", true);
+        stager.store().pin(pinned);
+        for (int version : new int[] {pinned, add("b"), add("c")}) {
+            stage(version);
+        }
+        int d = add("d");
+        stager.stage(d);
+        serving.expect("gone? 1");
+        serving.expect("ready " + d);
+        int successor = add("a");
+        serving.expect("retired " + pinned);
+        serving.expect("ready " + successor);
+        assertTrue(stager.store().isPinned(successor));
+        assertTrue(!stager.store().isPinned(pinned));
+    }
+
+    private void awaitBytes(long bytes) throws InterruptedException {
+        for (int i = 0; stager.store().bytesUsed() != bytes; i++) {
+            assertTrue(i < 10_000, "the host store never has " + bytes + " bytes");
+            Thread.sleep(1);
+        }
     }
 }

@@ -53,8 +53,8 @@ class PeftAdapterTest {
     @Test
     void aPlainAdapterIsMapped() throws Exception {
         PeftAdapter adapter = open();
-        assertEquals(2, adapter.rank());
-        assertEquals(List.of("q_proj", "down_proj"), adapter.targets());
+        assertEquals(2, adapter.facts().rank());
+        assertEquals(List.of("q_proj", "down_proj"), adapter.facts().targets());
         assertEquals(8, adapter.spans().size());
         assertEquals(2, scale(1, Target.Q));
     }
@@ -86,7 +86,7 @@ class PeftAdapterTest {
         config.put("rank_pattern", "{\"^model.layers.1.mlp.down_proj\": 3}");
         tensors.put("base_model.model.model.layers.1.mlp.down_proj.lora_A.weight", TestFolders.zeros(3, 12));
         tensors.put("base_model.model.model.layers.1.mlp.down_proj.lora_B.weight", TestFolders.zeros(8, 3));
-        assertEquals(3, open().rank());
+        assertEquals(3, open().facts().rank());
         assertEquals(4f / 3, scale(1, Target.DOWN));
         assertEquals(2, scale(0, Target.DOWN));
     }
@@ -220,19 +220,19 @@ class PeftAdapterTest {
     }
 
     @Test
-    void theDigestTellsConfigurationsAndChangedTensorsApart() throws Exception {
+    void theFingerprintTellsConfigurationsAndChangedTensorsApart() throws Exception {
         FileTime written = FileTime.fromMillis(1_000_000);
         FileTime writtenAnew = FileTime.fromMillis(2_000_000);
-        String before = digest(written);
-        assertEquals(before, digest(written));
-        assertNotEquals(before, digest(writtenAnew));
+        String before = fingerprint(written);
+        assertEquals(before, fingerprint(written));
+        assertNotEquals(before, fingerprint(writtenAnew));
         config.put("lora_alpha", "5");
-        assertNotEquals(before, digest(written));
+        assertNotEquals(before, fingerprint(written));
     }
 
-    private String digest(FileTime written) throws Exception {
+    private String fingerprint(FileTime written) throws Exception {
         Path directory = TestFolders.adapter(folder, config, tensors);
         Files.setLastModifiedTime(directory.resolve("adapter_model.safetensors"), written);
-        return PeftAdapter.open(directory, BASE).digest();
+        return PeftAdapter.open(directory, BASE).fingerprint();
     }
 }

@@ -62,10 +62,10 @@ final class TestFolders {
         Map<String, Values> tensors = new LinkedHashMap<>();
         for (int layer = 0; layer < LAYERS; layer++) {
             String prefix = "base_model.model.model.layers." + layer + ".";
-            tensors.put(prefix + "self_attn.q_proj.lora_A.weight", zeros(2, HIDDEN));
-            tensors.put(prefix + "self_attn.q_proj.lora_B.weight", zeros(8, 2));
-            tensors.put(prefix + "mlp.down_proj.lora_A.weight", zeros(2, MIDDLE));
-            tensors.put(prefix + "mlp.down_proj.lora_B.weight", zeros(HIDDEN, 2));
+            tensors.put(prefix + "self_attn.q_proj.lora_A.weight", values(2, HIDDEN));
+            tensors.put(prefix + "self_attn.q_proj.lora_B.weight", values(8, 2));
+            tensors.put(prefix + "mlp.down_proj.lora_A.weight", values(2, MIDDLE));
+            tensors.put(prefix + "mlp.down_proj.lora_B.weight", values(HIDDEN, 2));
         }
         return tensors;
     }
@@ -76,6 +76,15 @@ final class TestFolders {
 
     static Path adapter(Path folder, Map<String, String> config, Map<String, Values> tensors) throws IOException {
         return write(folder, "adapter_config.json", config, "adapter_model.safetensors", tensors);
+    }
+
+    /** Small numbers, none of them zero. */
+    static Values values(int... shape) {
+        Values values = zeros(shape);
+        for (int i = 0; i < values.values().length; i++) {
+            values.values()[i] = (i % 7 - 3.5f) / 8;
+        }
+        return values;
     }
 
     static Values zeros(int... shape) {

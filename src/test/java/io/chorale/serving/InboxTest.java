@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.chorale.core.model.DropReason;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -17,8 +18,8 @@ class InboxTest {
 
     @Test
     void shouldKeepTheOrderOfCommands() {
-        Command first = new Command.AdapterFailed(1, "");
-        Command second = new Command.AdapterFailed(2, "");
+        Command first = new Command.AdapterFailed(1, DropReason.ADAPTER_FAILED, "");
+        Command second = new Command.AdapterFailed(2, DropReason.ADAPTER_FAILED, "");
         assertTrue(inbox.offer(first));
         assertTrue(inbox.offer(second));
         assertEquals(first, inbox.poll());
@@ -28,10 +29,10 @@ class InboxTest {
 
     @Test
     void shouldRefuseWhenClosedAndKeepWhatWasThere() {
-        Command early = new Command.AdapterFailed(1, "");
+        Command early = new Command.AdapterFailed(1, DropReason.ADAPTER_FAILED, "");
         assertTrue(inbox.offer(early));
         inbox.close();
-        assertFalse(inbox.offer(new Command.AdapterFailed(2, "")));
+        assertFalse(inbox.offer(new Command.AdapterFailed(2, DropReason.ADAPTER_FAILED, "")));
         assertEquals(early, inbox.poll());
         assertNull(inbox.poll());
     }
@@ -39,7 +40,7 @@ class InboxTest {
     @Test
     @Timeout(10)
     void shouldNotWaitWhenThereIsSomethingToDo() {
-        inbox.offer(new Command.AdapterFailed(1, ""));
+        inbox.offer(new Command.AdapterFailed(1, DropReason.ADAPTER_FAILED, ""));
         inbox.await(Long.MAX_VALUE);
         inbox.poll();
         inbox.signalCancel();
@@ -61,7 +62,7 @@ class InboxTest {
             }
         });
         for (int i = 0; i < commands; i++) {
-            inbox.offer(new Command.AdapterFailed(i, ""));
+            inbox.offer(new Command.AdapterFailed(i, DropReason.ADAPTER_FAILED, ""));
         }
         owner.join();
         assertEquals(commands, got.get());
@@ -78,7 +79,7 @@ class InboxTest {
             for (int w = 0; w < 3; w++) {
                 writers.add(Thread.ofPlatform().start(() -> {
                     for (int i = 0; i < 100; i++) {
-                        if (closing.offer(new Command.AdapterFailed(i, ""))) {
+                        if (closing.offer(new Command.AdapterFailed(i, DropReason.ADAPTER_FAILED, ""))) {
                             accepted.incrementAndGet();
                         }
                     }

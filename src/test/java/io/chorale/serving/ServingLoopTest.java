@@ -182,12 +182,35 @@ class ServingLoopTest {
 
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
+    void shouldGiveAnAdapterUpWhenItsLastRequestHasEnded(boolean overlapped) {
+        LoopUnderTest test = new LoopUnderTest(overlapped, FaultPlan.NONE);
+        StagingInbox staging = new StagingInbox(test.door.inbox());
+        CompletableFuture<Boolean> unused = staging.adapterRetired(9);
+        test.work(1);
+        assertTrue(unused.join(), "nobody uses it");
+        test.submit(test.spec(4, 3));
+        StagedAdapter staged = test.engine.stage(new AdapterWeights("three", 1, ByteBuffer.allocate(0)));
+        staging.adapterReady(3, staged);
+        CompletableFuture<Boolean> used = staging.adapterRetired(3);
+        test.work(2);
+        assertFalse(used.isDone(), "a request runs on it");
+        test.workUntilIdle();
+        test.work(3);
+        assertTrue(used.isDone());
+        assertEquals(0, test.door.snapshot().pagesAdapter(), "its pages are free without another request");
+        staging.adapterRetired(4);
+        test.loop.close(DropReason.DRAINING, "");
+        assertTrue(staging.adapterRetired(5).join(), "a closed inbox gives every adapter up");
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
     void shouldDropRequestsWhoseAdapterFails(boolean overlapped) {
         LoopUnderTest test = new LoopUnderTest(overlapped, FaultPlan.NONE);
         RequestSpec spec = test.spec(4, 3);
         test.submit(spec);
         test.work(2);
-        new StagingInbox(test.door.inbox()).adapterFailed(3, "its files have changed");
+        new StagingInbox(test.door.inbox()).adapterFailed(3, DropReason.ADAPTER_FAILED, "its files have changed");
         test.work(1);
         SequenceEvent.Dropped end = assertDropped(DropReason.ADAPTER_FAILED, test.end(spec.id()));
         assertEquals("its files have changed", end.detail());

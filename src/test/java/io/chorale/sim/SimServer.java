@@ -136,7 +136,7 @@ final class SimServer {
             staged.put(version, adapter);
             scheduler.adapterReady(version, adapter.handle(), adapter.pages());
         } catch (EngineFault fault) {
-            scheduler.adapterFailed(version, fault.getMessage());
+            scheduler.adapterFailed(version, DropReason.ADAPTER_FAILED, fault.getMessage());
         }
         drain();
     }

@@ -12,6 +12,8 @@ public enum DropReason {
     REFUSED(false),
     /** Its adapter could not be read or does not fit this base model. */
     ADAPTER_FAILED(false),
+    /** Its adapter cannot be loaded at this moment: others in use leave no host memory, or its files are being replaced. */
+    ADAPTER_UNAVAILABLE(true),
     /** The engine refused its step, or the step failed; the engine goes on. */
     STEP_FAILED(true),
     /** The engine is dead. */

@@ -91,14 +91,18 @@ public final class Scheduler {
         refuseIfTooLarge(ledger.room.waitingFor(version));
     }
 
-    /** An adapter could not be read or does not fit the base model; requests that wait for it are dropped. */
-    public void adapterFailed(int version, String detail) {
+    /**
+     * An adapter could not be brought into host memory; requests that wait for it are dropped.
+     *
+     * @param reason ADAPTER_FAILED or ADAPTER_UNAVAILABLE
+     */
+    public void adapterFailed(int version, DropReason reason, String detail) {
         DeviceAdapter adapter = ledger.residency.find(version);
         if (adapter == null || adapter.onHost()) {
             return;
         }
         for (Sequence sequence : ledger.room.waitingFor(version)) {
-            ledger.drop(sequence, DropReason.ADAPTER_FAILED, detail);
+            ledger.drop(sequence, reason, detail);
         }
     }
 
