@@ -61,6 +61,22 @@ TEST(ManifestView, GivesBackAnAdapter) {
   EXPECT_EQ(parsed.value().Find(RoleOf(kRoleLoraA, kV), 1), nullptr);
 }
 
+TEST(ManifestView, TakesSpansWithoutAFile) {
+  ManifestBuilder model = ModelManifest(OddSpec(), "/m"), adapter = AdapterManifest(OddSpec(), 5, "/a");
+  for (ManifestBuilder* manifest : {&model, &adapter}) {
+    manifest->files.clear();
+    for (SpanEntry& span : manifest->spans) {
+      span.file = kNoFile;
+      span.offset = -7;  // any seed
+    }
+  }
+  const std::vector<uint8_t> model_buffer = model.Build(), adapter_buffer = adapter.Build();
+  const auto parsed_model = ManifestView::ParseModel(model_buffer);
+  EXPECT_TRUE(parsed_model.ok()) << parsed_model.status().message();
+  const auto parsed_adapter = ManifestView::ParseAdapter(adapter_buffer, OddSpec());
+  EXPECT_TRUE(parsed_adapter.ok()) << parsed_adapter.status().message();
+}
+
 TEST(ManifestView, RefusesTheOtherKindAndEveryTruncation) {
   std::vector<uint8_t> model = ModelManifest(OddSpec(), "/m").Build();
   std::vector<uint8_t> adapter = AdapterManifest(OddSpec(), 5, "/a").Build();
@@ -144,7 +160,9 @@ std::vector<Lie> ModelLies() {
       {"DType", "dtype is 3", [](auto& m) { m.spans[2].dtype = 3; }},
       {"DTypeNegative", "dtype is -1", [](auto& m) { m.spans[2].dtype = -1; }},
       {"File", "file is 1 of 1", [](auto& m) { m.spans[2].file = 1; }},
-      {"FileNegative", "file is -1 of 1", [](auto& m) { m.spans[2].file = -1; }},
+      {"FileNegative", "file is -2 of 1", [](auto& m) { m.spans[2].file = -2; }},
+      {"NoFileButChecksum", "has a checksum, but no file",
+       [](auto& m) { m.spans[2].file = kNoFile, m.spans[2].crc = 1; }},
       {"Shape", "layer 1 weight of k): shape is [12, 13], the model needs [12, 12]",
        [](auto& m) { SpanOf(m, RoleOf(kRoleWeight, kK), 1).cols = 13; }},
       {"ShapeHuge", "shape is [4294967296, 4294967296]",
@@ -316,6 +334,13 @@ TEST(PackView, RefusesLies) {
        [](auto& p) { p.entries[1].name_offset = 0, p.entries[1].name_bytes = 4; }},
       {"image entry 0 (base): kind is 2, not 1", [](auto& p) { p.entries[0].kind = kAdapterManifest; }},
       {"image entry 1 (small): kind is 1, not 2", [](auto& p) { p.entries[1].kind = kModelManifest; }},
+      {"file is -1 of 1",
+       [](auto& p) {
+         auto* span = reinterpret_cast<SpanEntry*>(p.manifests[0].data() +
+                                                   reinterpret_cast<ManifestHeader*>(p.manifests[0].data())->spans_offset);
+         span->file = kNoFile;
+         ManifestBuilder::Seal(p.manifests[0]);
+       }},
       {"image entry 1 (small): manifest: kind is 1",
        [](auto& p) {
          p.manifests[1] = p.manifests[0];

@@ -10,7 +10,7 @@
 #include <numeric>
 #include <random>
 
-#include "backend/cpu/philox.h"
+#include "base/philox.h"
 
 namespace chorale {
 namespace {

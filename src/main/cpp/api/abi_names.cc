@@ -36,7 +36,7 @@ std::string DescribeAbi() {
   FIELD(LateHeader, step_id) FIELD(LateHeader, section_count) FIELD(LateHeader, mask_count)
   STRUCT(ResultHeader) FIELD(ResultHeader, magic) FIELD(ResultHeader, abi_version) FIELD(ResultHeader, total_bytes)
   FIELD(ResultHeader, step_id) FIELD(ResultHeader, status) FIELD(ResultHeader, section_count)
-  NAME(kManifestMagic) NAME(kPackMagic) NAME(kManifestVersion) NAME(kDataAlign) NAME(kModelManifest)
+  NAME(kManifestMagic) NAME(kPackMagic) NAME(kManifestVersion) NAME(kDataAlign) NAME(kNoFile) NAME(kModelManifest)
   NAME(kAdapterManifest) NAME(kF32) NAME(kF16) NAME(kBF16) NAME(kQ) NAME(kK) NAME(kV) NAME(kO) NAME(kGate) NAME(kUp)
   NAME(kDown) NAME(kTargets) NAME(kRoleEmbed) NAME(kRoleHead) NAME(kRoleFinalNorm) NAME(kRoleAttnNorm)
   NAME(kRoleMlpNorm) NAME(kRoleQNorm) NAME(kRoleKNorm) NAME(kRoleWeight) NAME(kRoleBias) NAME(kRoleLoraA)

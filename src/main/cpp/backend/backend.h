@@ -17,17 +17,10 @@
 #include "lora/adapter_image.h"
 #include "lora/lora_batch.h"
 #include "memory/page_arena.h"
+#include "model/host_tensor.h"
 #include "step/step_view.h"
 
 namespace chorale {
-
-// A matrix or vector as it lies in its file.
-struct HostTensor {
-  std::span<const uint8_t> bytes;
-  int32_t dtype = kF32;
-  int64_t rows = 0;
-  int64_t cols = 0;
-};
 
 // A weight in the backend's own form and memory.
 class Weight {
@@ -35,6 +28,7 @@ class Weight {
   virtual ~Weight() = default;
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
+  virtual int64_t bytes() const = 0;  // of memory that it takes
 
  protected:
   Weight(int64_t rows, int64_t cols) : rows_(rows), cols_(cols) {}

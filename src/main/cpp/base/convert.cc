@@ -30,6 +30,13 @@ void ConvertFromFloat(const float* values, int32_t dtype, int64_t count, uint8_t
   }
 }
 
+void RoundTo(int32_t dtype, int64_t count, float* values) {
+  if (dtype == kF32) return;
+  for (int64_t i = 0; i < count; ++i) {
+    values[i] = dtype == kF16 ? FloatOfF16(F16OfFloat(values[i])) : FloatOfBf16(Bf16OfFloat(values[i]));
+  }
+}
+
 float LargestFinite(int32_t dtype) {
   return dtype == kF16 ? 65504.0f : dtype == kBF16 ? FloatOfBf16(0x7f7f) : std::numeric_limits<float>::max();
 }

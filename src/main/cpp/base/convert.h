@@ -13,6 +13,9 @@ void ConvertToFloat(const uint8_t* bytes, int32_t dtype, int64_t count, float* o
 // The other way, rounded to nearest, ties to even.
 void ConvertFromFloat(const float* values, int32_t dtype, int64_t count, uint8_t* out);
 
+// Rounds numbers to those that the type can hold.
+void RoundTo(int32_t dtype, int64_t count, float* values);
+
 inline int32_t ElementBytes(int32_t dtype) { return dtype == kF32 ? 4 : 2; }
 float LargestFinite(int32_t dtype);
 

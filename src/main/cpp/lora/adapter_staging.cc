@@ -6,16 +6,17 @@
 #include <vector>
 
 #include "base/convert.h"
+#include "model/host_tensor.h"
 
 namespace chorale {
 namespace {
 
 // The tensor as float32; its numbers must be such as `element` can hold.
 Status Read(SpanSource& source, const SpanEntry& span, int32_t element, std::vector<float>* out) {
-  Result<std::span<const uint8_t>> bytes = source.Map(span);
-  if (!bytes.ok()) return bytes.status();
+  const Result<HostTensor> tensor = HostTensor::Of(span, source);
+  if (!tensor.ok()) return tensor.status();
   out->resize(static_cast<size_t>(span.rows * span.cols));
-  ConvertToFloat(bytes.value().data(), span.dtype, span.rows * span.cols, out->data());
+  tensor.value().Read(0, span.rows * span.cols, out->data());
   const float largest = LargestFinite(element);
   const auto bad = std::find_if_not(out->begin(), out->end(), [&](float value) { return std::abs(value) <= largest; });
   if (bad != out->end()) {

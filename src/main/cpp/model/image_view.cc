@@ -64,6 +64,10 @@ bool Inside(int64_t offset, int64_t count, int64_t element_bytes, int64_t least,
 
 int64_t DTypeBytes(int32_t dtype) { return dtype == kF32 ? 4 : 2; }
 
+bool IsNorm(int32_t role) { return role >= kRoleFinalNorm && role <= kRoleKNorm; }
+
+bool IsBias(int32_t role) { return TargetOf(role, kRoleBias) >= 0; }
+
 int64_t InWidth(const ModelSpec& spec, Target target) {
   if (target == kO) return int64_t{spec.heads} * spec.head_dim;
   return target == kDown ? spec.intermediate : spec.hidden;
@@ -261,9 +265,11 @@ Status ManifestView::CheckSpans(const ModelSpec& base, Home home) {
       return refuse(Format("layer is %d, the model has %d layers", span.layer, base.layers));
     }
     if (span.dtype < kF32 || span.dtype > kBF16) return refuse(Format("dtype is %d", span.dtype));
-    if (span.file < 0 || span.file >= header().file_count) {
+    const bool stored = span.file != kNoFile || home == Home::kPack;  // an image is complete: all of it is stored
+    if (stored && (span.file < 0 || span.file >= header().file_count)) {
       return refuse(Format("file is %d of %d", span.file, header().file_count));
     }
+    if (!stored && span.crc != 0) return refuse("has a checksum, but no file");
     Shape want;
     if (int32_t t = TargetOf(span.role, kRoleLoraA); t >= 0) {
       want = {span.rows, InWidth(base, static_cast<Target>(t))};
@@ -283,8 +289,8 @@ Status ManifestView::CheckSpans(const ModelSpec& base, Home home) {
     if (!std::isfinite(span.scale)) return refuse("scale is not finite");
     int64_t bytes = span.rows * span.cols * DTypeBytes(span.dtype);
     if (span.bytes != bytes) return refuse(Format("has %lld bytes, its shape needs %lld", Wide(span.bytes), Wide(bytes)));
-    int64_t file_bytes = files()[span.file].file_bytes;
-    if (span.offset < 0 || span.offset > file_bytes || bytes > file_bytes - span.offset) {
+    const int64_t file_bytes = stored ? files()[span.file].file_bytes : 0;
+    if (stored && (span.offset < 0 || span.offset > file_bytes || bytes > file_bytes - span.offset)) {
       return refuse(Format("%lld bytes at offset %lld do not lie inside the file's %lld", Wide(bytes),
                            Wide(span.offset), Wide(file_bytes)));
     }

@@ -22,6 +22,9 @@ inline int32_t RoleOf(Role first, Target target) { return int32_t{first} + int32
 
 int64_t DTypeBytes(int32_t dtype);
 
+bool IsNorm(int32_t role);
+bool IsBias(int32_t role);
+
 // Input and output widths of a linear.
 int64_t InWidth(const ModelSpec& spec, Target target);
 int64_t OutWidth(const ModelSpec& spec, Target target);

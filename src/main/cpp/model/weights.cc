@@ -45,9 +45,7 @@ class Loader {
   Result<HostTensor> Read(int32_t role, int32_t layer) {
     const SpanEntry* span = manifest_.Find(role, layer);
     if (span == nullptr) return Status::Invalid(Format("manifest: no %s", SpanName(role, layer).c_str()));
-    Result<std::span<const uint8_t>> bytes = source_.Map(*span);
-    if (!bytes.ok()) return bytes.status();
-    return HostTensor{bytes.value(), span->dtype, span->rows, span->cols};
+    return HostTensor::Of(*span, source_);
   }
 
   static Status Keep(Result<std::unique_ptr<Weight>> made, std::unique_ptr<Weight>* out) {
@@ -86,9 +84,7 @@ Result<ModelWeights> ModelWeights::Load(const ManifestView& manifest, SpanSource
           loader.Linear(static_cast<Site>(site), layer, &weights.linear[site], &weights.bias[site]));
     }
   }
-  model.ForEach([&model](const Weight& weight) {
-    model.bytes += weight.rows() * weight.cols() * static_cast<int64_t>(sizeof(float));
-  });
+  model.ForEach([&model](const Weight& weight) { model.bytes += weight.bytes(); });
   return model;
 }
 

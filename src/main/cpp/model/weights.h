@@ -36,7 +36,7 @@ struct ModelWeights {
   std::unique_ptr<Weight> head;        // [V, H]; null when tied
   std::unique_ptr<Weight> final_norm;  // [H]
   std::vector<LayerWeights> layers;
-  int64_t bytes = 0;  // in float32
+  int64_t bytes = 0;  // of memory that they take
 
   static Result<ModelWeights> Load(const ManifestView& manifest, SpanSource& source, Backend& backend);
 

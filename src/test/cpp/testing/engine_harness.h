@@ -54,7 +54,9 @@ class EngineHarness {
  public:
   explicit EngineHarness(const ModelSpec& spec, uint64_t seed = 1, const std::string& mode = "fast",
                          const ModelOptions& options = {}, int64_t pool_bytes = 4 << 20)
-      : spec_(spec), model_(RandomModel(spec, seed, options)) {
+      : EngineHarness(spec, RandomModel(spec, seed, options), mode, pool_bytes) {}
+  EngineHarness(const ModelSpec& spec, TensorSet model, const std::string& mode, int64_t pool_bytes = 4 << 20)
+      : spec_(spec), model_(std::move(model)) {
     config_.mode = mode;
     config_.pool_bytes = pool_bytes;
     config_.poison = 1;

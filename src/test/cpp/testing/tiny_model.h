@@ -152,4 +152,37 @@ inline TensorSet RandomAdapter(const ModelSpec& spec, uint64_t seed,
   return set;
 }
 
+// All spans of a set without a file: the engine makes their numbers (image_abi.h).
+inline TensorSet WithoutFiles(ManifestBuilder builder, uint64_t seed, int32_t dtype) {
+  for (SpanEntry& span : builder.spans) {
+    span.file = kNoFile;
+    span.offset = static_cast<int64_t>(seed);
+    span.dtype = dtype;
+    span.bytes = span.rows * span.cols * DTypeBytes(dtype);
+  }
+  return {.builder = std::move(builder), .data = {}};
+}
+
+inline TensorSet DummyModel(const ModelSpec& spec, uint64_t seed, int32_t dtype) {
+  TensorSet set = WithoutFiles(ModelManifest(spec, ""), seed, dtype);
+  for (int32_t i = 0; i < spec.rotary_dims / 2; ++i) {
+    set.builder.inv_freq[i] = std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(spec.rotary_dims));
+  }
+  return set;
+}
+
+// The same rank for these targets of every layer; alpha is the rank.
+inline TensorSet DummyAdapter(const ModelSpec& spec, uint64_t seed, int32_t rank, const std::vector<Target>& targets,
+                              int32_t dtype = kBF16) {
+  ManifestBuilder builder;
+  builder.header.kind = kAdapterManifest;
+  for (int32_t layer = 0; layer < spec.layers; ++layer) {
+    for (Target target : targets) {
+      builder.Span(RoleOf(kRoleLoraA, target), layer, rank, InWidth(spec, target), 0);
+      builder.Span(RoleOf(kRoleLoraB, target), layer, OutWidth(spec, target), rank, 0);
+    }
+  }
+  return WithoutFiles(std::move(builder), seed, dtype);
+}
+
 }  // namespace chorale::testing

@@ -56,7 +56,7 @@ Result<std::unique_ptr<Weight>> CpuBackend::MakeVector(std::span<const HostTenso
   auto weight = std::make_unique<DenseWeight>(1, cols, std::move(memory).value());
   float* out = weight->data();
   for (const HostTensor& part : parts) {
-    if (!part.bytes.empty()) ConvertToFloat(part.bytes.data(), part.dtype, part.cols, out);
+    part.Read(0, part.cols, out);
     out += part.cols;
   }
   return std::unique_ptr<Weight>(std::move(weight));

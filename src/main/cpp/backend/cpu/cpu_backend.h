@@ -22,6 +22,7 @@ Result<std::unique_ptr<Backend>> CreateCpuBackend(const BackendParams& params);
 class DenseWeight final : public Weight {
  public:
   DenseWeight(int64_t rows, int64_t cols, AnonymousMemory memory) : Weight(rows, cols), memory_(std::move(memory)) {}
+  int64_t bytes() const override { return memory_.bytes(); }
   float* data() const { return memory_.as<float>(); }
   float* row(int64_t index) const { return data() + index * cols(); }
 

@@ -63,11 +63,10 @@ Result<std::unique_ptr<Weight>> FastBackend::MakeMatrix(std::span<const HostTens
   const PackedWeight& weight = *made.value();
   int64_t first = 0;
   for (const HostTensor& part : parts) {
-    const auto row_bytes = static_cast<int64_t>(part.bytes.size()) / part.rows;
     pool_.Run(part.rows, [&](int64_t row, int32_t) {
       thread_local std::vector<float> values;
       values.resize(static_cast<size_t>(cols));
-      ConvertToFloat(part.bytes.data() + row * row_bytes, part.dtype, cols, values.data());
+      part.Read(row * cols, cols, values.data());
       float* out = weight.column_zero(first + row);
       for (int64_t k = 0; k < cols; ++k) out[k * kPanelRows] = values[k];
     });

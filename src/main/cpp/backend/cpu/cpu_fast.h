@@ -12,6 +12,7 @@ class PackedWeight final : public Weight {
  public:
   static Result<std::unique_ptr<PackedWeight>> Allocate(int64_t rows, int64_t cols, const char* purpose);
 
+  int64_t bytes() const override { return memory_.bytes(); }
   int64_t panels() const { return (rows() + kPanelRows - 1) / kPanelRows; }
   int64_t panel_floats() const { return cols() * kPanelRows; }
   float* panel(int64_t index) const { return memory_.as<float>() + index * panel_floats(); }

@@ -35,7 +35,7 @@ Result<std::unique_ptr<Weight>> ReferenceBackend::MakeMatrix(std::span<const Hos
   auto weight = std::make_unique<DenseWeight>(rows, cols, std::move(memory).value());
   float* out = weight->data();
   for (const HostTensor& part : parts) {
-    ConvertToFloat(part.bytes.data(), part.dtype, part.rows * cols, out);
+    part.Read(0, part.rows * cols, out);
     out += part.rows * cols;
   }
   return std::unique_ptr<Weight>(std::move(weight));

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/cpu/philox.h"
+#include "base/philox.h"
 
 namespace chorale {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "backend/backend_registry.h"
 #include "base/convert.h"
+#include "kernels/random.h"
 #include "model/image_view.h"
 
 namespace chorale::cuda {
@@ -135,15 +136,20 @@ Result<std::unique_ptr<Weight>> CudaBackend::MakeMatrix(std::span<const HostTens
   auto* target = matrix->memory.data();
   std::vector<float> wide;
   for (const HostTensor& part : parts) {
+    if (part.noise && cols == stride) {  // made where it stays
+      FillNormal(launcher_, element_, target, part.rows * cols, part.noise->seed, part.noise->deviation);
+      target += part.rows * stride * 2;
+      continue;
+    }
     // What has another type than the device's is converted in pieces.
     const int64_t piece_rows = std::max<int64_t>(1, (int64_t{4} << 20) / cols);
     for (int64_t row = 0; row < part.rows; row += piece_rows) {
       const int64_t count = std::min(piece_rows, part.rows - row);
       const uint8_t* source = part.bytes.data() + row * cols * ElementBytes(part.dtype);
-      if (part.dtype != DTypeOf(element_)) {
+      if (part.noise || part.dtype != DTypeOf(element_)) {
         wide.resize(static_cast<size_t>(count * cols));
         staging_.resize(static_cast<size_t>(count * cols) * 2);
-        ConvertToFloat(source, part.dtype, count * cols, wide.data());
+        part.Read(row * cols, count * cols, wide.data());
         ConvertFromFloat(wide.data(), DTypeOf(element_), count * cols, staging_.data());
         source = staging_.data();
       }
@@ -161,8 +167,8 @@ Result<std::unique_ptr<Weight>> CudaBackend::MakeVector(std::span<const HostTens
   std::vector<float> values;
   for (const HostTensor& part : parts) {
     const size_t end = values.size();
-    values.resize(end + static_cast<size_t>(part.cols), 0.0f);
-    if (!part.bytes.empty()) ConvertToFloat(part.bytes.data(), part.dtype, part.cols, values.data() + end);
+    values.resize(end + static_cast<size_t>(part.cols));
+    part.Read(0, part.cols, values.data() + end);
   }
   const auto cols = static_cast<int64_t>(values.size());
   Result<DeviceMemory> memory = AllocateZeros(4 * Padded(cols), "a vector");
@@ -196,6 +202,7 @@ uint64_t CudaBackend::Digest(const Weight& weight, uint64_t previous) const {
   const auto* matrix = dynamic_cast<const CudaMatrix*>(&weight);
   const DeviceMemory& memory = matrix != nullptr ? matrix->memory : static_cast<const CudaVector&>(weight).memory;
   std::vector<uint8_t> bytes(static_cast<size_t>(memory.bytes()));
+  Check(cudaStreamSynchronize(launcher_.stream), "a weight");  // it may still be being made
   Check(cudaMemcpy(bytes.data(), memory.data(), bytes.size(), cudaMemcpyDeviceToHost), "a weight");
   uint64_t hash = previous;
   for (uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001b3ULL;

@@ -17,6 +17,7 @@ constexpr int64_t Padded(int64_t elements) { return (elements + 7) / 8 * 8; }
 struct CudaMatrix final : Weight {
   CudaMatrix(int64_t rows, int64_t cols, DeviceMemory memory_of_it)
       : Weight(rows, cols), stride(Padded(cols)), memory(std::move(memory_of_it)) {}
+  int64_t bytes() const override { return memory.bytes(); }
   int64_t stride;
   DeviceMemory memory;  // [Padded(rows), stride] of 16 bits
   CUtensorMap map{};
@@ -27,6 +28,7 @@ struct CudaMatrix final : Weight {
 
 struct CudaVector final : Weight {
   CudaVector(int64_t cols, DeviceMemory memory_of_it) : Weight(1, cols), memory(std::move(memory_of_it)) {}
+  int64_t bytes() const override { return memory.bytes(); }
   DeviceMemory memory;  // [Padded(cols)] float32
 };
 

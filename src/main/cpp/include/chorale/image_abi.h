@@ -6,6 +6,11 @@
 // Offsets in the header are from the manifest's start, 8-byte aligned. `crc` is CRC-32C of all bytes of the manifest
 // with the crc field itself zero.
 //
+// A span without a file (kNoFile) is a tensor that nobody has stored: a matrix of random numbers around zero, with a
+// deviation of 1/sqrt(cols), so that what goes through it keeps its size; a vector of ones (norms) or zeros (biases). The
+// numbers are a function of the span's seed, role and layer and of the place in the matrix (base/noise.h), the same on
+// every backend; so one seed for all spans of a manifest is enough. They make models and adapters to measure with.
+//
 // A packed image is one file: PackHeader | PackEntry[count] | text bytes | manifests | data. Its manifests have spans in
 // file 0 whose path is empty: the image itself; span offsets are from the start of the image file.
 #pragma once
@@ -21,6 +26,7 @@ enum : int32_t {
   kPackMagic = 0x4b504843,      // "CHPK"
   kManifestVersion = 1,
   kDataAlign = 64,  // alignment of tensors in a packed image
+  kNoFile = -1,     // SpanEntry::file of a tensor of random numbers
 };
 
 enum ManifestKind : int32_t { kModelManifest = 1, kAdapterManifest = 2 };
@@ -84,13 +90,13 @@ struct SpanEntry {
   int32_t role;
   int32_t layer;   // -1: not of a layer
   int32_t dtype;
-  int32_t file;
-  int64_t offset;  // bytes from the file's start
+  int32_t file;    // or kNoFile
+  int64_t offset;  // bytes from the file's start; kNoFile: the seed
   int64_t bytes;   // rows * cols * size of dtype
   int64_t rows;    // vectors: 1
   int64_t cols;
   float scale;     // LoRA B only: alpha/r or alpha/sqrt(r) of this target in this layer; else 1
-  uint32_t crc;    // CRC-32C of the bytes; 0: not recorded
+  uint32_t crc;    // CRC-32C of the bytes; 0: not recorded, as for kNoFile
 };
 
 struct PackHeader {
