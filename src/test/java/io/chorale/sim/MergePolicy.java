@@ -1,9 +1,8 @@
 package io.chorale.sim;
 
-import io.chorale.core.policy.SequenceView;
+import io.chorale.core.policy.BatchDemand;
 import io.chorale.core.policy.WeightMode;
 import io.chorale.core.policy.WeightModePolicy;
-import java.util.List;
 
 /**
  * Merges in turns: for {@code period} steps it wishes one of the versions, then none for as many, then the next.
@@ -22,7 +21,7 @@ final class MergePolicy implements WeightModePolicy {
     }
 
     @Override
-    public WeightMode choose(List<? extends SequenceView> running, long nowNanos) {
+    public WeightMode choose(BatchDemand batch, long nowNanos) {
         long turn = asked++ / period;
         return turn % 2 == 1 ? WeightMode.UNMERGED : new WeightMode.Merged(1 + (int) (turn / 2 % versions), mixture);
     }

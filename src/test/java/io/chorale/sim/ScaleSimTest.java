@@ -3,7 +3,7 @@ package io.chorale.sim;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.chorale.core.memory.PoolGeometry;
-import io.chorale.core.policy.EarlyAbortPolicy;
+import io.chorale.core.policy.PolicySettings;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.core.sched.SchedulerLimits;
 import io.chorale.core.sched.SchedulerPolicies;
@@ -27,8 +27,9 @@ class ScaleSimTest {
             10_000, new ArrivalProcess(90, 2), 2_000, 1.0, 160, 64, 0.1, 0.1, 0.1, 0.05, 4_000_000_000L, VOCAB, STOP);
 
     private static SimServer.Config config(long seed, FaultPlan faults, int lookAhead) {
-        SchedulerPolicies policies =
-                SchedulerPolicies.PLAIN.withEarlyAbort(new EarlyAbortPolicy.TtftRule(StepCostModel.Linear.LARGE_GPU));
+        SchedulerPolicies policies = SchedulerPolicies.of(
+                PolicySettings.FCFS.with(new PolicySettings.Abort(PolicySettings.Estimate.MEASURED, 0)),
+                StepCostModel.Linear.LARGE_GPU);
         return new SimServer.Config(
                 new PoolGeometry(480, 4, 40, 8),
                 SchedulerLimits.of(256, VOCAB, 512, 64, 20),

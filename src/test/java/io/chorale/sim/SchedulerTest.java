@@ -13,8 +13,8 @@ import io.chorale.core.model.DropReason;
 import io.chorale.core.model.FinishReason;
 import io.chorale.core.model.LoadSnapshot;
 import io.chorale.core.model.SequenceEvent;
-import io.chorale.core.policy.EarlyAbortPolicy;
 import io.chorale.core.policy.MemoryRule;
+import io.chorale.core.policy.PolicySettings;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.core.sched.SchedulerLimits;
 import io.chorale.core.sched.SchedulerPolicies;
@@ -70,6 +70,10 @@ class SchedulerTest {
     private static String detail(SimServer server, long id) {
         return assertInstanceOf(SequenceEvent.Dropped.class, server.answer(id).end)
                 .detail();
+    }
+
+    private static SchedulerPolicies policies(MemoryRule rule) {
+        return SchedulerPolicies.of(PolicySettings.FCFS.with(rule), StepCostModel.Linear.FREE);
     }
 
     private static void turns(SimServer server, int count) {
@@ -357,8 +361,9 @@ class SchedulerTest {
 
     @Test
     void aHopelessRequestIsAbortedWhileItWaitsAndNotAfterItsStart() {
-        SchedulerPolicies policies =
-                SchedulerPolicies.PLAIN.withEarlyAbort(new EarlyAbortPolicy.TtftRule(StepCostModel.Linear.LARGE_GPU));
+        SchedulerPolicies policies = SchedulerPolicies.of(
+                PolicySettings.FCFS.with(new PolicySettings.Abort(PolicySettings.Estimate.MEASURED, 0)),
+                StepCostModel.Linear.LARGE_GPU);
         SimServer server =
                 new SimServer(config(40, 0, limits(1, 0, 4), NEVER_STOPS, 0).withPolicies(policies));
         server.submit(Requests.of(0, 4, 40).ttft(50_000_000).at(0));
@@ -416,8 +421,7 @@ class SchedulerTest {
     void aMergedAdapterThatNobodyUsesStandsInNobodysWay(int lookAhead) {
         for (MemoryRule rule : MemoryRule.values()) {
             SchedulerLimits limits = new SchedulerLimits(64, VOCAB, 1, 16, 8, 4, 4, 1, 4, 0);
-            SchedulerPolicies policies =
-                    SchedulerPolicies.PLAIN.withMemory(rule).withWeightMode(new MergePolicy(1, true, Long.MAX_VALUE));
+            SchedulerPolicies policies = policies(rule).withWeightMode(new MergePolicy(1, true, Long.MAX_VALUE));
             SimServer server =
                     new SimServer(config(8, 2, limits, NEVER_STOPS, lookAhead).withPolicies(policies));
             server.submit(Requests.of(0, 4, 6).adapter(1).at(0));
@@ -449,8 +453,8 @@ class SchedulerTest {
     void peakDemandNeverPreemptsAndOptimismDoes(int lookAhead) {
         for (MemoryRule rule : MemoryRule.values()) {
             SchedulerLimits limits = new SchedulerLimits(64, VOCAB, 1, 64, 64, 8, 8, 0, 4, 0);
-            SimServer server = new SimServer(config(24, 0, limits, NEVER_STOPS, lookAhead)
-                    .withPolicies(SchedulerPolicies.PLAIN.withMemory(rule)));
+            SimServer server =
+                    new SimServer(config(24, 0, limits, NEVER_STOPS, lookAhead).withPolicies(policies(rule)));
             for (int id = 0; id < 40; id++) {
                 server.submit(Requests.of(id, 1 + id % 7, 10 + id % 13).at(0));
             }

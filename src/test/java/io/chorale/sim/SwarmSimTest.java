@@ -3,8 +3,6 @@ package io.chorale.sim;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.chorale.core.memory.PoolGeometry;
-import io.chorale.core.policy.EarlyAbortPolicy;
-import io.chorale.core.policy.MemoryRule;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.core.sched.SchedulerLimits;
 import io.chorale.core.sched.SchedulerPolicies;
@@ -62,12 +60,8 @@ class SwarmSimTest {
                 random.nextInt(slots + 1),
                 random.nextInt(4),
                 random.nextInt(3));
-        SchedulerPolicies policies = SchedulerPolicies.PLAIN.withMemory(
-                random.nextInt(3) == 0 ? MemoryRule.PEAK_DEMAND : MemoryRule.OPTIMISTIC);
-        if (random.nextInt(3) == 0) {
-            policies = policies.withEarlyAbort(new EarlyAbortPolicy.TtftRule(StepCostModel.Linear.LARGE_GPU));
-        }
-        if (random.nextInt(3) == 0) {
+        SchedulerPolicies policies = SchedulerPolicies.of(AnyPolicies.draw(random), StepCostModel.Linear.LARGE_GPU);
+        if (random.nextInt(4) == 0) {
             policies = policies.withWeightMode(
                     new MergePolicy(1 + random.nextInt(4), random.nextBoolean(), 1 + random.nextInt(20)));
         }

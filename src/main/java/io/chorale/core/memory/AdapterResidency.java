@@ -4,7 +4,7 @@ import io.chorale.core.memory.DeviceAdapter.State;
 import io.chorale.core.model.Check;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.function.ToLongFunction;
+import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -52,6 +52,17 @@ public final class AdapterResidency {
     public void unuse(DeviceAdapter adapter) {
         adapter.users--;
         forgetIfUnwanted(adapter);
+    }
+
+    /** A request that names it came, or ended. */
+    public void want(DeviceAdapter adapter, int change) {
+        adapter.wanted += change;
+    }
+
+    /** A request began with it. */
+    public void began(DeviceAdapter adapter, long nowNanos) {
+        adapter.uses = adapter.uses(nowNanos) + 1;
+        adapter.usesNanos = nowNanos;
     }
 
     public @Nullable DeviceAdapter find(int version) {
@@ -220,13 +231,26 @@ public final class AdapterResidency {
         return pages;
     }
 
+    /** What an idle adapter is compared with. */
+    public Residents residents(long nowNanos) {
+        double usesMax = 0;
+        int pagesMax = 0;
+        for (DeviceAdapter adapter : slots) {
+            if (adapter != null) {
+                usesMax = Math.max(usesMax, adapter.uses(nowNanos));
+                pagesMax = Math.max(pagesMax, adapter.pagesNeeded);
+            }
+        }
+        return new Residents(nowNanos, usesMax, pagesMax);
+    }
+
     /** The evictable adapter with the lowest score, or null. */
-    public @Nullable DeviceAdapter leastWorthKeeping(ToLongFunction<DeviceAdapter> score) {
+    public @Nullable DeviceAdapter leastWorthKeeping(ToDoubleFunction<DeviceAdapter> score) {
         DeviceAdapter least = null;
-        long leastScore = 0;
+        double leastScore = 0;
         for (DeviceAdapter adapter : slots) {
             if (adapter != null && adapter.evictable()) {
-                long itsScore = adapter.gone ? Long.MIN_VALUE : score.applyAsLong(adapter);
+                double itsScore = adapter.gone ? Double.NEGATIVE_INFINITY : score.applyAsDouble(adapter);
                 if (least == null || itsScore < leastScore) {
                     least = adapter;
                     leastScore = itsScore;

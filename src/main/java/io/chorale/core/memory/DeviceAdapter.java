@@ -23,6 +23,8 @@ public final class DeviceAdapter {
         DRAINING
     }
 
+    private static final double USES_HALVE_NANOS = 60e9;
+
     final int version;
     State state = State.ABSENT;
     long handle;
@@ -32,6 +34,12 @@ public final class DeviceAdapter {
     int users;
     int pins;
     long usedNanos;
+    /** Live requests that name it. */
+    int wanted;
+    /** Requests that began with it, halved with every {@link #USES_HALVE_NANOS} since {@link #usesNanos}. */
+    double uses;
+
+    long usesNanos;
     boolean gone;
 
     DeviceAdapter(int version) {
@@ -78,6 +86,16 @@ public final class DeviceAdapter {
     /** When a step with it was planned last. */
     public long usedNanos() {
         return usedNanos;
+    }
+
+    /** Live requests that name it. */
+    public int wanted() {
+        return wanted;
+    }
+
+    /** How often requests began with it lately: one a minute ago counts half. */
+    public double uses(long nowNanos) {
+        return uses * Math.pow(0.5, Math.max(0, nowNanos - usesNanos) / USES_HALVE_NANOS);
     }
 
     /** Whether the host has it, so that requests need not wait for files. */

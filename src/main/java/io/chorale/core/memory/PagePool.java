@@ -67,6 +67,15 @@ public final class PagePool {
         return use[page];
     }
 
+    /** How many of an owner's pages nobody shares: what comes free when they are given back. */
+    public int ownedAlone(PageTable table) {
+        int alone = 0;
+        for (int i = 0; i < table.count(); i++) {
+            alone += references[table.page(i)] == 1 ? 1 : 0;
+        }
+        return alone;
+    }
+
     /** Moves free pages to an owner's table. The caller has asked {@link #freeCount} before. */
     public void take(PageUse kind, int pages, PageTable into) {
         if (pages > freeCount) {

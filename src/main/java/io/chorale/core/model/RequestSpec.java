@@ -10,6 +10,7 @@ package io.chorale.core.model;
  * @param ttftNanosMax objective on the time to first token; 0: none, never aborted early
  * @param cacheSalt separates cached prefixes of tenants; 0: shared
  * @param arrivalNanos when it came to the door, on the clock of the serving loop
+ * @param priority its class
  */
 public record RequestSpec(
         long id,
@@ -19,7 +20,21 @@ public record RequestSpec(
         SamplingParams sampling,
         long ttftNanosMax,
         long cacheSalt,
-        long arrivalNanos) {
+        long arrivalNanos,
+        Priority priority) {
+
+    /** A request of normal priority. */
+    public RequestSpec(
+            long id,
+            int tenant,
+            AdapterSet adapters,
+            int[] promptTokens,
+            SamplingParams sampling,
+            long ttftNanosMax,
+            long cacheSalt,
+            long arrivalNanos) {
+        this(id, tenant, adapters, promptTokens, sampling, ttftNanosMax, cacheSalt, arrivalNanos, Priority.NORMAL);
+    }
 
     public RequestSpec {
         Check.argument(promptTokens.length > 0, () -> "the prompt is empty");

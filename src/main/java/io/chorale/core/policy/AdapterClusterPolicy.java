@@ -1,19 +1,30 @@
 package io.chorale.core.policy;
 
-/** Which adapters may join the running batch (S-LoRA's clustering; the bound on adapters a step holds in any case). */
+/** Whether requests whose adapter is in the batch already are taken before others. */
 public interface AdapterClusterPolicy {
-    /**
-     * Whether a waiting request may bring adapters that no running sequence uses.
-     *
-     * @param adaptersRunning distinct adapters of the running sequences
-     * @param adaptersNew how many the request adds, at least 1
-     */
-    boolean mayJoin(int adaptersRunning, int adaptersNew, SequenceView request, long nowNanos);
+    /** @param adaptersRunning distinct adapters of the running sequences */
+    boolean prefersRunning(int adaptersRunning);
 
-    /** No clustering. */
-    record Unrestricted() implements AdapterClusterPolicy {
+    /** Everybody in line, whatever the adapter. */
+    record None() implements AdapterClusterPolicy {
         @Override
-        public boolean mayJoin(int adaptersRunning, int adaptersNew, SequenceView request, long nowNanos) {
+        public boolean prefersRunning(int adaptersRunning) {
+            return false;
+        }
+    }
+
+    /** When the batch holds so many adapters: S-LoRA's D, a limit that yields where nothing else fits. */
+    record SoftLimit(int adapters) implements AdapterClusterPolicy {
+        @Override
+        public boolean prefersRunning(int adaptersRunning) {
+            return adaptersRunning >= adapters;
+        }
+    }
+
+    /** Always: how far one may get ahead is bounded by the quantum. */
+    record WithinQuantum() implements AdapterClusterPolicy {
+        @Override
+        public boolean prefersRunning(int adaptersRunning) {
             return true;
         }
     }

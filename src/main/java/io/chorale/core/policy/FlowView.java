@@ -2,7 +2,7 @@ package io.chorale.core.policy;
 
 import io.chorale.core.model.AdapterSet;
 
-/** A flow, the unit of fairness: the waiting requests of one tenant with one adapter set, first come first out. */
+/** A flow, the unit of fairness: the waiting requests of one tenant with one adapter set. */
 public interface FlowView {
     int tenant();
 
@@ -12,4 +12,10 @@ public interface FlowView {
     SequenceView head();
 
     int waiting();
+
+    /** What it has been served, in the same units for all flows of a tenant. */
+    long service();
+
+    /** For how long merged steps have held it back beyond what it has held back others. */
+    long creditNanos();
 }

@@ -11,6 +11,7 @@ import java.util.Locale;
  * @param order who is next in line
  * @param prices what counts as service in {@link Order#FAIR}
  * @param clustering whether requests whose adapter is in the batch already may pass others
+ * @param patienceNanos how long the requests of one tenant with one adapter may be passed before one is taken out of turn
  * @param abort which waiting requests are given up
  * @param memory when a waiting request fits
  * @param batching when requests join the batch
@@ -23,6 +24,7 @@ public record PolicySettings(
         Order order,
         Prices prices,
         Clustering clustering,
+        long patienceNanos,
         Abort abort,
         MemoryRule memory,
         Batching batching,
@@ -111,9 +113,16 @@ public record PolicySettings(
     /**
      * @param mixture whether rows of others join a merged step by taking the merged adapter off; otherwise they wait
      * @param patienceNanos how long a request may be held back by merged steps before it must be served
+     * @param shadowPages pages that merged weights take from the pool; 0 where they have memory of their own
+     * @param speedRatio of {@link MergeRule#THRESHOLDS}: what a merged step takes of an unmerged one, as a first guess
      */
-    public record Merging(MergeRule rule, boolean mixture, long patienceNanos) {
-        public static final Merging NEVER = new Merging(MergeRule.ALWAYS_UNMERGED, false, 1_000_000_000);
+    public record Merging(MergeRule rule, boolean mixture, long patienceNanos, int shadowPages, double speedRatio) {
+        public static final Merging NEVER = of(MergeRule.ALWAYS_UNMERGED, false);
+
+        /** With a patience of a second, and shadow weights that have memory of their own. */
+        public static Merging of(MergeRule rule, boolean mixture) {
+            return new Merging(rule, mixture, 1_000_000_000, 0, 0.6);
+        }
     }
 
     /** Who gives pages back. */
@@ -135,15 +144,20 @@ public record PolicySettings(
         AT_ONCE
     }
 
+    private static final long PATIENCE = 30_000_000_000L;
+    /** So long that it is no part of what is compared. */
+    private static final long LONG_PATIENCE = 600_000_000_000L;
+
     /** Ours: fair, with locality within a bound, everything measured. */
     public static final PolicySettings CHORALE = new PolicySettings(
             Order.FAIR,
             new Prices(1, 2, 16, 8),
             new Clustering(Locality.DEFICIT, 8, 4096),
+            PATIENCE,
             new Abort(Estimate.MEASURED, 500_000_000),
             MemoryRule.OPTIMISTIC,
             Batching.CONTINUOUS,
-            new Merging(MergeRule.COST, true, 500_000_000),
+            Merging.of(MergeRule.COST, true),
             Preemption.LATEST,
             Eviction.SCORE,
             true);
@@ -153,6 +167,7 @@ public record PolicySettings(
             Order.ADAPTIVE,
             Prices.VTC,
             Clustering.NONE,
+            LONG_PATIENCE,
             new Abort(Estimate.CONSTANT, 500_000_000),
             MemoryRule.PEAK_DEMAND,
             new Batching(10, true),
@@ -166,10 +181,11 @@ public record PolicySettings(
             Order.CREDITS,
             Prices.VTC,
             Clustering.NONE,
+            LONG_PATIENCE,
             Abort.NEVER,
             MemoryRule.OPTIMISTIC,
             Batching.CONTINUOUS,
-            new Merging(MergeRule.THRESHOLDS, false, 1_000_000_000),
+            Merging.of(MergeRule.THRESHOLDS, false),
             Preemption.LATEST,
             Eviction.FEWEST_WAITING,
             false);
@@ -179,6 +195,7 @@ public record PolicySettings(
             Order.ARRIVAL,
             Prices.VTC,
             Clustering.NONE,
+            LONG_PATIENCE,
             Abort.NEVER,
             MemoryRule.OPTIMISTIC,
             Batching.CONTINUOUS,
@@ -208,52 +225,147 @@ public record PolicySettings(
 
     public PolicySettings with(Order other) {
         return new PolicySettings(
-                other, prices, clustering, abort, memory, batching, merging, preemption, eviction, prefetch);
+                other,
+                prices,
+                clustering,
+                patienceNanos,
+                abort,
+                memory,
+                batching,
+                merging,
+                preemption,
+                eviction,
+                prefetch);
     }
 
     public PolicySettings with(Prices other) {
         return new PolicySettings(
-                order, other, clustering, abort, memory, batching, merging, preemption, eviction, prefetch);
+                order,
+                other,
+                clustering,
+                patienceNanos,
+                abort,
+                memory,
+                batching,
+                merging,
+                preemption,
+                eviction,
+                prefetch);
     }
 
     public PolicySettings with(Clustering other) {
         return new PolicySettings(
-                order, prices, other, abort, memory, batching, merging, preemption, eviction, prefetch);
+                order, prices, other, patienceNanos, abort, memory, batching, merging, preemption, eviction, prefetch);
     }
 
     public PolicySettings with(Abort other) {
         return new PolicySettings(
-                order, prices, clustering, other, memory, batching, merging, preemption, eviction, prefetch);
+                order,
+                prices,
+                clustering,
+                patienceNanos,
+                other,
+                memory,
+                batching,
+                merging,
+                preemption,
+                eviction,
+                prefetch);
     }
 
     public PolicySettings with(MemoryRule other) {
         return new PolicySettings(
-                order, prices, clustering, abort, other, batching, merging, preemption, eviction, prefetch);
+                order,
+                prices,
+                clustering,
+                patienceNanos,
+                abort,
+                other,
+                batching,
+                merging,
+                preemption,
+                eviction,
+                prefetch);
     }
 
     public PolicySettings with(Batching other) {
         return new PolicySettings(
-                order, prices, clustering, abort, memory, other, merging, preemption, eviction, prefetch);
+                order,
+                prices,
+                clustering,
+                patienceNanos,
+                abort,
+                memory,
+                other,
+                merging,
+                preemption,
+                eviction,
+                prefetch);
     }
 
     public PolicySettings with(Merging other) {
         return new PolicySettings(
-                order, prices, clustering, abort, memory, batching, other, preemption, eviction, prefetch);
+                order,
+                prices,
+                clustering,
+                patienceNanos,
+                abort,
+                memory,
+                batching,
+                other,
+                preemption,
+                eviction,
+                prefetch);
     }
 
     public PolicySettings with(Preemption other) {
         return new PolicySettings(
-                order, prices, clustering, abort, memory, batching, merging, other, eviction, prefetch);
+                order, prices, clustering, patienceNanos, abort, memory, batching, merging, other, eviction, prefetch);
     }
 
     public PolicySettings with(Eviction other) {
         return new PolicySettings(
-                order, prices, clustering, abort, memory, batching, merging, preemption, other, prefetch);
+                order,
+                prices,
+                clustering,
+                patienceNanos,
+                abort,
+                memory,
+                batching,
+                merging,
+                preemption,
+                other,
+                prefetch);
+    }
+
+    public PolicySettings withPatience(long otherNanos) {
+        return new PolicySettings(
+                order,
+                prices,
+                clustering,
+                otherNanos,
+                abort,
+                memory,
+                batching,
+                merging,
+                preemption,
+                eviction,
+                prefetch);
     }
 
     public PolicySettings withPrefetch(boolean other) {
         return new PolicySettings(
-                order, prices, clustering, abort, memory, batching, merging, preemption, eviction, other);
+                order,
+                prices,
+                clustering,
+                patienceNanos,
+                abort,
+                memory,
+                batching,
+                merging,
+                preemption,
+                eviction,
+                other);
     }
 
     // ---- checks ---------------------------------------------------------------------------------------------------
@@ -276,6 +388,9 @@ public record PolicySettings(
         range("prefill-estimate", abort.prefillNanos(), 0, Long.MAX_VALUE, found);
         range("admit-every-steps", batching.admitEverySteps(), 1, 1_000, found);
         range("merge-patience", merging.patienceNanos(), 1, Long.MAX_VALUE, found);
+        range("shadow-pages", merging.shadowPages(), 0, Integer.MAX_VALUE, found);
+        positive("merge-speed-ratio", merging.speedRatio(), found);
+        range("patience", patienceNanos, 1, Long.MAX_VALUE, found);
         return found;
     }
 

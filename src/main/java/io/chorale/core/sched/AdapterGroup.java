@@ -11,6 +11,24 @@ final class AdapterGroup {
     final DeviceAdapter[] adapters;
     int users;
 
+    /** Its flows in line, in the order in which they came to it. */
+    @Nullable
+    Flow firstFlow;
+
+    @Nullable
+    Flow lastFlow;
+
+    /** Its running sequences. */
+    int running;
+
+    /** The last of the walks in which it was seen: each group is looked at once a walk. */
+    long seenInWalk;
+
+    /** The same for the demand of a batch, and its index there; -1: it cannot be merged. */
+    long seenInDemand;
+
+    int demandIndex;
+
     /** Its sequences in the plan being written. */
     @Nullable
     Sequence firstInStep;
@@ -24,6 +42,33 @@ final class AdapterGroup {
         for (int i = 0; i < adapters.length; i++) {
             adapters[i] = residency.use(set.versions()[i]);
         }
+    }
+
+    void link(Flow flow) {
+        flow.previousOfGroup = lastFlow;
+        if (lastFlow == null) {
+            firstFlow = flow;
+        } else {
+            lastFlow.nextOfGroup = flow;
+        }
+        lastFlow = flow;
+    }
+
+    void unlink(Flow flow) {
+        Flow previous = flow.previousOfGroup;
+        Flow next = flow.nextOfGroup;
+        if (previous == null) {
+            firstFlow = next;
+        } else {
+            previous.nextOfGroup = next;
+        }
+        if (next == null) {
+            lastFlow = previous;
+        } else {
+            next.previousOfGroup = previous;
+        }
+        flow.previousOfGroup = null;
+        flow.nextOfGroup = null;
     }
 
     boolean uses(DeviceAdapter wanted) {

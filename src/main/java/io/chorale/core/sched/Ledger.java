@@ -10,6 +10,7 @@ import io.chorale.core.model.Check;
 import io.chorale.core.model.DropReason;
 import io.chorale.core.model.FinishReason;
 import io.chorale.core.model.RequestSpec;
+import io.chorale.core.policy.PolicySettings.Prices;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -25,14 +26,18 @@ final class Ledger {
     final AdapterResidency residency;
     final WaitingRoom room;
     final MergedWeights weights;
+    final DelayCredits credits;
     /** In the order of admission. */
     final List<Sequence> running = new ArrayList<>();
     /** Waiting requests that may become hopeless, by when. */
     final ScoreHeap<Sequence> deadlines = new ScoreHeap<>();
 
     final EventBatch events = new EventBatch();
+    /** Tokens of all running sequences that are computed, when the last step was planned. */
+    long contextTokens;
 
-    private final SchedulerPolicies policies;
+    private final Prices prices;
+    private final FlowBook book;
     private final Map<Long, Sequence> live = new LinkedHashMap<>();
     private final Map<AdapterSet, AdapterGroup> groups = new LinkedHashMap<>();
     private final int[] freeScratch;
@@ -42,16 +47,27 @@ final class Ledger {
     long earlyAborts;
 
     Ledger(PoolGeometry geometry, SchedulerPolicies policies) {
-        this.policies = policies;
+        prices = policies.prices();
         pool = new PagePool(geometry);
         residency = new AdapterResidency(pool);
-        room = new WaitingRoom(policies.fairness());
+        room = new WaitingRoom(policies.order(), policies.quantum(), policies.patienceNanos());
+        book = new FlowBook(policies.weights());
         weights = new MergedWeights(residency);
+        credits = new DelayCredits(room);
         freeScratch = new int[geometry.scratchMax()];
         for (int i = 0; i < freeScratch.length; i++) {
             freeScratch[i] = freeScratch.length - 1 - i;
         }
         freeScratchCount = freeScratch.length;
+    }
+
+    int liveCount() {
+        return live.size();
+    }
+
+    @Nullable
+    AdapterGroup groupOf(AdapterSet set) {
+        return groups.get(set);
     }
 
     int freeScratchCount() {
@@ -68,52 +84,77 @@ final class Ledger {
         return new ArrayList<>(live.values());
     }
 
-    void enter(RequestSpec spec, int answerMax) {
+    /** Takes a request in; it waits. */
+    Sequence enter(RequestSpec spec, int answerMax, long nowNanos) {
         AdapterGroup group = groups.computeIfAbsent(spec.adapters(), set -> new AdapterGroup(set, residency));
         group.users++;
-        Sequence sequence = new Sequence(spec, group, orderNext++, answerMax);
-        Check.argument(live.put(spec.id(), sequence) == null, () -> "request " + spec.id() + " is submitted twice");
-        room.add(sequence);
-        long hopelessAt = policies.earlyAbort().hopelessAtNanos(sequence);
-        if (hopelessAt != Long.MAX_VALUE) {
-            deadlines.add(sequence, hopelessAt, sequence.order);
+        for (DeviceAdapter adapter : group.adapters) {
+            residency.want(adapter, 1);
         }
+        Sequence sequence = new Sequence(spec, book.enter(spec, group), orderNext++, answerMax);
+        Check.argument(live.put(spec.id(), sequence) == null, () -> "request " + spec.id() + " is submitted twice");
+        room.add(sequence, nowNanos);
+        return sequence;
     }
 
     /** From waiting to running. Its adapters are on the device, its pages and scratch slot are free: planning has asked. */
     void run(Sequence sequence, long nowNanos) {
-        room.take(sequence);
+        room.take(sequence, nowNanos);
         sequence.state = Sequence.State.RUNNING;
         pool.take(PageUse.KV, pool.geometry().pagesFor(sequence.total()), sequence.pages);
         if (sequence.spec.sampling().wantsTokenCounts()) {
             sequence.scratchSlot = freeScratch[--freeScratchCount];
         }
+        sequence.group.running++;
         for (DeviceAdapter adapter : sequence.group.adapters) {
             residency.pin(adapter);
         }
         running.add(sequence);
         if (!sequence.started) {
-            sequence.started = true;
-            if (sequence.inHeap()) {
-                deadlines.remove(sequence);
-            }
-            // The loop reads its clock once a cycle: a request may have come a moment after that.
-            events.started(sequence.spec.id(), Math.max(0, nowNanos - sequence.spec.arrivalNanos()));
+            begin(sequence, nowNanos);
         }
     }
 
+    private void begin(Sequence sequence, long nowNanos) {
+        sequence.started = true;
+        if (sequence.inHeap()) {
+            deadlines.remove(sequence);
+        }
+        for (DeviceAdapter adapter : sequence.group.adapters) {
+            residency.began(adapter, nowNanos);
+        }
+        charge(sequence, prices.input() * sequence.promptTokens());
+        // The loop reads its clock once a cycle: a request may have come a moment after that.
+        events.started(sequence.spec.id(), Math.max(0, nowNanos - sequence.spec.arrivalNanos()));
+    }
+
+    /** Something was done for a request that others pay for by waiting. */
+    void charge(Sequence sequence, double price) {
+        sequence.flow.line.charge(sequence.flow, price);
+    }
+
+    void chargeToken(Sequence sequence) {
+        charge(sequence, prices.output());
+    }
+
     /** From running back to waiting: it keeps its tokens and will compute them again. */
-    void preempt(Sequence sequence) {
+    void preempt(Sequence sequence, long nowNanos) {
         stopRunning(sequence);
         sequence.state = Sequence.State.WAITING;
         sequence.computed = 0;
-        room.addPreempted(sequence);
+        room.addPreempted(sequence, nowNanos);
         preemptions++;
     }
 
     void finish(Sequence sequence, FinishReason reason, int stopTokenId) {
         end(sequence);
         events.finished(sequence.spec.id(), reason, stopTokenId, sequence.usage());
+    }
+
+    /** Early abort. */
+    void abort(Sequence sequence) {
+        earlyAborts++;
+        drop(sequence, DropReason.SLO_UNREACHABLE, "the first token cannot come within the time objective any more");
     }
 
     void drop(Sequence sequence, DropReason reason, String detail) {
@@ -132,7 +173,11 @@ final class Ledger {
             deadlines.remove(sequence);
         }
         live.remove(sequence.spec.id());
+        book.leave(sequence.flow);
         AdapterGroup group = sequence.group;
+        for (DeviceAdapter adapter : group.adapters) {
+            residency.want(adapter, -1);
+        }
         if (--group.users == 0) {
             groups.remove(group.set);
             for (DeviceAdapter adapter : group.adapters) {
@@ -143,6 +188,7 @@ final class Ledger {
 
     private void stopRunning(Sequence sequence) {
         running.remove(sequence);
+        sequence.group.running--;
         sequence.stepRows = 0;
         pool.giveBack(sequence.pages);
         for (DeviceAdapter adapter : sequence.group.adapters) {
@@ -196,6 +242,8 @@ final class Ledger {
                 verifyPins(adapter, pins.getOrDefault(adapter, 0));
             }
         }
+        book.verify(live.size());
+        credits.verify();
         Check.state(users == live.size(), () -> "adapter sets and live requests differ in number");
     }
 

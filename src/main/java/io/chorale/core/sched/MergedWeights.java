@@ -42,6 +42,7 @@ final class MergedWeights {
                     unmerge(shadow, step);
                 }
             }
+            case WeightMode.Paused() -> {}
             case WeightMode.Merged(int version, boolean mixed) -> {
                 if (!isUsed(version, running)) {
                     return; // nobody would gain, and in plain merged mode nobody could go on
@@ -117,6 +118,10 @@ final class MergedWeights {
     /** Whether the group has to sit this step out. */
     boolean bars(AdapterGroup group) {
         return active && !mixture && !covers(group);
+    }
+
+    boolean isActive() {
+        return active;
     }
 
     /** How many pins of an adapter are ours. */

@@ -10,6 +10,7 @@ import io.chorale.core.model.LoadSnapshot;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.TopLogProbs;
 import io.chorale.core.model.Usage;
+import io.chorale.core.policy.EarlyAbortPolicy;
 import java.util.Arrays;
 import java.util.List;
 
@@ -30,6 +31,7 @@ public final class Scheduler {
 
     private final PoolGeometry geometry;
     private final SchedulerLimits limits;
+    private final SchedulerPolicies policies;
     private final Ledger ledger;
     private final PlanningPass pass;
     private final PlanWriter writer;
@@ -53,6 +55,7 @@ public final class Scheduler {
     public Scheduler(PoolGeometry geometry, SchedulerLimits limits, SchedulerPolicies policies) {
         this.geometry = geometry;
         this.limits = limits;
+        this.policies = policies;
         ledger = new Ledger(geometry, policies);
         pass = new PlanningPass(limits, policies, ledger, records[0]);
         writer = new PlanWriter(geometry, limits.vocab());
@@ -65,8 +68,13 @@ public final class Scheduler {
         nowNanos = now;
         String refusal = refusal(spec);
         if (refusal.isEmpty()) {
-            ledger.enter(spec, answerMax(spec));
-            refuseIfTooLarge(List.of(find(spec.id())));
+            Sequence sequence = ledger.enter(spec, answerMax(spec), now);
+            if (fits(sequence)) {
+                long hopelessAt = policies.earlyAbort().hopelessAtNanos(sequence, pass.forecast());
+                if (hopelessAt != EarlyAbortPolicy.NEVER) {
+                    ledger.deadlines.add(sequence, hopelessAt, sequence.order);
+                }
+            }
         } else {
             ledger.events.dropped(spec.id(), DropReason.REFUSED, refusal, new Usage(spec.promptTokens().length, 0, 0));
         }
@@ -87,8 +95,9 @@ public final class Scheduler {
     /** An adapter is in host memory; requests that waited for it go on. */
     public void adapterReady(int version, long handle, int pages) {
         ledger.residency.staged(version, handle, pages);
-        ledger.room.unpark(version);
-        refuseIfTooLarge(ledger.room.waitingFor(version));
+        List<Sequence> waiters = ledger.room.waitingFor(version);
+        ledger.room.unpark(version, nowNanos);
+        waiters.forEach(this::fits);
     }
 
     /**
@@ -116,14 +125,6 @@ public final class Scheduler {
         for (Sequence sequence : ledger.everybody()) {
             ledger.drop(sequence, reason, detail);
         }
-    }
-
-    private Sequence find(long requestId) {
-        Sequence sequence = ledger.find(requestId);
-        if (sequence == null) {
-            throw new IllegalStateException("request " + requestId + " is lost");
-        }
-        return sequence;
     }
 
     /** Why a request cannot be served whatever else happens, or an empty text. */
@@ -156,19 +157,19 @@ public final class Scheduler {
         return Math.min(spec.sampling().tokensMax(), limits.contextMax() - spec.promptTokens().length);
     }
 
-    /** Alone in the pool a request must fit with its adapters, or it would wait for ever. */
-    private void refuseIfTooLarge(List<Sequence> sequences) {
-        for (Sequence sequence : sequences) {
-            int kvPages = geometry.pagesFor(sequence.kvTokensMax());
-            int adapterPages = sequence.group.pagesNeeded();
-            if (kvPages + adapterPages > geometry.pageCount()) {
-                ledger.drop(
-                        sequence,
-                        DropReason.REFUSED,
-                        "the request needs up to " + kvPages + " pages and " + adapterPages
-                                + " for its adapters, the pool has " + geometry.pageCount());
-            }
+    /** Alone in the pool a request must fit with its adapters, or it would wait for ever: then it is refused. */
+    private boolean fits(Sequence sequence) {
+        int kvPages = geometry.pagesFor(sequence.kvTokensMax());
+        int adapterPages = sequence.group.pagesNeeded();
+        boolean fits = kvPages + adapterPages <= geometry.pageCount();
+        if (!fits) {
+            ledger.drop(
+                    sequence,
+                    DropReason.REFUSED,
+                    "the request needs up to " + kvPages + " pages and " + adapterPages
+                            + " for its adapters, the pool has " + geometry.pageCount());
         }
+        return fits;
     }
 
     // ---- steps ----------------------------------------------------------------------------------------------------
@@ -295,6 +296,7 @@ public final class Scheduler {
             return;
         }
         sequence.accept(token);
+        ledger.chargeToken(sequence);
         answerTokens++;
         if (sequence.stopsAt(token)) {
             ledger.finish(sequence, FinishReason.STOP, token);

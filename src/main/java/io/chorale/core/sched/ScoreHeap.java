@@ -34,6 +34,11 @@ final class ScoreHeap<T extends ScoreHeap.Item> {
         return items.size();
     }
 
+    /** In no order. */
+    T get(int index) {
+        return items.get(index);
+    }
+
     T peek() {
         return items.get(0);
     }

@@ -49,8 +49,11 @@ final class Sequence extends ScoreHeap.Item implements SequenceView {
 
     int drawnSample = -1;
 
-    @Nullable
-    Flow flow;
+    /** Who is charged for it, and where it waits unless it was preempted and goes before everybody. */
+    final Flow flow;
+
+    /** Whether it is in its flow's queue. */
+    boolean queued;
 
     @Nullable
     Sequence previous;
@@ -65,9 +68,10 @@ final class Sequence extends ScoreHeap.Item implements SequenceView {
     private int answered;
     private int pending;
 
-    Sequence(RequestSpec spec, AdapterGroup group, long order, int answerMax) {
+    Sequence(RequestSpec spec, Flow flow, long order, int answerMax) {
         this.spec = spec;
-        this.group = group;
+        this.flow = flow;
+        this.group = flow.group;
         this.order = order;
         this.answerMax = answerMax;
     }

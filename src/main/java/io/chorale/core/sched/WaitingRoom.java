@@ -1,9 +1,9 @@
 package io.chorale.core.sched;
 
 import io.chorale.core.memory.DeviceAdapter;
-import io.chorale.core.model.AdapterSet;
 import io.chorale.core.model.Check;
-import io.chorale.core.policy.FairnessPolicy;
+import io.chorale.core.model.Priority;
+import io.chorale.core.policy.OrderPolicy;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -11,28 +11,56 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Everybody who waits: preempted sequences in front, oldest first; then flows in the order of the fairness policy. Flows
- * whose adapter is not in host memory are parked aside and are in nobody's way. Flows may pass each other; inside one it
- * is strictly first come, first served. How many may wait is the door's bound.
+ * Everybody who waits, by class of priority, tenant and flow, in the order of the policy. Flows whose adapter is not in
+ * host memory are parked aside and are in nobody's way. How many may wait is the door's bound.
+ *
+ * <p>Where the order is by service, a preempted sequence is the head of its flow, since what it still wants counts like
+ * anything else; in every other order those who were preempted go before everybody, oldest first.
+ *
+ * <p>Whatever the order, the flow that was passed for longer than {@link #patienceNanos} is taken out of turn, one in
+ * {@link #GUARD_EVERY} admissions: so nobody waits for ever while others come.
  *
  * <p>Planning walks it with a cursor: {@link #rewind}, then {@link #next} and for each either {@link #take} or {@link
  * #skip}, and at last {@link #restore}. A walk costs by the requests looked at, not by those that wait.
  */
 final class WaitingRoom {
-    private record FlowKey(int tenant, AdapterSet adapters) {}
+    private static final int GUARD_EVERY = 16;
 
-    private final FairnessPolicy fairness;
+    /** Flows of one adapter set that are compared when its requests may pass others. */
+    private static final int FLOWS_COMPARED_MAX = 8;
+
+    /** The tenants of one class that are in line. */
+    private static final class Section {
+        final ScoreHeap<TenantLine> ready = new ScoreHeap<>();
+
+        @Nullable
+        TenantLine lastLeft;
+    }
+
+    private final OrderPolicy order;
+    private final long quantum;
+    private final long patienceNanos;
     private final List<Sequence> preempted = new ArrayList<>();
-    private final Map<FlowKey, Flow> flows = new LinkedHashMap<>();
-    private final ScoreHeap<Flow> ready = new ScoreHeap<>();
+    private final Section[] sections = new Section[Priority.values().length];
+    private final UnservedList unserved = new UnservedList();
     private final Map<Integer, List<Flow>> parked = new LinkedHashMap<>();
     private final List<Flow> skipped = new ArrayList<>();
     private int cursor;
+    private @Nullable Flow outOfTurn;
+    private int admittedSinceGuard = GUARD_EVERY;
+    private boolean newestFirst;
     private int count;
     private long tokens;
 
-    WaitingRoom(FairnessPolicy fairness) {
-        this.fairness = fairness;
+    /** @param quantum service by which a flow that passes others may be ahead of them */
+    WaitingRoom(OrderPolicy order, double quantum, long patienceNanos) {
+        this.order = order;
+        this.quantum = (long) (quantum * Account.UNITS);
+        this.patienceNanos = patienceNanos;
+        newestFirst = order.newestFirst();
+        for (int i = 0; i < sections.length; i++) {
+            sections[i] = new Section();
+        }
     }
 
     int count() {
@@ -44,19 +72,22 @@ final class WaitingRoom {
         return tokens;
     }
 
-    void add(Sequence sequence) {
+    // ---- coming and going -----------------------------------------------------------------------------------------
+
+    void add(Sequence sequence, long nowNanos) {
         enter(sequence);
-        FlowKey key = new FlowKey(sequence.spec.tenant(), sequence.group.set);
-        Flow flow = flows.computeIfAbsent(key, k -> new Flow(k.tenant(), sequence.group));
-        flow.add(sequence);
-        if (flow.waiting() == 1) {
-            makeReadyOrPark(flow);
-        }
+        sequence.flow.add(sequence);
+        arrived(sequence.flow, nowNanos);
     }
 
-    /** Back to the front, in order of arrival among those who were preempted before. */
-    void addPreempted(Sequence sequence) {
+    /** Back to the front of its flow, or of everybody. */
+    void addPreempted(Sequence sequence, long nowNanos) {
         enter(sequence);
+        if (order.byService()) {
+            sequence.flow.addPreempted(sequence);
+            arrived(sequence.flow, nowNanos);
+            return;
+        }
         int at = preempted.size();
         while (at > 0 && preempted.get(at - 1).order > sequence.order) {
             at--;
@@ -67,18 +98,18 @@ final class WaitingRoom {
     void remove(Sequence sequence) {
         count--;
         tokens -= sequence.total();
-        Flow flow = sequence.flow;
-        if (flow == null) {
+        if (!sequence.queued) {
             Check.state(preempted.remove(sequence), () -> "request " + sequence.spec.id() + " does not wait");
             return;
         }
-        boolean wasHead = flow.head() == sequence;
+        Flow flow = sequence.flow;
         flow.remove(sequence);
-        if (flow.waiting() == 0) {
-            flows.remove(new FlowKey(flow.tenant, flow.group.set));
-            leaveQueue(flow);
-        } else if (wasHead && flow.inHeap()) {
-            ready.update(flow, fairness.rank(flow), flow.head().order);
+        if (flow.parkedFor != null) {
+            leaveParking(flow, flow.parkedFor);
+        } else if (flow.waiting() == 0) {
+            leaveLine(flow);
+        } else {
+            rerank(flow);
         }
     }
 
@@ -87,10 +118,18 @@ final class WaitingRoom {
         tokens += sequence.total();
     }
 
-    private void makeReadyOrPark(Flow flow) {
+    private void arrived(Flow flow, long nowNanos) {
+        if (flow.waiting() == 1) {
+            joinLineOrPark(flow, nowNanos);
+        } else {
+            rerank(flow);
+        }
+    }
+
+    private void joinLineOrPark(Flow flow, long nowNanos) {
         DeviceAdapter missing = flow.group.missing();
         if (missing == null) {
-            ready.add(flow, fairness.rank(flow), flow.head().order);
+            joinLine(flow, nowNanos);
         } else {
             flow.parkedFor = missing.version();
             parked.computeIfAbsent(missing.version(), version -> new ArrayList<>())
@@ -98,41 +137,76 @@ final class WaitingRoom {
         }
     }
 
-    private void leaveQueue(Flow flow) {
-        Integer version = flow.parkedFor;
-        if (version == null) {
-            ready.remove(flow);
-            return;
-        }
+    private void leaveParking(Flow flow, int version) {
         List<Flow> others = parked.get(version);
-        if (others != null) {
+        if (flow.waiting() == 0 && others != null) {
             others.remove(flow);
+            flow.parkedFor = null;
             if (others.isEmpty()) {
                 parked.remove(version);
             }
         }
     }
 
-    /** An adapter is in host memory: flows parked for it go on. Returns them, so that the caller can look at their size. */
-    List<Flow> unpark(int version) {
+    /**
+     * VTC's lift, at both levels: whoever comes into an empty line starts where the least served in line is, or if none is
+     * where the last one was that left.
+     */
+    private void joinLine(Flow flow, long nowNanos) {
+        TenantLine line = flow.line;
+        Section section = sectionOf(line);
+        if (!line.ready.isEmpty()) {
+            flow.account.lift(firstOf(line).account.service);
+        } else if (line.lastLeft != null) {
+            flow.account.lift(line.lastLeft.account.service);
+        }
+        if (!line.inHeap()) {
+            if (!section.ready.isEmpty()) {
+                line.account.lift(firstOf(section).account.service);
+            } else if (section.lastLeft != null) {
+                line.account.lift(section.lastLeft.account.service);
+            }
+        }
+        unserved.add(flow, nowNanos);
+        flow.group.link(flow);
+        pushReady(flow);
+    }
+
+    private void leaveLine(Flow flow) {
+        if (flow == outOfTurn) {
+            outOfTurn = null;
+        }
+        pullReady(flow);
+        unserved.remove(flow);
+        flow.group.unlink(flow);
+        flow.line.lastLeft = flow;
+        if (flow.line.ready.isEmpty()) {
+            sectionOf(flow.line).lastLeft = flow.line;
+        }
+    }
+
+    /** An adapter is in host memory: flows parked for it go on. Returns those, so that their size can be looked at. */
+    List<Flow> unpark(int version, long nowNanos) {
         List<Flow> waiters = parked.remove(version);
         if (waiters == null) {
             return List.of();
         }
         for (Flow flow : waiters) {
             flow.parkedFor = null;
-            makeReadyOrPark(flow);
+            joinLineOrPark(flow, nowNanos);
         }
         return waiters;
     }
 
-    /** The waiting requests that name this adapter, preempted ones apart: those have had it already. */
+    /** The requests that wait for this adapter to come to host memory, or for another one and this one too. */
     List<Sequence> waitingFor(int version) {
         List<Sequence> found = new ArrayList<>();
-        for (Flow flow : flows.values()) {
-            for (DeviceAdapter adapter : flow.group.adapters) {
-                if (adapter.version() == version) {
-                    addAll(flow, found);
+        for (List<Flow> flows : parked.values()) {
+            for (Flow flow : flows) {
+                for (DeviceAdapter adapter : flow.group.adapters) {
+                    if (adapter.version() == version) {
+                        addAll(flow, found);
+                    }
                 }
             }
         }
@@ -145,10 +219,94 @@ final class WaitingRoom {
         }
     }
 
+    // ---- the order ------------------------------------------------------------------------------------------------
+
+    private Section sectionOf(TenantLine line) {
+        return sections[line.priority.level()];
+    }
+
+    private void pushReady(Flow flow) {
+        TenantLine line = flow.line;
+        ScoreHeap<TenantLine> lines = sectionOf(line).ready;
+        flow.turn(newestFirst);
+        line.ready.add(flow, order.rank(flow), flow.head().order);
+        if (!line.inHeap()) {
+            lines.add(line, order.rank(line), line.ready.peek().head().order);
+        } else {
+            lines.update(line, order.rank(line), line.ready.peek().head().order);
+        }
+    }
+
+    private void pullReady(Flow flow) {
+        TenantLine line = flow.line;
+        ScoreHeap<TenantLine> lines = sectionOf(line).ready;
+        line.ready.remove(flow);
+        if (line.ready.isEmpty()) {
+            lines.remove(line);
+        } else {
+            lines.update(line, order.rank(line), line.ready.peek().head().order);
+        }
+    }
+
+    /** The head of a flow, or something else that its rank depends on, has changed. */
+    void rerank(Flow flow) {
+        if (flow.inHeap()) {
+            TenantLine line = flow.line;
+            flow.turn(newestFirst);
+            line.ready.update(flow, order.rank(flow), flow.head().order);
+            sectionOf(line)
+                    .ready
+                    .update(line, order.rank(line), line.ready.peek().head().order);
+        }
+    }
+
+    /** The first flow of a tenant. Service only grows, so a rank that is out of date is too low and corrected here. */
+    private Flow firstOf(TenantLine line) {
+        while (true) {
+            Flow flow = line.ready.peek();
+            long rank = order.rank(flow);
+            if (rank == flow.score()) {
+                return flow;
+            }
+            line.ready.update(flow, rank, flow.head().order);
+        }
+    }
+
+    private TenantLine firstOf(Section section) {
+        while (true) {
+            TenantLine line = section.ready.peek();
+            long rank = order.rank(line);
+            if (rank == line.score()) {
+                return line;
+            }
+            section.ready.update(line, rank, firstOf(line).head().order);
+        }
+    }
+
+    private void turnAround() {
+        newestFirst = order.newestFirst();
+        for (Flow flow = unserved.longest(); flow != null; flow = flow.shorterUnserved) {
+            rerank(flow);
+        }
+    }
+
     // ---- the cursor -----------------------------------------------------------------------------------------------
 
-    void rewind() {
+    void rewind(long nowNanos) {
         cursor = 0;
+        if (newestFirst != order.newestFirst()) {
+            turnAround();
+        }
+        Flow longest = unserved.longest();
+        boolean due = longest != null
+                && nowNanos - longest.unservedSinceNanos > patienceNanos
+                && admittedSinceGuard >= GUARD_EVERY;
+        outOfTurn = due ? longest : null;
+    }
+
+    /** Whether the next one has been passed for so long that it goes before its turn. */
+    boolean isOutOfTurn() {
+        return outOfTurn != null;
     }
 
     /** Who would be next, or null. */
@@ -157,50 +315,172 @@ final class WaitingRoom {
         if (cursor < preempted.size()) {
             return preempted.get(cursor);
         }
-        return ready.isEmpty() ? null : ready.peek().head();
+        if (outOfTurn != null) {
+            return outOfTurn.head();
+        }
+        for (Section section : sections) {
+            if (!section.ready.isEmpty()) {
+                return firstOf(firstOf(section)).head();
+            }
+        }
+        return null;
     }
 
-    /** The one that {@link #next} showed leaves the room. */
-    void take(Sequence sequence) {
+    /**
+     * Who of an adapter set may pass those in line, or null: the one of them that goes first, if it is not too far ahead of
+     * everybody whom the walk has not skipped.
+     */
+    @Nullable
+    Sequence nextOf(AdapterGroup group) {
+        Flow best = null;
+        int compared = 0;
+        for (Flow flow = group.firstFlow; flow != null && compared < FLOWS_COMPARED_MAX; flow = flow.nextOfGroup) {
+            compared++;
+            if (flow.inHeap() && mayPassAll(flow) && (best == null || goesBefore(flow, best))) {
+                best = flow;
+            }
+        }
+        return best == null ? null : best.head();
+    }
+
+    /** Whether a flow may go before everybody who is in line now. */
+    private boolean mayPassAll(Flow flow) {
+        for (int higher = 0; higher < flow.line.priority.level(); higher++) {
+            if (!sections[higher].ready.isEmpty()) {
+                return false;
+            }
+        }
+        return !order.byService()
+                || (flow.line.account.service - firstOf(sectionOf(flow.line)).account.service <= quantum
+                        && flow.account.service - firstOf(flow.line).account.service <= quantum);
+    }
+
+    /** Whether of two candidates the first is to be taken. */
+    boolean goesBefore(Flow a, Flow b) {
+        if (a.line.priority != b.line.priority) {
+            return a.line.priority.compareTo(b.line.priority) < 0;
+        }
+        if (order.byService() && a.line != b.line) {
+            return a.line.account.service < b.line.account.service;
+        }
+        long mine = order.rank(a);
+        long other = order.rank(b);
+        return mine != other ? mine < other : a.head().order < b.head().order;
+    }
+
+    /** Whether a sequence may be admitted while another one, which was to go before it, does not fit yet. */
+    boolean mayPass(Sequence sequence, Sequence blocked) {
+        Flow its = sequence.flow;
+        Flow others = blocked.flow;
+        if (!order.byService() || its.line.priority != others.line.priority) {
+            return true;
+        }
+        long ahead = its.line == others.line
+                ? its.account.service - others.account.service
+                : its.line.account.service - others.line.account.service;
+        return ahead <= quantum;
+    }
+
+    /** It leaves the room to run. */
+    void take(Sequence sequence, long nowNanos) {
+        Flow flow = sequence.flow;
+        boolean queued = sequence.queued;
+        boolean early = queued && flow == outOfTurn;
         remove(sequence);
+        if (queued && flow.waiting() > 0) {
+            unserved.remove(flow);
+            unserved.add(flow, nowNanos);
+        }
+        admittedSinceGuard++;
+        if (early) {
+            outOfTurn = null;
+            admittedSinceGuard = 0;
+        }
     }
 
     /** The one that {@link #next} showed is passed over, and its flow with it. */
     void skip() {
         if (cursor < preempted.size()) {
             cursor++;
-        } else {
-            Flow flow = ready.peek();
-            ready.remove(flow);
-            skipped.add(flow);
+            return;
         }
+        Sequence shown = next();
+        if (shown == null) {
+            throw new IllegalStateException("nobody is there to be skipped");
+        }
+        outOfTurn = null;
+        pullReady(shown.flow);
+        skipped.add(shown.flow);
     }
 
     void restore() {
         for (int i = 0; i < skipped.size(); i++) {
-            Flow flow = skipped.get(i);
-            ready.add(flow, fairness.rank(flow), flow.head().order);
+            pushReady(skipped.get(i));
         }
         skipped.clear();
+        outOfTurn = null;
+    }
+
+    // ---- looking at it --------------------------------------------------------------------------------------------
+
+    /** The most that a tenant in line is ahead of another one of its class, in tokens at a price of 1. */
+    double serviceGap() {
+        double gap = 0;
+        for (Section section : sections) {
+            if (!section.ready.isEmpty()) {
+                long most = Long.MIN_VALUE;
+                for (int i = 0; i < section.ready.size(); i++) {
+                    most = Math.max(most, section.ready.get(i).account.service);
+                }
+                long least = Long.MAX_VALUE;
+                for (int i = 0; i < section.ready.size(); i++) {
+                    least = Math.min(least, section.ready.get(i).account.service);
+                }
+                gap = Math.max(gap, (most - least) / Account.UNITS);
+            }
+        }
+        return gap;
     }
 
     void verify() {
-        ready.verify();
         int waiting = preempted.size();
         long wanted = 0;
         for (Sequence sequence : preempted) {
             wanted += sequence.total();
         }
-        for (Flow flow : flows.values()) {
-            Check.state(
-                    flow.inHeap() == (flow.group.missing() == null),
-                    () -> "a flow is " + (flow.inHeap() ? "ready" : "parked") + " against its adapter's state");
-            waiting += flow.waiting();
-            for (Sequence at = flow.first(); at != null; at = at.next) {
-                wanted += at.total();
+        int flows = 0;
+        for (Section section : sections) {
+            section.ready.verify();
+            for (int i = 0; i < section.ready.size(); i++) {
+                TenantLine line = section.ready.get(i);
+                line.ready.verify();
+                for (int k = 0; k < line.ready.size(); k++) {
+                    Flow flow = line.ready.get(k);
+                    Check.state(flow.group.missing() == null, () -> "a flow is in line without its adapter");
+                    waiting += flow.waiting();
+                    wanted += tokensOf(flow);
+                    flows++;
+                }
+            }
+        }
+        int inLine = flows;
+        Check.state(unserved.verify() == inLine, () -> "flows in line are lost from the list of their waits");
+        for (List<Flow> others : parked.values()) {
+            for (Flow flow : others) {
+                Check.state(flow.group.missing() != null, () -> "a flow is parked although its adapter is there");
+                waiting += flow.waiting();
+                wanted += tokensOf(flow);
             }
         }
         boolean exact = waiting == count && wanted == tokens && skipped.isEmpty();
         Check.state(exact, () -> "the waiting room's counts are not conserved");
+    }
+
+    private static long tokensOf(Flow flow) {
+        long tokens = 0;
+        for (Sequence at = flow.first(); at != null; at = at.next) {
+            tokens += at.total();
+        }
+        return tokens;
     }
 }
