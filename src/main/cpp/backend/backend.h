@@ -1,9 +1,10 @@
 // Backend: the operations that a decoder layer is made of, and the memory they work in.
 //
 // Coarse on purpose: one call per place where a device would launch one fused kernel, each with a struct that carries
-// all it needs, LoRA included. Not a tensor library. The engine thread is the only caller. Calls are in stream order:
-// an operation sees the effect of all before it, and host-visible results (Sample, ReadHidden, ReadPage) are complete
-// when they return. Symbols: T rows, H hidden, K sampled rows, V vocabulary.
+// all it needs, LoRA included. Not a tensor library. Calls are in stream order: an operation sees the effect of all before
+// it, but may return before it is done: what a step draws is handed out by Collect, and only what gives numbers to the
+// host (reading activations and pages) waits. The engine thread is the only caller, but for Collect and AllocateStaging.
+// Symbols: T rows, H hidden, K sampled rows, V vocabulary.
 #pragma once
 
 #include <cstdint>
@@ -151,7 +152,7 @@ struct SampleStepParams {
   const LateView* late = nullptr;   // masks and bias, or null
 };
 
-// What was drawn; host memory, valid until the next Sample.
+// What was drawn.
 struct Drawn {
   std::vector<int32_t> ids;        // [K]
   std::vector<float> logprobs;     // [K]
@@ -173,13 +174,51 @@ struct BackendParams {
   ModelSpec spec{};
   int32_t dtype = kF32;             // DType of the base model's linears
   std::span<const float> inv_freq;  // [rotary_dims / 2]
-  int64_t pool_bytes = 0;
+  std::span<const int32_t> windows;  // [layers] 0: sees the whole context
+  int64_t pool_bytes = 0;           // 0: what the device's memory allows; only where there is a device
   int32_t threads = 0;
   int32_t rows_max = 0;
   int32_t samples_max = 0;
   int32_t scratch_max = 0;
+  int32_t slots_max = 0;
   bool poison = false;
   bool reference = false;  // the plain path where there are two
+  bool graphs = true;      // record the launches of a step of single rows and replay them, where a backend can
+};
+
+// A step to be prepared. The view and the batch outlive the operations.
+struct StepPlan {
+  const StepView* step = nullptr;
+  const LoraBatch* lora = nullptr;
+  int32_t turn = 0;        // 0 or 1: which of the two steps that may be in flight this is
+  int64_t weights = 0;     // which weights the linears use: 0 the base, else the number of a merge
+  bool observed = false;   // somebody looks at what each operation produces
+};
+
+// An adapter's layers on their way to its pages. The image is kept until they are there.
+struct AdapterLoad {
+  int32_t slot = 0;
+  std::shared_ptr<const AdapterImage> image;
+  std::span<const int32_t> pages;
+  int32_t layer_begin = 0;
+  int32_t layer_end = 0;
+};
+
+// How long the parts of a step took on the device; -1: it does not say.
+struct StepTimes {
+  int64_t forward_nanos = -1;
+  int64_t sample_nanos = -1;
+  int64_t total_nanos = -1;
+};
+
+// What a backend has done since it was made; a steady state adds to the last two alone.
+struct BackendCounters {
+  int64_t device_allocations = 0;
+  int64_t host_allocations = 0;  // of pinned memory
+  int64_t waits = 0;             // of the engine thread for the device
+  int64_t graph_captures = 0;
+  int64_t graph_replays = 0;
+  int64_t steps_collected = 0;   // each the one wait of its step
 };
 
 struct BackendInfo {
@@ -187,6 +226,12 @@ struct BackendInfo {
   std::string device;  // what a person calls it
   std::string mode;    // fast, reference
   std::string kv_type;
+};
+
+// What the memory of a device can do at best, bytes a second; 0: there is no device.
+struct MemoryRoofs {
+  double read = 0;    // of the device's memory, once
+  double upload = 0;  // from pinned memory of the host
 };
 
 class Backend {
@@ -203,10 +248,14 @@ class Backend {
   virtual Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) = 0;
   virtual Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) = 0;
   virtual uint64_t Digest(const Weight& weight, uint64_t previous) const = 0;  // of its bytes as they are in memory now
+  // All weights and activations are made: takes what memory it still needs, so that page_count() is known.
+  virtual Status Settle() = 0;
+  // Memory of zeros for a staged adapter, from where loads are fast. Any thread.
+  virtual Result<StagingMemory> AllocateStaging(int64_t bytes) = 0;
 
-  // Moves.
-  virtual void LoadAdapter(const AdapterImage& image, std::span<const int32_t> pages, int32_t layer_begin,
-                           int32_t layer_end) = 0;
+  // Moves. A load may go on while later steps run; whoever reads the adapter waits for it.
+  virtual void LoadAdapter(const AdapterLoad& load) = 0;
+  virtual void DropAdapter(int32_t slot) = 0;  // its pages may be written by what follows
   virtual void PoisonPages(std::span<const int32_t> pages) = 0;
   virtual void CopyPage(int32_t from, int32_t to) = 0;
   virtual void ReadPage(int32_t page, uint8_t* out) = 0;
@@ -214,9 +263,11 @@ class Backend {
   virtual void ResetCounts(int32_t scratch) = 0;
   virtual Result<std::unique_ptr<Weight>> Merge(const MergeParams& params) = 0;
 
-  // A step: Prepare once, then the operations in order. The view and the batch outlive the step. Token ids may refer
-  // to what the step before drew; the backend knows.
-  virtual void Prepare(const StepView& step, const LoraBatch& lora) = 0;
+  // A step: Prepare once; then, unless Replay has done the same, the operations up to Logits in order, and EndForward;
+  // then Sample. Token ids may refer to what the step before drew; the backend knows.
+  virtual Status Prepare(const StepPlan& plan) = 0;
+  virtual bool Replay() { return false; }
+  virtual void EndForward() {}
   virtual int32_t rows() const = 0;  // of the prepared step
   virtual void Embed(const EmbedParams& params) = 0;
   virtual void AddNorm(const AddNormParams& params) = 0;
@@ -226,7 +277,13 @@ class Backend {
   virtual void SwiGlu(const SwiGluParams& params) = 0;
   virtual void Gather(const GatherParams& params) = 0;
   virtual void Logits(const LogitsParams& params) = 0;
-  virtual void Sample(const SampleStepParams& params, Drawn* drawn) = 0;
+  virtual Status Sample(const SampleStepParams& params) = 0;
+  // Waits for the step of this turn, whose Sample has returned, and says what it drew. The engine's caller may be here
+  // while the engine thread is in the operations of the next step.
+  virtual void Collect(int32_t turn, Drawn* drawn, StepTimes* times) = 0;
+  virtual BackendCounters counters() const { return {}; }
+  // Measured now, while nothing runs; writes into pages.
+  virtual MemoryRoofs MeasureRoofs() { return {}; }
 
   // A rectangle of an activation, row-major, to and from host memory.
   virtual void ReadActivation(const Activation& x, const Rectangle& part, float* out) = 0;

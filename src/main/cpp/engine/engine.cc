@@ -33,13 +33,15 @@ int32_t WidestWindow(const std::vector<LayerWeights>& layers) {
 
 // Reused for every second step, so that a steady state allocates nothing.
 struct Engine::StepJob {
+  int32_t turn = 0;
   AlignedBytes buffer;
   AlignedBytes late_buffer;
   std::optional<StepView> view;
   std::optional<LateView> late;
   std::vector<ResolvedMove> moves;
   LoraBatch lora;
-  bool done = false;
+  bool done = false;      // the engine thread has done with it
+  bool collects = false;  // the backend still has what it drew
 
   Status status;
   Drawn drawn;
@@ -55,11 +57,14 @@ Result<std::unique_ptr<Engine>> Engine::Create(const EngineConfig& config, const
   params.spec = manifest.spec();
   if (const SpanEntry* weight = manifest.Find(kRoleWeight, 0)) params.dtype = weight->dtype;
   params.inv_freq = manifest.inv_freq();
+  params.windows = manifest.windows();
   params.pool_bytes = config.pool_bytes;
   params.threads = static_cast<int32_t>(config.threads);
   params.rows_max = static_cast<int32_t>(config.rows_max);
   params.samples_max = static_cast<int32_t>(config.samples_max);
   params.scratch_max = static_cast<int32_t>(config.scratch_max);
+  params.slots_max = static_cast<int32_t>(config.slots_max);
+  params.graphs = config.graphs != 0;
   params.poison = config.poison != 0;
   params.reference = config.reference();
   Result<std::unique_ptr<Backend>> backend = CreateBackend(config.backend, config.library_dir, params);
@@ -68,6 +73,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(const EngineConfig& config, const
   if (!weights.ok()) return weights.status();
   Result<Llama> llama = Llama::Create(weights.value().spec, *backend.value(), params.rows_max, params.samples_max);
   if (!llama.ok()) return llama.status();
+  CHORALE_RETURN_IF_ERROR(backend.value()->Settle());
   return std::unique_ptr<Engine>(new Engine(config, std::move(backend).value(), std::move(weights).value(),
                                             std::move(llama).value()));
 }
@@ -83,7 +89,10 @@ Engine::Engine(const EngineConfig& config, std::unique_ptr<Backend> backend, Mod
       window_max_(WidestWindow(weights_.layers)),
       adapters_(std::make_unique<AdapterTable>(static_cast<int32_t>(config.slots_max), backend_->page_count(),
                                                layer_groups_)) {
-  for (auto& job : jobs_) job = std::make_unique<StepJob>();
+  for (int32_t turn = 0; turn < kStepsInFlightMax; ++turn) {
+    jobs_[turn] = std::make_unique<StepJob>();
+    jobs_[turn]->turn = turn;
+  }
   thread_ = std::thread([this] { Work(); });
 }
 
@@ -242,6 +251,7 @@ Status Engine::Await(std::span<uint8_t> out, int64_t* bytes) {
     done_.wait(lock, [&] { return job->done || dead_.load(); });
   }
   CHORALE_RETURN_IF_ERROR(CheckAlive());
+  CHORALE_RETURN_IF_ERROR(Collect(job));
   const int64_t step_id = job->view->step_id();
   if (!job->status.ok()) {
     CHORALE_RETURN_IF_ERROR(WriteFault(step_id, job->status, out, bytes));
@@ -263,9 +273,26 @@ Status Engine::Await(std::span<uint8_t> out, int64_t* bytes) {
   return Status::Ok();
 }
 
+// Waits for the device here, on the thread that awaits, so that the engine thread can prepare the next step meanwhile.
+Status Engine::Collect(StepJob* job) {
+  if (!job->collects) return Status::Ok();
+  job->collects = false;
+  StepTimes times;
+  try {
+    backend_->Collect(job->turn, &job->drawn, &times);
+  } catch (const std::exception& error) {
+    Die(Format("step %lld failed on the device: %s", static_cast<long long>(job->view->step_id()), error.what()));
+    return CheckAlive();
+  }
+  if (times.forward_nanos >= 0) job->phase_nanos[kPhaseForward] = times.forward_nanos;
+  if (times.sample_nanos >= 0) job->phase_nanos[kPhaseSample] = times.sample_nanos;
+  if (times.total_nanos >= 0) job->phase_nanos[kPhaseTotal] = times.total_nanos;
+  return Status::Ok();
+}
+
 Result<StagedAdapter> Engine::Stage(const ManifestView& manifest, SpanSource& source) {
   CHORALE_RETURN_IF_ERROR(CheckAlive());
-  Result<AdapterImage> image = StageAdapter(manifest, source, shapes_, geometry());
+  Result<AdapterImage> image = StageAdapter(manifest, source, shapes_, *backend_);
   if (!image.ok()) return image.status();
   StagedAdapter staged{.pages = image.value().layout()->page_count(), .bytes = image.value().bytes()};
   if (staged.pages > backend_->page_count()) {
@@ -346,6 +373,7 @@ void Engine::Die(std::string message) {
 
 void Engine::Execute(StepJob* job) {
   const int64_t begin = Now();
+  job->collects = false;
   job->phase_nanos = {};
   job->hidden.clear();
   job->completed_loads.clear();
@@ -368,14 +396,21 @@ Status Engine::RunStep(StepJob* job) {
     return Status::Invalid(Format("step %lld feeds what the step before drew, but that step failed",
                                   static_cast<long long>(step.step_id())));
   }
-  if (step.merged_slot() >= 0 && step.merged_slot() != shadow_slot_) {
+  const bool merged = step.merged_slot() >= 0;
+  if (merged && step.merged_slot() != shadow_slot_) {
     return Status::Exhausted(Format("slot %d has no shadow weights: its merge failed", step.merged_slot()));
   }
-  backend_->Prepare(step, job->lora);
-  llama_.Forward(weights_, step.sample_row(), step.hidden_rows(), step.merged_slot() >= 0 ? &*shadow_ : nullptr,
-                 observer_);
+  CHORALE_RETURN_IF_ERROR(backend_->Prepare({.step = &step,
+                                             .lora = &job->lora,
+                                             .turn = job->turn,
+                                             .weights = merged ? merges_ : 0,
+                                             .observed = observer_ != nullptr}));
+  if (!backend_->Replay()) {
+    llama_.Forward(weights_, step.sample_row(), step.hidden_rows(), merged ? &*shadow_ : nullptr, observer_);
+    backend_->EndForward();
+  }
   job->hidden.resize(step.hidden_rows().size() * static_cast<size_t>(spec().hidden));
-  llama_.ReadHidden(job->hidden.data());
+  if (!job->hidden.empty()) llama_.ReadHidden(job->hidden.data());
   const int64_t forwarded = Now();
   job->phase_nanos[kPhaseForward] = forwarded - moved;
   if (config_.poison != 0) CHORALE_RETURN_IF_ERROR(CheckForNan(*job));
@@ -385,7 +420,9 @@ Status Engine::RunStep(StepJob* job) {
     if (!job->late.has_value()) return Status::Invalid("the engine was destroyed before the late buffer came");
   }
   const int64_t ready = Now();  // waiting for the late buffer is no work of sampling
-  backend_->Sample({llama_.logits(), job->late.has_value() ? &*job->late : nullptr}, &job->drawn);
+  CHORALE_RETURN_IF_ERROR(
+      backend_->Sample({llama_.logits(), job->late.has_value() ? &*job->late : nullptr}));
+  job->collects = true;
   job->phase_nanos[kPhaseSample] = Now() - ready;
   return Status::Ok();
 }
@@ -420,16 +457,30 @@ Status Engine::RunMoves(StepJob* job) {
   return first_failure;
 }
 
+// Layer group by layer group when the step itself reads the adapter, so that its first layers need not wait for the last.
+void Engine::Load(const ResolvedMove& resolved, const StepJob& job) {
+  const Move& move = resolved.move;
+  const bool read_now = std::any_of(job.lora.uses.begin(), job.lora.uses.end(),
+                                    [&](const LoraUse& use) { return use.adapter->slot == move.slot; });
+  const int32_t stride = read_now ? 1 : move.b - move.a;
+  for (int32_t group = move.a; group < move.b; group += stride) {
+    backend_->LoadAdapter({.slot = move.slot,
+                           .image = resolved.image,
+                           .pages = resolved.pages,
+                           .layer_begin = LayerOfGroup(group, layer_groups_, spec().layers),
+                           .layer_end = LayerOfGroup(group + stride, layer_groups_, spec().layers)});
+  }
+}
+
 Status Engine::RunMove(const ResolvedMove& resolved, StepJob* job) {
   const Move& move = resolved.move;
-  const int32_t layers = spec().layers;
   switch (move.kind) {
     case kMoveLoad:
-      backend_->LoadAdapter(*resolved.image, resolved.pages, LayerOfGroup(move.a, layer_groups_, layers),
-                            LayerOfGroup(move.b, layer_groups_, layers));
+      Load(resolved, *job);
       job->completed_loads.insert(job->completed_loads.end(), {move.slot, move.b});
       return Status::Ok();
     case kMoveDrop:
+      backend_->DropAdapter(move.slot);
       if (config_.poison != 0) backend_->PoisonPages(resolved.pages);
       return Status::Ok();
     case kMoveCopyPage:
@@ -456,6 +507,7 @@ Status Engine::RunMove(const ResolvedMove& resolved, StepJob* job) {
       Result<ShadowWeights> made = ShadowWeights::Make(weights_, *resolved.adapter, move.scale, *backend_);
       if (!made.ok()) return made.status();
       shadow_.emplace(std::move(made).value());
+      ++merges_;
       shadow_slot_ = move.slot;
       return Status::Ok();
     }

@@ -1,4 +1,5 @@
-// Engine: takes steps in order, at most two at a time, and computes them on its own thread.
+// Engine: takes steps in order, at most two at a time, and hands them to the backend on its own thread. A backend with a
+// device of its own computes them while the engine thread prepares the next and the caller of Await waits for the last.
 //
 // Nothing of a request lives here between steps but bytes in pages, adapter slots and token counts. What can be wrong
 // with a step is found in Begin, before anything has changed; what goes wrong later is a fault of that step, and a
@@ -66,6 +67,10 @@ class Engine {
   Status PoisonPages(std::span<const int32_t> pages);
   Result<int64_t> WeightsDigest();
 
+  BackendCounters counters() const { return backend_->counters(); }
+  // What steps are measured against. Only while no page holds anything.
+  MemoryRoofs MeasureRoofs() { return backend_->MeasureRoofs(); }
+
   // Sees, and may change, what each operation produces. Set while no step is begun.
   void SetObserver(OpObserver* observer) { observer_ = observer; }
   // Where forward passes spend their time; null: not measured. Set while no step is begun.
@@ -78,6 +83,7 @@ class Engine {
 
   Status CheckAlive();
   Status CheckPoison(const char* what) const;
+  Status Collect(StepJob* job);
   StepJob* FindJob(int64_t step_id);
   void ResolveSegments(StepJob* job) const;
   void WaitUntilIdle();
@@ -88,6 +94,7 @@ class Engine {
   Status RunStep(StepJob* job);
   Status RunMoves(StepJob* job);
   Status RunMove(const ResolvedMove& resolved, StepJob* job);
+  void Load(const ResolvedMove& resolved, const StepJob& job);
   Status CheckForNan(const StepJob& job);
   void Die(std::string message);
 
@@ -109,6 +116,7 @@ class Engine {
   // The engine thread.
   std::optional<ShadowWeights> shadow_;
   int32_t shadow_slot_ = -1;
+  int64_t merges_ = 0;
   bool last_failed_ = false;
   std::vector<float> checked_;
 

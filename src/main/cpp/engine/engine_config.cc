@@ -21,13 +21,14 @@ struct NumberKey {
   int64_t least, most;
 };
 constexpr NumberKey kNumberKeys[] = {{"threads", &EngineConfig::threads, 0, 1024},
-                                     {"pool_bytes", &EngineConfig::pool_bytes, 1, int64_t{1} << 50},
+                                     {"pool_bytes", &EngineConfig::pool_bytes, 0, int64_t{1} << 50},
                                      {"slots_max", &EngineConfig::slots_max, 1, 1 << 20},
                                      {"scratch_max", &EngineConfig::scratch_max, 1, 1 << 20},
                                      {"rows_max", &EngineConfig::rows_max, 1, 1 << 20},
                                      {"sequences_max", &EngineConfig::sequences_max, 1, 1 << 20},
                                      {"samples_max", &EngineConfig::samples_max, 1, 1 << 20},
                                      {"poison", &EngineConfig::poison, 0, 1},
+                                     {"graphs", &EngineConfig::graphs, 0, 1},
                                      {"record_steps", &EngineConfig::record_steps, 1, 1 << 20}};
 
 std::string Text(std::string_view view) { return std::string(view); }
@@ -68,7 +69,7 @@ Result<EngineConfig> EngineConfig::Parse(std::string_view text) {
     }
     CHORALE_RETURN_IF_ERROR(Set(line.substr(0, equals), line.substr(equals + 1), &config));
   }
-  if (config.pool_bytes == 0) return Status::Invalid("config: pool_bytes is missing");
+  if (config.pool_bytes == 0 && config.backend != "cuda") return Status::Invalid("config: pool_bytes is missing");
   if (config.backend != "cpu" && config.backend != "cuda") {
     return Status::Invalid(Format("config: backend=%s is neither cpu nor cuda", config.backend.c_str()));
   }

@@ -22,6 +22,7 @@ struct EngineConfig {
   int64_t sequences_max = 512;
   int64_t samples_max = 512;
   int64_t poison = 0;
+  int64_t graphs = 1;
   int64_t record_steps = 64;
 
   // Lines "key=value\n"; unknown keys and values out of range are refused by name.

@@ -41,7 +41,8 @@ void Place(const TiledRows& rows, int32_t layer, int32_t element, AdapterImage* 
 }  // namespace
 
 Result<AdapterImage> StageAdapter(const ManifestView& manifest, SpanSource& source, const LinearShapes& shapes,
-                                  const PageGeometry& geometry) {
+                                  Backend& backend) {
+  const PageGeometry& geometry = backend.geometry();
   std::vector<int32_t> ranks(static_cast<size_t>(shapes.layers) * kTargets, 0);
   std::vector<float> scales(ranks.size(), 0.0f);
   for (const SpanEntry& span : manifest.spans()) {
@@ -50,18 +51,20 @@ Result<AdapterImage> StageAdapter(const ManifestView& manifest, SpanSource& sour
     ranks[index] = static_cast<int32_t>(span.cols);
     scales[index] = span.scale;
   }
-  Result<AdapterImage> image = AdapterImage::Allocate(AdapterLayout(shapes, geometry, ranks, scales), geometry);
-  if (!image.ok()) return image;
+  AdapterLayout layout(shapes, geometry, ranks, scales);
+  Result<StagingMemory> memory = backend.AllocateStaging(layout.page_count() * geometry.page_bytes);
+  if (!memory.ok()) return memory.status();
+  AdapterImage image(std::move(layout), geometry, std::move(memory).value());
   std::vector<float> values;
   for (const SpanEntry& span : manifest.spans()) {
     CHORALE_RETURN_IF_ERROR(Read(source, span, geometry.element, &values));
     const bool is_a = span.role < kRoleLoraB;
-    const LoraMatrices& place = image.value().layout()->at(span.layer, span.role - (is_a ? kRoleLoraA : kRoleLoraB));
+    const LoraMatrices& place = image.layout()->at(span.layer, span.role - (is_a ? kRoleLoraA : kRoleLoraB));
     const int64_t cols = span.cols;
     if (is_a) {
-      Place(place.a, span.layer, geometry.element, &image.value(), [&](int32_t j, int32_t i) { return values[j * cols + i]; });
+      Place(place.a, span.layer, geometry.element, &image, [&](int32_t j, int32_t i) { return values[j * cols + i]; });
     } else {
-      Place(place.b, span.layer, geometry.element, &image.value(), [&](int32_t j, int32_t i) { return values[i * cols + j]; });
+      Place(place.b, span.layer, geometry.element, &image, [&](int32_t j, int32_t i) { return values[i * cols + j]; });
     }
   }
   return image;

@@ -1,7 +1,7 @@
 // Staging: an adapter's tensors, read from their files into a host image that is laid out as its pages will be.
 #pragma once
 
-#include "lora/adapter_image.h"
+#include "backend/backend.h"
 #include "model/image_view.h"
 #include "model/span_source.h"
 
@@ -9,6 +9,6 @@ namespace chorale {
 
 // The manifest was parsed against the base model's spec, so its shapes fit.
 Result<AdapterImage> StageAdapter(const ManifestView& manifest, SpanSource& source, const LinearShapes& shapes,
-                                  const PageGeometry& geometry);
+                                  Backend& backend);
 
 }  // namespace chorale

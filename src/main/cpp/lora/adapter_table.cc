@@ -66,7 +66,7 @@ Status AdapterTable::Advance(const StepView& step, std::vector<ResolvedMove>* mo
           const std::span<const int32_t> pages = step.PagesOf(list[m]);
           slot->image = images[m];
           slot->adapter = std::make_shared<const ResidentAdapter>(
-              ResidentAdapter{images[m]->layout(), {pages.begin(), pages.end()}});
+              ResidentAdapter{list[m].slot, images[m]->layout(), {pages.begin(), pages.end()}});
         }
         resolved.pages = slot->adapter->pages;
         resolved.image = slot->image;

@@ -1,285 +1,328 @@
-// chorale_bench: how many tokens a second the engine makes, without Java and without a network.
+// chorale_bench: whole steps through the engine, without Java and without a network.
 //
-//   chorale_bench (--image FILE | --shape NAME [--seed N]) [--streams N] [--tokens N] [--prompt N] [--adapters N]
-//                 [--threads N] [--mode fast|reference] [--json]
+//   chorale_bench (--image FILE | --shape NAME [--seed N]) [--backend cpu|cuda] [--batch N,..] [--context N] [--steps N]
+//                 [--adapters N,..] [--rank N,..] [--targets q,k,v,o,gate,up,down] [--prefill N,..] [--uploads N]
+//                 [--mode fast|reference] [--threads N] [--graphs 0|1] [--pool-bytes N] [--library-dir DIR]
+//                 [--history FILE] [--commit TEXT]
 //
-// Every stream decodes greedily; stream i uses adapter i modulo (adapters + 1), where the last stands for none. With
-// --image adapters are those of the image, at most N; with --shape they are random, of ranks 16, 32, 8, 8, 64, 4, ...
+// For every batch and every number of adapters: that many sequences of `context` tokens decode greedily, two steps in
+// flight, each row fed what the step before drew; rows of an adapter lie together, as the scheduler places them. Beside
+// the time stands the floor: the bytes of weights, keys, values and adapters at the read bandwidth measured in the same
+// run. --prefill times whole prompts; --uploads streams that many staged adapters through 64 slots while the first batch
+// decodes. With --image adapters are those of the image; with --shape weights and adapters are random.
 #include <algorithm>
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <map>
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
 
-#include "engine/engine.h"
 #include "testing/result_reader.h"
 #include "testing/step_builder.h"
-#include "testing/tiny_model.h"
+#include "tools/bench_model.h"
+#include "tools/history.h"
 
 namespace chorale {
 namespace {
 
-struct Options {
-  std::string image, shape = "fable", mode = "fast";
-  int64_t seed = 1, streams = 1, tokens = 200, prompt = 32, adapters = 0, threads = 0;
-  bool json = false;
-};
+constexpr int64_t kWarmSteps = 8;
+constexpr int64_t kUploadSlots = 64;
+constexpr double kUploadShare = 0.9;  // of the peak: more than that would pile up
 
-[[noreturn]] void Fail(const std::string& message) {
-  std::fprintf(stderr, "chorale_bench: %s\n", message.c_str());
-  std::exit(1);
+double Median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
 }
 
-void Check(const Status& status) {
-  if (!status.ok()) Fail(status.message());
-}
-
-template <typename T>
-T Take(Result<T> result) {
-  Check(result.status());
-  return std::move(result).value();
-}
-
-Options ParseOptions(int argc, char** argv) {
-  Options options;
-  const std::map<std::string, std::string*> texts = {
-      {"--image", &options.image}, {"--shape", &options.shape}, {"--mode", &options.mode}};
-  const std::map<std::string, int64_t*> numbers = {
-      {"--seed", &options.seed},     {"--streams", &options.streams},   {"--tokens", &options.tokens},
-      {"--prompt", &options.prompt}, {"--adapters", &options.adapters}, {"--threads", &options.threads}};
-  for (int i = 1; i < argc; ++i) {
-    const std::string name = argv[i];
-    if (name == "--json") {
-      options.json = true;
-      continue;
-    }
-    if (i + 1 == argc) Fail(name + " needs a value, or is not an option");
-    const char* value = argv[++i];
-    if (auto text = texts.find(name); text != texts.end()) {
-      *text->second = value;
-    } else if (auto number = numbers.find(name); number != numbers.end()) {
-      char* end = nullptr;
-      *number->second = std::strtoll(value, &end, 10);
-      if (*end != '\0' || *number->second < 0) Fail(name + " " + value + " is not a whole number");
-    } else {
-      Fail(name + " is not an option");
-    }
-  }
-  if (options.streams < 1 || options.prompt < 1 || options.tokens < 1) {
-    Fail("--streams, --prompt and --tokens are at least 1");
-  }
-  return options;
-}
-
-ModelSpec SpecOf(const std::string& shape) {
-  // layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, context_max, rotary_dims, tied, qk_norm
-  static const std::map<std::string, ModelSpec> kShapes = {
-      {"fable", {6, 192, 512, 6, 2, 32, 2048, 1024, 32, 1, 0, 0, 1e-5f, 1, 0.17677669f, 0}},
-      {"qwen3-0.6b", {28, 1024, 3072, 16, 8, 128, 151936, 4096, 128, 1, 1, 0, 1e-6f, 1, 0.088388346f, 0}},
-      {"llama-3.2-1b", {16, 2048, 8192, 32, 8, 64, 128256, 4096, 64, 1, 0, 0, 1e-5f, 1, 0.125f, 0}},
-      {"llama-3-8b-tiny", {2, 4096, 14336, 32, 8, 128, 16384, 4096, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0}}};
-  const auto found = kShapes.find(shape);
-  if (found != kShapes.end()) return found->second;
-  std::string known;
-  for (const auto& [name, spec] : kShapes) known += " " + name;
-  Fail("--shape " + shape + " is none of" + known);
-}
-
-struct Loaded {
-  std::unique_ptr<Engine> engine;
-  std::vector<StagedAdapter> adapters;
-};
-
-EngineConfig ConfigOf(const Options& options, const ModelSpec& spec) {
-  EngineConfig config;
-  config.mode = options.mode;
-  config.threads = options.threads;
-  // Room for all streams, and as much again with a floor for adapters.
-  const int64_t token_bytes = int64_t{2} * spec.kv_heads * spec.head_dim * spec.layers * 4;
-  config.pool_bytes = options.streams * (options.prompt + options.tokens + 64) * token_bytes * 2 + (int64_t{256} << 20);
-  config.rows_max = std::max<int64_t>(4096, options.prompt);
-  config.sequences_max = config.samples_max = std::max<int64_t>(512, options.streams);
-  return config;
-}
-
-Loaded LoadImage(const Options& options) {
-  const PackView pack = Take(PackView::Open(options.image));
-  PackSpans spans(pack);
-  Loaded loaded;
-  loaded.engine = Take(Engine::Create(ConfigOf(options, pack.model().spec()), pack.model(), spans));
-  for (int32_t i = 0; i < pack.adapters() && i < options.adapters; ++i) {
-    loaded.adapters.push_back(Take(loaded.engine->Stage(pack.adapter(i), spans)));
-  }
-  return loaded;
-}
-
-Loaded MakeRandom(const Options& options) {
-  const ModelSpec spec = SpecOf(options.shape);
-  testing::TensorSet model = testing::RandomModel(spec, static_cast<uint64_t>(options.seed), {.dtype = kBF16});
-  AlignedBytes manifest;
-  manifest.Assign(model.BuildFor("memory"));
-  const ManifestView view = Take(ManifestView::ParseModel(manifest.bytes()));
-  testing::MemorySpans spans(model.data);
-  Loaded loaded;
-  loaded.engine = Take(Engine::Create(ConfigOf(options, spec), view, spans));
-  for (int64_t i = 0; i < options.adapters; ++i) {
-    static constexpr int32_t kRanks[] = {16, 32, 8, 8, 64, 4};
-    testing::TensorSet adapter = testing::RandomAdapter(
-        spec, static_cast<uint64_t>(options.seed + 1 + i), [i](int32_t, Target) { return kRanks[i % 6]; });
-    manifest.Assign(adapter.BuildFor("memory"));
-    const ManifestView adapter_view = Take(ManifestView::ParseAdapter(manifest.bytes(), spec));
-    testing::MemorySpans adapter_spans(adapter.data);
-    loaded.adapters.push_back(Take(loaded.engine->Stage(adapter_view, adapter_spans)));
-  }
-  return loaded;
+std::string DeviceOf(const Engine& engine) {
+  const std::string text = engine.Describe();
+  const size_t begin = text.find("device=") + 7;
+  return text.substr(begin, text.find('\n', begin) - begin);
 }
 
 class Bench {
  public:
-  Bench(const Options& options, Loaded loaded) : options_(options), loaded_(std::move(loaded)), engine_(*loaded_.engine) {
-    for (int64_t i = 0; i < options.streams; ++i) {
-      const int64_t tokens = options.prompt + options.tokens + 1;
-      Stream stream;
-      for (int64_t at = 0; at < tokens; at += engine_.geometry().page_tokens) stream.pages.push_back(next_page_++);
-      const auto choice = static_cast<int32_t>(i % (static_cast<int64_t>(loaded_.adapters.size()) + 1));
-      if (choice < static_cast<int32_t>(loaded_.adapters.size())) stream.slot = choice;
-      streams_.push_back(stream);
+  explicit Bench(const BenchOptions& options)
+      : options_(options),
+        model_(BenchModel::Make(options)),
+        engine_(*model_.engine),
+        history_(options.history, options.command, options.commit, DeviceOf(engine_)),
+        roofs_(engine_.MeasureRoofs()) {
+    std::printf("%s", engine_.Describe().c_str());
+    if (roofs_.read > 0) {
+      roofs_text_ = Format("read %.3f TB/s, upload %.1f GB/s", roofs_.read / 1e12, roofs_.upload / 1e9);
+      std::printf("%s\n", roofs_text_.c_str());
     }
-    // Rows of one adapter lie together, as the scheduler places them.
-    std::stable_sort(streams_.begin(), streams_.end(), [](const Stream& a, const Stream& b) { return a.slot < b.slot; });
+    LoadAdapters();
+    const int64_t batch = *std::max_element(options.batches.begin(), options.batches.end());
+    const int64_t tokens = options.context + kWarmSteps + options.steps + 2;
+    for (int64_t i = 0; i < batch; ++i) {
+      Stream stream;
+      for (int64_t at = 0; at < tokens; at += engine_.geometry().page_tokens) stream.pages.push_back(TakePage());
+      streams_.push_back(std::move(stream));
+    }
   }
 
   void Run() {
-    LoadAdapters();
-    const double prefill = Prefill();
-    OpTimes times{};
-    engine_.SetTimes(&times);
-    const double decode = Decode();
-    const double prompt_tokens = static_cast<double>(options_.streams * options_.prompt);
-    const double tokens = static_cast<double>(options_.streams * options_.tokens);
-    if (options_.json) {
-      std::printf("{\"tool\":\"chorale_bench\",\"model\":\"%s\",\"mode\":\"%s\",\"streams\":%" PRId64
-                  ",\"adapters\":%zu,\"prompt\":%" PRId64 ",\"tokens\":%" PRId64
-                  ",\"decode_tokens_per_second\":%.1f,\"prefill_tokens_per_second\":%.1f,\"op_micros_per_step\":{",
-                  Model().c_str(), options_.mode.c_str(), options_.streams, loaded_.adapters.size(), options_.prompt,
-                  options_.tokens, tokens / decode, prompt_tokens / prefill);
-      for (int32_t op = 0; op < kTimedOps; ++op) {
-        std::printf("%s\"%s\":%.2f", op == 0 ? "" : ",", kTimedOpNames[op], MicrosPerStep(times[op]));
+    for (const int64_t tokens : options_.prefills) {
+      for (const int64_t adapters : options_.adapters) {
+        if (adapters <= 1) Prefill(tokens, adapters);
       }
-      std::printf("}}\n");
-      return;
     }
-    std::printf("%s\n%" PRId64 " streams, %zu adapters: decode %.0f tokens/s, prefill %.0f tokens/s\n",
-                engine_.Describe().c_str(), options_.streams, loaded_.adapters.size(), tokens / decode,
-                prompt_tokens / prefill);
-    for (int32_t op = 0; op < kTimedOps; ++op) {
-      std::printf("  %-10s %8.1f us a step\n", kTimedOpNames[op], MicrosPerStep(times[op]));
+    FillContexts();
+    for (const int64_t batch : options_.batches) {
+      double base = 0;
+      for (const int64_t adapters : options_.adapters) {
+        if (adapters > batch || adapters > std::ssize(model_.adapters)) continue;
+        const double milliseconds = Decode(batch, adapters, base);
+        if (adapters == 0) base = milliseconds;
+      }
     }
-    std::printf("  %-10s %8.1f us a step\n", "whole step", decode * 1e6 / static_cast<double>(options_.tokens));
+    if (options_.uploads > 0) Upload(options_.batches[0]);
   }
 
  private:
   struct Stream {
     std::vector<int32_t> pages;
-    int32_t slot = 1 << 20;  // none: sorts last
-    int32_t context = 0;
-    int32_t token = 0;
+  };
+  struct Times {
+    std::vector<double> wall, device;  // milliseconds of each step
   };
 
-  std::string Model() const { return options_.image.empty() ? options_.shape : options_.image; }
-  double MicrosPerStep(int64_t nanos) const {
-    return static_cast<double>(nanos) * 1e-3 / static_cast<double>(options_.tokens);
+  int32_t TakePage() {
+    if (next_page_ == engine_.Limits().page_count) Fail("the page pool is too small: see --pool-bytes");
+    return next_page_++;
+  }
+
+  std::vector<int32_t> TakePages(int64_t count) {
+    std::vector<int32_t> pages;
+    for (int64_t i = 0; i < count; ++i) pages.push_back(TakePage());
+    return pages;
   }
 
   void LoadAdapters() {
-    testing::StepBuilder step;
-    const int32_t groups = std::min(engine_.spec().layers, 8);
-    for (size_t slot = 0; slot < loaded_.adapters.size(); ++slot) {
-      std::vector<int32_t> pages;
-      for (int64_t i = 0; i < loaded_.adapters[slot].pages; ++i) pages.push_back(next_page_++);
-      step.Load(static_cast<int32_t>(slot), loaded_.adapters[slot].handle, pages, 0, groups);
+    for (size_t slot = 0; slot < model_.adapters.size(); ++slot) {
+      testing::StepBuilder step;
+      step.Load(static_cast<int32_t>(slot), model_.adapters[slot].handle, TakePages(model_.adapters[slot].pages), 0,
+                engine_.Limits().layer_groups);
+      Begin(step);
+      Await();
     }
-    RunStep(step);
   }
 
-  // Each stream's prompt in chunks of at most 512 tokens, one stream after another.
-  double Prefill() {
-    double seconds = 0;
-    for (size_t i = 0; i < streams_.size(); ++i) {
-      Stream& stream = streams_[i];
-      while (stream.context < options_.prompt) {
-        const int64_t count = std::min<int64_t>(512, options_.prompt - stream.context);
-        std::vector<int32_t> ids;
-        for (int64_t t = 0; t < count; ++t) {
-          ids.push_back(static_cast<int32_t>((stream.context + t) * 31 + static_cast<int64_t>(i)) % engine_.spec().vocab);
-        }
-        testing::StepBuilder step;
-        AddRows(step, stream, ids);
-        seconds += RunStep(step);
-        stream.token = drawn_[0];
+  // Prompts of `tokens` tokens in one step, several times: tokens a second.
+  void Prefill(int64_t tokens, int64_t adapters) {
+    if (adapters > std::ssize(model_.adapters)) return;
+    const int64_t page_count = (tokens + engine_.geometry().page_tokens - 1) / engine_.geometry().page_tokens;
+    if (prefill_pages_.empty()) prefill_pages_ = TakePages(page_count);
+    while (std::ssize(prefill_pages_) < page_count) prefill_pages_.push_back(TakePage());
+    Times times;
+    for (int32_t repeat = 0; repeat < 6; ++repeat) {
+      testing::StepBuilder step;
+      AddPrompt(step, {prefill_pages_.begin(), prefill_pages_.begin() + page_count}, 0, tokens);
+      if (adapters == 0) step.Segment();
+      if (adapters == 1) step.Segment({{0, 1.0f}});
+      step.Sample();
+      const auto begin = std::chrono::steady_clock::now();
+      Begin(step);
+      const double device = Await();
+      if (repeat == 0) continue;
+      times.wall.push_back(Since(begin));
+      times.device.push_back(device);
+    }
+    std::vector<double> rates;
+    for (const double wall : times.wall) rates.push_back(static_cast<double>(tokens) / wall * 1e3);
+    std::printf("prefill %" PRId64 " tokens, %" PRId64 " adapters: %.2f ms (device %.2f), %.0f tokens/s\n", tokens,
+                adapters, Median(times.wall), Median(times.device), Median(rates));
+    std::fflush(stdout);
+    history_.Record({"prefill", Format("%s, %lld tokens, %s", Model().c_str(), static_cast<long long>(tokens),
+                                       Adapters(adapters).c_str()),
+                     "tokens/s", rates, 0, roofs_text_});
+  }
+
+  void AddPrompt(testing::StepBuilder& step, const std::vector<int32_t>& pages, int64_t first, int64_t count) {
+    std::vector<int32_t> ids;
+    for (int64_t t = first; t < first + count; ++t) ids.push_back(static_cast<int32_t>((t * 31 + t * t % 17) % engine_.spec().vocab));
+    const auto needed = (first + count + engine_.geometry().page_tokens - 1) / engine_.geometry().page_tokens;
+    step.Sequence(ids, static_cast<int32_t>(first), {pages.begin(), pages.begin() + needed},
+                  static_cast<int32_t>(first + count));
+  }
+
+  // One prompt is computed, the other sequences get copies of its pages.
+  void FillContexts() {
+    constexpr int64_t kChunk = 2048;
+    for (int64_t at = 0; at < options_.context; at += kChunk) {
+      testing::StepBuilder step;
+      AddPrompt(step, streams_[0].pages, at, std::min(kChunk, options_.context - at));
+      step.Segment();
+      Begin(step);
+      Await();
+    }
+    for (size_t i = 1; i < streams_.size(); ++i) {
+      testing::StepBuilder step;
+      for (size_t page = 0; page < streams_[0].pages.size(); ++page) {
+        step.CopyPage(streams_[0].pages[page], streams_[i].pages[page]);
+      }
+      Begin(step);
+      Await();
+    }
+  }
+
+  // Rows in runs of one adapter each; `extra` may add moves.
+  template <typename Extra>
+  Times DecodeSteps(int64_t batch, int64_t adapters, int64_t steps, Extra&& extra) {
+    Times times;
+    int64_t in_flight = 0;
+    auto last = std::chrono::steady_clock::now();
+    const auto collect = [&](bool counts) {
+      const double device = Await();
+      --in_flight;
+      const double wall = Since(last);
+      last = std::chrono::steady_clock::now();
+      if (!counts) return;
+      times.wall.push_back(wall);
+      times.device.push_back(device);
+    };
+    for (int64_t t = 0; t < kWarmSteps + steps; ++t) {
+      if (t == kWarmSteps) counters_ = engine_.counters();
+      testing::StepBuilder step;
+      extra(step, t);
+      int64_t adapter = adapters == 0 ? -1 : 0;
+      for (int64_t i = 0; i < batch; ++i) {
+        const int64_t own = adapters == 0 ? -1 : i * adapters / batch;
+        if (own != adapter) AddSegment(step, adapter);
+        adapter = own;
+        const auto position = static_cast<int32_t>(options_.context + t);
+        const int32_t pages = position / engine_.geometry().page_tokens + 1;
+        step.Sequence({t == 0 ? static_cast<int32_t>(i % engine_.spec().vocab) : static_cast<int32_t>(-(i + 1))}, position,
+                      {streams_[i].pages.begin(), streams_[i].pages.begin() + pages},
+                      static_cast<int32_t>(options_.context));
+        step.Sample();
+      }
+      AddSegment(step, adapter);
+      Begin(step);
+      ++in_flight;
+      if (in_flight == 2) collect(t > kWarmSteps);
+    }
+    collect(true);
+    return times;
+  }
+
+  static void AddSegment(testing::StepBuilder& step, int64_t adapter) {
+    if (adapter < 0) {
+      step.Segment();
+    } else {
+      step.Segment({{static_cast<int32_t>(adapter), 1.0f}});
+    }
+  }
+
+  double Decode(int64_t batch, int64_t adapters, double base) {
+    OpTimes ops{};
+    if (options_.backend == "cpu") engine_.SetTimes(&ops);
+    const Times times = DecodeSteps(batch, adapters, options_.steps, [](testing::StepBuilder&, int64_t) {});
+    engine_.SetTimes(nullptr);
+    const BackendCounters after = engine_.counters();
+    const double wall = Median(times.wall), device = Median(times.device);
+    int64_t adapter_bytes = 0;
+    for (int64_t i = 0; i < adapters; ++i) adapter_bytes += model_.adapter_bytes[i];
+    const auto bytes = static_cast<double>(model_.StepWeightBytes() + adapter_bytes +
+                                           batch * (options_.context + kWarmSteps + options_.steps / 2) * model_.TokenBytes());
+    const double floor = roofs_.read > 0 ? bytes / roofs_.read * 1e3 : 0;
+    std::printf("decode B=%-3" PRId64 " %2" PRId64 " adapters: %.3f ms a step (device %.3f), %.0f tokens/s", batch, adapters,
+                wall, device, static_cast<double>(batch) / wall * 1e3);
+    if (floor > 0) std::printf("; %.2f GB, floor %.3f ms, %.0f %%", bytes / 1e9, floor, floor / wall * 100);
+    if (adapters > 0 && base > 0 && roofs_.read > 0) {
+      std::printf("; extra %.3f ms, floor %.3f", wall - base, static_cast<double>(adapter_bytes) / roofs_.read * 1e3);
+    }
+    std::printf("\n");
+    if (options_.backend != "cpu") {
+      std::printf("  in those steps: %" PRId64 " replays, %" PRId64 " recordings, %" PRId64 " + %" PRId64
+                  " allocations, %" PRId64 " waits besides %" PRId64 " read-backs\n",
+                  after.graph_replays - counters_.graph_replays, after.graph_captures - counters_.graph_captures,
+                  after.device_allocations - counters_.device_allocations,
+                  after.host_allocations - counters_.host_allocations, after.waits - counters_.waits,
+                  after.steps_collected - counters_.steps_collected);
+    } else {
+      for (int32_t op = 0; op < kTimedOps; ++op) {
+        std::printf("  %-10s %8.1f us a step\n", kTimedOpNames[op],
+                    static_cast<double>(ops[op]) * 1e-3 / static_cast<double>(kWarmSteps + options_.steps));
       }
     }
-    return seconds;
+    std::fflush(stdout);
+    history_.Record({"decode-step",
+                     Format("%s, batch %lld, context %lld, %s", Model().c_str(), static_cast<long long>(batch),
+                            static_cast<long long>(options_.context), Adapters(adapters).c_str()),
+                     "ms", times.wall, floor, roofs_text_});
+    return wall;
   }
 
-  double Decode() {
-    double seconds = 0;
-    for (int64_t t = 0; t < options_.tokens; ++t) {
-      testing::StepBuilder step;
-      for (Stream& stream : streams_) AddRows(step, stream, {stream.token});
-      seconds += RunStep(step);
-      for (size_t i = 0; i < streams_.size(); ++i) streams_[i].token = drawn_[i];
-    }
-    return seconds;
+  // A batch decodes while adapters stream through slots of their own.
+  void Upload(int64_t batch) {
+    const std::vector<StagedAdapter> staged = model_.StageRandom(options_, options_.uploads, options_.seed + 1000);
+    const auto first_slot = static_cast<int32_t>(model_.adapters.size());
+    std::vector<std::vector<int32_t>> pages;
+    int64_t pages_each = 0;
+    for (const StagedAdapter& adapter : staged) pages_each = std::max(pages_each, adapter.pages);
+    for (int64_t slot = 0; slot < kUploadSlots; ++slot) pages.push_back(TakePages(pages_each));
+    const double alone = Median(DecodeSteps(batch, 0, options_.steps, [](testing::StepBuilder&, int64_t) {}).wall);
+    const auto bytes_each = static_cast<double>(pages_each * engine_.geometry().page_bytes);
+    const double wanted = roofs_.upload > 0 ? kUploadShare * roofs_.upload * alone * 1e-3 / bytes_each : 1;  // a step
+    double due = 0;
+    int64_t loads = 0;
+    const Times beside = DecodeSteps(batch, 0, options_.steps, [&](testing::StepBuilder& step, int64_t) {
+      for (due += wanted; due >= 1; due -= 1, ++loads) {
+        const StagedAdapter& adapter = staged[loads % std::ssize(staged)];
+        const auto slot = static_cast<int32_t>(loads % kUploadSlots);
+        if (loads >= kUploadSlots) step.Drop(first_slot + slot);
+        step.Load(first_slot + slot, adapter.handle, {pages[slot].begin(), pages[slot].begin() + adapter.pages}, 0,
+                  engine_.Limits().layer_groups);
+      }
+    });
+    const double together = Median(beside.wall);
+    const double rate = wanted * bytes_each / (together * 1e-3);
+    std::printf("upload of %" PRId64 " staged adapters of %.1f MB beside B=%" PRId64 ": %.1f GB/s", options_.uploads,
+                bytes_each / 1e6, batch, rate / 1e9);
+    if (roofs_.upload > 0) std::printf(" (%.0f %% of the peak)", rate / roofs_.upload * 100);
+    std::printf(", decode %.3f ms instead of %.3f (%+.1f %%)\n", together, alone, (together / alone - 1) * 100);
+    const std::string settings = Format("%s, %lld staged adapters, batch %lld decodes", Model().c_str(),
+                                        static_cast<long long>(options_.uploads), static_cast<long long>(batch));
+    history_.Record({"upload-beside-decode", settings, "GB/s", {rate / 1e9}, roofs_.upload / 1e9, roofs_text_});
+    history_.Record({"decode-beside-upload", settings, "ms", beside.wall, alone, roofs_text_});
   }
 
-  void AddRows(testing::StepBuilder& step, Stream& stream, const std::vector<int32_t>& ids) {
-    const auto first = stream.context;
-    stream.context += static_cast<int32_t>(ids.size());
-    const int32_t page_tokens = engine_.geometry().page_tokens;
-    const int32_t pages = (stream.context + page_tokens - 1) / page_tokens;
-    step.Sequence(ids, first, {stream.pages.begin(), stream.pages.begin() + pages},
-                  static_cast<int32_t>(options_.prompt));
-    const bool adapted = stream.slot < static_cast<int32_t>(loaded_.adapters.size());
-    const bool joins = step.segment_start.size() > 1 && last_slot_ == stream.slot;
-    last_slot_ = stream.slot;
-    if (joins) {
-      step.segment_start.back() = static_cast<int32_t>(step.token_ids.size());
-    } else if (adapted) {
-      step.Segment({{stream.slot, 1.0f}});
-    } else {
-      step.Segment();
-    }
-    step.Sample();
+  std::string Model() const { return options_.image.empty() ? options_.shape : options_.image; }
+  std::string Adapters(int64_t count) const {
+    if (count == 0) return "no adapter";
+    std::string ranks;
+    for (const int64_t rank : options_.ranks) ranks += Format(ranks.empty() ? "%lld" : "/%lld", static_cast<long long>(rank));
+    return Format("%lld adapters of rank %s on %zu linears", static_cast<long long>(count), ranks.c_str(),
+                  options_.targets.size());
   }
 
-  double RunStep(testing::StepBuilder& step) {
-    const std::vector<uint8_t> buffer = step.Id(next_step_++).Build();
+  static double Since(std::chrono::steady_clock::time_point begin) {
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  }
+
+  void Begin(testing::StepBuilder& step) { Check(engine_.Begin(step.Id(next_step_++).Build())); }
+
+  // The step's milliseconds by the engine's own account.
+  double Await() {
     int64_t bytes = 0;
-    const auto begin = std::chrono::steady_clock::now();
-    Check(engine_.Begin(buffer));
     Check(engine_.Await(out_, &bytes));
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
     const testing::ResultReader result({out_.begin(), out_.begin() + bytes});
     if (result.header().status != CH_OK) Fail(result.fault());
-    drawn_.assign(result.drawn_ids().begin(), result.drawn_ids().end());
-    return elapsed.count();
+    return static_cast<double>(result.phase_nanos()[kPhaseTotal]) * 1e-6;
   }
 
-  const Options options_;
-  Loaded loaded_;
+  const BenchOptions options_;
+  BenchModel model_;
   Engine& engine_;
+  const History history_;
+  const MemoryRoofs roofs_;
+  std::string roofs_text_;
   std::vector<Stream> streams_;
+  std::vector<int32_t> prefill_pages_;
   int32_t next_page_ = 0;
-  int32_t last_slot_ = -1;
   int64_t next_step_ = 0;
-  std::vector<int32_t> drawn_;
+  BackendCounters counters_;
   std::vector<uint8_t> out_ = std::vector<uint8_t>(1 << 20);
 };
 
@@ -287,7 +330,6 @@ class Bench {
 }  // namespace chorale
 
 int main(int argc, char** argv) {
-  const chorale::Options options = chorale::ParseOptions(argc, argv);
-  chorale::Bench(options, options.image.empty() ? chorale::MakeRandom(options) : chorale::LoadImage(options)).Run();
+  chorale::Bench(chorale::BenchOptions::Parse(argc, argv)).Run();
   return 0;
 }

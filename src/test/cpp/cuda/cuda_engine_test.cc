@@ -264,5 +264,169 @@ TEST_F(CudaEngineTest, MergedFollowsUnmergedAndLeavesTheBaseAlone) {
   EXPECT_EQ(harness->engine().WeightsDigest().value(), before.value());
 }
 
+// Decode steps, two in flight, each fed what the one before drew: tokens, log-probabilities and all pages at the end.
+struct DecodeRun {
+  std::vector<int32_t> tokens;
+  std::vector<float> logprobs;
+  std::vector<uint8_t> pages;
+  BackendCounters before, after;  // of the decode steps
+};
+
+struct DecodeOptions {
+  bool graphs = true;
+  int32_t sequences = 5;
+  int32_t steps = 12;
+  bool adapters = true;
+};
+
+StepBuilder DecodeStep(const EngineHarness& harness, const DecodeOptions& options, int32_t t, int32_t prompt) {
+  StepBuilder step;
+  for (int32_t i = 0; i < options.sequences; ++i) {
+    std::vector<int32_t> pages;
+    for (int32_t at = 0; at <= prompt + t; at += harness.page_tokens()) {
+      pages.push_back(130 + i * 3 + static_cast<int32_t>(pages.size()));
+    }
+    step.Sequence({t == 0 ? i + 1 : -(i + 1)}, prompt + t, pages, prompt);
+    if (!options.adapters || i % 3 == 0) step.Segment();
+    else if (i % 3 == 1) step.Segment({{0, 1.0f}});
+    else step.Segment({{t % 2, 0.5f}, {1 - t % 2, -1.0f}});
+    step.Sample({.temperature = i % 2 == 0 ? 0.0f : 0.8f, .seed = 17 + i, .top_logprobs = 0});
+  }
+  return step;
+}
+
+DecodeRun Decode(EngineHarness& harness, const DecodeOptions& options) {
+  constexpr int32_t kPrompt = 20;
+  harness.engine().SetObserver(nullptr);
+  for (int32_t i = 0; i < options.sequences; ++i) {
+    StepBuilder step;
+    std::vector<int32_t> pages;
+    for (int32_t at = 0; at < kPrompt; at += harness.page_tokens()) pages.push_back(130 + i * 3 + static_cast<int32_t>(pages.size()));
+    step.Sequence(harness.Prompt(kPrompt, i), 0, pages, kPrompt).Segment();
+    harness.Run(step);
+  }
+  DecodeRun run;
+  const auto keep = [&](const testing::ResultReader& result) {
+    EXPECT_EQ(result.header().status, CH_OK) << result.fault();
+    run.tokens.insert(run.tokens.end(), result.drawn_ids().begin(), result.drawn_ids().end());
+    run.logprobs.insert(run.logprobs.end(), result.drawn_logprobs().begin(), result.drawn_logprobs().end());
+  };
+  int32_t in_flight = 0;
+  const auto drain_to = [&](int32_t left) {
+    for (; in_flight > left; --in_flight) keep(harness.Await());
+  };
+  for (int32_t t = 0; t < options.steps; ++t) {
+    if (t == 2) {  // what there is to record has been recorded
+      drain_to(0);
+      run.before = harness.engine().counters();
+    }
+    StepBuilder step = DecodeStep(harness, options, t, kPrompt);
+    EXPECT_TRUE(harness.Begin(step).ok());
+    ++in_flight;
+    drain_to(1);
+  }
+  drain_to(0);
+  run.after = harness.engine().counters();
+  StepBuilder pages;
+  for (int32_t i = 0; i < options.sequences * 3; ++i) pages.Export({130 + i});
+  const testing::ResultReader exported = harness.Run(pages);
+  run.pages.assign(exported.page_bytes().begin(), exported.page_bytes().end());
+  return run;
+}
+
+std::unique_ptr<EngineHarness> DecodeHarness(const Case& c, const std::string& directory, bool graphs) {
+  auto harness = std::make_unique<EngineHarness>(c.spec, 51, "fast", c.options, kPoolBytes);
+  harness->config().backend = "cuda";
+  harness->config().library_dir = directory;
+  harness->config().graphs = graphs ? 1 : 0;
+  harness->config().poison = 0;
+  harness->Open();
+  LoadAdapters(*harness, 13);
+  return harness;
+}
+
+TEST_F(CudaEngineTest, ReplayedStepsAreThoseThatWereLaunched) {
+  for (size_t i : {size_t{0}, size_t{1}, size_t{2}, size_t{3}}) {
+    const Case c = Cases()[i];
+    SCOPED_TRACE(c.name);
+    auto eager = DecodeHarness(c, directory_, false), replayed = DecodeHarness(c, directory_, true);
+    for (const DecodeOptions options : {DecodeOptions{}, DecodeOptions{.sequences = 8, .adapters = false},
+                                        DecodeOptions{.sequences = 1}, DecodeOptions{.sequences = 21}}) {
+      SCOPED_TRACE(options.sequences);
+      const DecodeRun want = Decode(*eager, options), got = Decode(*replayed, options);
+      EXPECT_EQ(want.tokens, got.tokens);
+      EXPECT_TRUE(testing::SameBits(want.logprobs, got.logprobs));
+      EXPECT_EQ(want.pages, got.pages);
+      EXPECT_EQ(want.after.graph_replays, want.before.graph_replays);
+      EXPECT_EQ(got.after.graph_replays - got.before.graph_replays, options.steps - 2);
+    }
+  }
+}
+
+TEST_F(CudaEngineTest, ASteadyStateAllocatesNothingAndWaitsOnceAStep) {
+  auto harness = DecodeHarness(Cases()[0], directory_, true);
+  const DecodeOptions options{.sequences = 7, .steps = 30};
+  Decode(*harness, options);
+  const DecodeRun run = Decode(*harness, options);
+  EXPECT_EQ(run.after.device_allocations, run.before.device_allocations);
+  EXPECT_EQ(run.after.host_allocations, run.before.host_allocations);
+  EXPECT_EQ(run.after.waits, run.before.waits);
+  EXPECT_EQ(run.after.graph_captures, run.before.graph_captures);
+  EXPECT_EQ(run.after.steps_collected - run.before.steps_collected, options.steps - 2);
+}
+
+// A step that loads an adapter may use it at once, whatever else its pages held before.
+TEST_F(CudaEngineTest, AdaptersComeBesideRunningSteps) {
+  const Case c = Cases()[0];
+  const auto rank = [](int32_t, Target) { return 24; };
+  const auto generate = [&](bool churn) {
+    auto harness = DecodeHarness(c, directory_, true);
+    const StagedAdapter wanted = harness->Stage(RandomAdapter(c.spec, 99, rank));
+    const StagedAdapter other = harness->Stage(RandomAdapter(c.spec, 98, rank));
+    std::vector<int32_t> pages(wanted.pages);
+    for (size_t i = 0; i < pages.size(); ++i) pages[i] = 300 + static_cast<int32_t>(i);
+    if (churn) {
+      for (int32_t i = 0; i < 20; ++i) {
+        StepBuilder step;
+        if (i > 0) step.Drop(2);
+        step.Load(2, other.handle, pages, 0, harness->layer_groups());
+        harness->Run(step);
+      }
+      StepBuilder drop;
+      drop.Drop(2);
+      harness->Run(drop);
+    }
+    StepBuilder step;
+    step.Load(2, wanted.handle, pages, 0, harness->layer_groups());
+    step.Sequence(harness->Prompt(40, 1), 0, {140, 141, 142}, 40).Segment({{2, 1.0f}}).Sample({.top_logprobs = 0});
+    const testing::ResultReader result = harness->Run(step);
+    return std::pair(result.drawn_ids()[0], result.drawn_logprobs()[0]);
+  };
+  EXPECT_EQ(generate(false), generate(true));
+}
+
+// Weights that are made on the device are those that the CPU makes: the embedding of a bfloat16 model to the bit.
+TEST_F(CudaEngineTest, MakesTheSameNumbersAsTheCpu) {
+  const ModelSpec spec = Cases()[0].spec;
+  auto cpu = std::make_unique<EngineHarness>(spec, testing::DummyModel(spec, 3, kBF16), "reference", kPoolBytes);
+  auto cuda = std::make_unique<EngineHarness>(spec, testing::DummyModel(spec, 3, kBF16), "fast", kPoolBytes);
+  cuda->config().backend = "cuda";
+  cuda->config().library_dir = directory_;
+  cuda->Open();
+  std::vector<std::vector<OpRecord>> records;
+  for (EngineHarness* harness : {cpu.get(), cuda.get()}) {
+    harness->Load(0, testing::DummyAdapter(spec, 4, 12, {kQ, kV, kDown}), 0);
+    Recorder recorder;
+    harness->engine().SetObserver(&recorder);
+    StepBuilder step;
+    step.Sequence(harness->Prompt(40, 1), 0, {140, 141, 142}, 40).Segment({{0, 1.0f}}).Sample();
+    harness->Run(step);
+    records.push_back(std::move(recorder.records));
+  }
+  ASSERT_EQ(records[0][0].op, kOpEmbed);
+  EXPECT_TRUE(testing::SameBits(records[0][0].values, records[1][0].values));
+  EXPECT_LT(RelativeError(records[1].back().values, records[0].back().values), 3e-2);
+}
+
 }  // namespace
 }  // namespace chorale

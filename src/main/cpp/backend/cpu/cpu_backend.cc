@@ -7,7 +7,6 @@
 
 #include "backend/cpu/cpu_fast.h"
 #include "backend/cpu/cpu_reference.h"
-#include "base/convert.h"
 
 namespace chorale {
 namespace {
@@ -70,11 +69,19 @@ Result<std::unique_ptr<Activation>> CpuBackend::MakeActivation(ActivationKind, i
   return std::unique_ptr<Activation>(std::make_unique<CpuActivation>(cols, stride, std::move(memory).value()));
 }
 
-void CpuBackend::LoadAdapter(const AdapterImage& image, std::span<const int32_t> pages, int32_t layer_begin,
-                             int32_t layer_end) {
-  const auto bytes = static_cast<size_t>((layer_end - layer_begin) * geometry().slice_bytes);
-  for (size_t i = 0; i < pages.size(); ++i) {
-    std::memcpy(arena_.slice(pages[i], layer_begin), image.slice(static_cast<int32_t>(i), layer_begin), bytes);
+Result<StagingMemory> CpuBackend::AllocateStaging(int64_t bytes) {
+  Result<AnonymousMemory> made = AnonymousMemory::Allocate(bytes, "a staged adapter");
+  if (!made.ok()) return made.status();
+  auto memory = std::make_shared<AnonymousMemory>(std::move(made).value());
+  uint8_t* data = memory->data();
+  return StagingMemory(data, [memory](uint8_t*) mutable { memory.reset(); });
+}
+
+void CpuBackend::LoadAdapter(const AdapterLoad& load) {
+  const auto bytes = static_cast<size_t>((load.layer_end - load.layer_begin) * geometry().slice_bytes);
+  for (size_t i = 0; i < load.pages.size(); ++i) {
+    std::memcpy(arena_.slice(load.pages[i], load.layer_begin),
+                load.image->slice(static_cast<int32_t>(i), load.layer_begin), bytes);
   }
 }
 
@@ -98,9 +105,11 @@ void CpuBackend::ResetCounts(int32_t scratch) {
   if (counts_[scratch] != nullptr) counts_[scratch]->Reset();
 }
 
-void CpuBackend::Prepare(const StepView& step, const LoraBatch& lora) {
-  step_ = &step;
-  lora_ = &lora;
+Status CpuBackend::Prepare(const StepPlan& plan) {
+  step_ = plan.step;
+  lora_ = plan.lora;
+  turn_ = plan.turn;
+  const StepView& step = *step_;
   const int32_t count = step.rows();
   token_ids_.assign(step.token_ids().begin(), step.token_ids().end());
   for (int32_t& id : token_ids_) {
@@ -123,7 +132,8 @@ void CpuBackend::Prepare(const StepView& step, const LoraBatch& lora) {
       }
     }
   });
-  rank_activations_.resize(std::max(rank_activations_.size(), static_cast<size_t>(count * lora.rank_sum_max)));
+  rank_activations_.resize(std::max(rank_activations_.size(), static_cast<size_t>(count * lora_->rank_sum_max)));
+  return Status::Ok();
 }
 
 void CpuBackend::Gather(const GatherParams& params) {
@@ -133,7 +143,8 @@ void CpuBackend::Gather(const GatherParams& params) {
   }
 }
 
-void CpuBackend::Sample(const SampleStepParams& params, Drawn* drawn) {
+Status CpuBackend::Sample(const SampleStepParams& params) {
+  Drawn* drawn = &drawn_[turn_];
   const int32_t samples = step_->samples();
   const int32_t sequences = step_->sequences();
   drawn->ids.assign(samples, -1);
@@ -168,7 +179,10 @@ void CpuBackend::Sample(const SampleStepParams& params, Drawn* drawn) {
   drawn->top_ids.resize(kept);
   drawn->top_logprobs.resize(kept);
   drawn_before_ = drawn->ids;
+  return Status::Ok();
 }
+
+void CpuBackend::Collect(int32_t turn, Drawn* drawn, StepTimes*) { std::swap(*drawn, drawn_[turn]); }
 
 // Counts the sequence's tokens in their order and draws each sampled row when its own token has just been counted, so
 // that a row's penalties see exactly what its sequence holds up to it.

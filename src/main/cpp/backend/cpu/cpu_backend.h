@@ -58,18 +58,22 @@ class CpuBackend : public Backend {
   Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) override;
   Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) override;
 
-  void LoadAdapter(const AdapterImage& image, std::span<const int32_t> pages, int32_t layer_begin,
-                   int32_t layer_end) override;
+  Status Settle() override { return Status::Ok(); }
+  Result<StagingMemory> AllocateStaging(int64_t bytes) override;
+
+  void LoadAdapter(const AdapterLoad& load) override;
+  void DropAdapter(int32_t) override {}
   void PoisonPages(std::span<const int32_t> pages) override;
   void CopyPage(int32_t from, int32_t to) override;
   void ReadPage(int32_t page, uint8_t* out) override;
   void WritePage(int32_t page, const uint8_t* bytes) override;
   void ResetCounts(int32_t scratch) override;
 
-  void Prepare(const StepView& step, const LoraBatch& lora) override;
+  Status Prepare(const StepPlan& plan) override;
   int32_t rows() const override { return step_->rows(); }
   void Gather(const GatherParams& params) override;
-  void Sample(const SampleStepParams& params, Drawn* drawn) override;
+  Status Sample(const SampleStepParams& params) override;
+  void Collect(int32_t turn, Drawn* drawn, StepTimes* times) override;
   void ReadActivation(const Activation& x, const Rectangle& part, float* out) override;
   void WriteActivation(Activation& x, const Rectangle& part, const float* values) override;
 
@@ -100,6 +104,8 @@ class CpuBackend : public Backend {
   const std::vector<float> inv_freq_;
   std::vector<float> angles_;            // [T][2][rotary_dims / 2]: cosines, sines
   std::vector<float> rank_activations_;  // [T][rank_sum_max]: A x of the site at hand
+  int32_t turn_ = 0;
+  Drawn drawn_[2];                       // by turn
   std::vector<int32_t> drawn_before_;    // what the step before drew
   std::vector<int32_t> sample_begin_;    // [S+1]
   std::vector<int32_t> top_count_;       // [K]

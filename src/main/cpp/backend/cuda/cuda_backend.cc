@@ -13,6 +13,8 @@ namespace {
 
 constexpr int32_t kHeadDimMax = 512;
 constexpr int32_t kHiddenMax = 16384;
+// Of the device's memory, beside a pool of all that is left: tables, rank activations, recordings, the driver's own.
+constexpr int64_t kKeptFreeBytes = int64_t{3} << 29;
 
 Element ElementOf(const BackendParams& params) { return params.dtype == kF16 ? Element::kF16 : Element::kBf16; }
 int32_t DTypeOf(Element element) { return element == Element::kF16 ? kF16 : kBF16; }
@@ -21,7 +23,7 @@ int32_t DTypeOf(Element element) { return element == Element::kF16 ? kF16 : kBF1
 
 Result<std::unique_ptr<Backend>> CudaBackend::Create(const BackendParams& params) {
   std::unique_ptr<CudaBackend> backend(new CudaBackend(params));
-  CHORALE_RETURN_IF_ERROR(backend->Open(params));
+  CHORALE_RETURN_IF_ERROR(backend->Open());
   return std::unique_ptr<Backend>(std::move(backend));
 }
 
@@ -29,18 +31,31 @@ CudaBackend::CudaBackend(const BackendParams& params)
     : spec_(params.spec),
       element_(ElementOf(params)),
       geometry_(PageGeometry::Of(spec_.layers, spec_.kv_heads, spec_.head_dim, DTypeOf(element_))),
+      pool_bytes_(params.pool_bytes),
       rows_max_(params.rows_max),
       samples_max_(params.samples_max),
       scratch_max_(params.scratch_max),
-      reference_(params.reference) {}
+      slots_max_(params.slots_max),
+      reference_(params.reference),
+      poison_(params.poison),
+      graphs_wanted_(params.graphs),
+      inv_freq_values_(params.inv_freq.begin(), params.inv_freq.end()) {
+  for (const int32_t window : params.windows) attention_[window];
+}
 
 CudaBackend::~CudaBackend() {
   if (launcher_.stream == nullptr) return;
   cudaStreamSynchronize(launcher_.stream);
+  for (const Turn& turn : turns_) {
+    for (cudaEvent_t event : {turn.begin, turn.forwarded, turn.end}) {
+      if (event != nullptr) cudaEventDestroy(event);
+    }
+  }
+  graphs_.Clear();
   cudaStreamDestroy(launcher_.stream);
 }
 
-Status CudaBackend::Open(const BackendParams& params) {
+Status CudaBackend::Open() {
   if (spec_.head_dim > kHeadDimMax || spec_.hidden > kHiddenMax) {
     return Status::Invalid(Format("backend=cuda: head_dim %d and hidden %d are beyond %d and %d", spec_.head_dim,
                                   spec_.hidden, kHeadDimMax, kHiddenMax));
@@ -68,20 +83,12 @@ Status CudaBackend::Open(const BackendParams& params) {
            .mode = reference_ ? "reference" : "fast",
            .kv_type = element_ == Element::kF16 ? "f16" : "bf16"};
 
-  const int64_t pages = std::min<int64_t>(params.pool_bytes / geometry_.page_bytes, INT32_MAX);
-  if (pages < 1) {
-    return Status::Invalid(Format("pool_bytes=%lld holds no page: a page of this model takes %lld bytes",
-                                  static_cast<long long>(params.pool_bytes),
-                                  static_cast<long long>(geometry_.page_bytes)));
-  }
-  page_count_ = static_cast<int32_t>(pages);
   const auto allocate = [](DeviceMemory* memory, int64_t bytes, const char* purpose) {
     Result<DeviceMemory> made = AllocateZeros(bytes, purpose);
     if (made.ok()) *memory = std::move(made).value();
     return made.status();
   };
   const int64_t half = spec_.rotary_dims / 2;
-  CHORALE_RETURN_IF_ERROR(allocate(&pool_, pages * geometry_.page_bytes, "the page pool"));
   CHORALE_RETURN_IF_ERROR(allocate(&inv_freq_, half * 4, "inverse frequencies"));
   CHORALE_RETURN_IF_ERROR(allocate(&rotation_, rows_max_ * half * 8, "rotations"));
   CHORALE_RETURN_IF_ERROR(allocate(&q_, int64_t{2} * rows_max_ * OutWidth(spec_, kQ), "queries"));
@@ -98,18 +105,68 @@ Status CudaBackend::Open(const BackendParams& params) {
       allocate(&summaries_, samples_max_ * chunks * static_cast<int64_t>(sizeof(SampleSummary)), "sampling"));
   const int64_t drawn_bytes = int64_t{4} * samples_max_ * (2 + 2 * kTopLogprobsMax);
   CHORALE_RETURN_IF_ERROR(allocate(&drawn_, drawn_bytes, "drawn tokens"));
-  Result<PinnedMemory> host = PinnedMemory::Allocate(drawn_bytes, "drawn tokens");
-  if (!host.ok()) return host.status();
-  drawn_host_ = std::move(host).value();
-  if (params.poison) Check(cudaMemset(pool_.data(), 0xff, static_cast<size_t>(pool_.bytes())), "poison");
-  Check(cudaMemcpy(inv_freq_.data(), params.inv_freq.data(), static_cast<size_t>(half) * 4, cudaMemcpyHostToDevice),
+  for (Turn& turn : turns_) {
+    Result<PinnedMemory> host = PinnedMemory::Allocate(drawn_bytes, "drawn tokens");
+    if (!host.ok()) return host.status();
+    turn.drawn = std::move(host).value();
+    for (cudaEvent_t* event : {&turn.begin, &turn.forwarded, &turn.end}) Check(cudaEventCreate(event), "event");
+  }
+  Check(cudaMemcpy(inv_freq_.data(), inv_freq_values_.data(), static_cast<size_t>(half) * 4, cudaMemcpyHostToDevice),
         "inverse frequencies");
   return Status::Ok();
 }
 
+Status CudaBackend::Settle() {
+  // What decode steps of the largest recorded kind need, so that it never has to grow under a recording.
+  const int64_t rows = std::min({rows_max_, samples_max_, kPaddedRowsMax});
+  const int64_t head_blocks =
+      int64_t{spec_.kv_heads} * ((spec_.heads / spec_.kv_heads + kDecodeHeads - 1) / kDecodeHeads);
+  const int64_t items = int64_t{launcher_.sm_count} * kDecodeBlocksPerSm + rows * head_blocks;
+  CHORALE_RETURN_IF_ERROR(Reserve(&decode_out_, 4 * items * kDecodeHeads * spec_.head_dim, "attention"));
+  CHORALE_RETURN_IF_ERROR(Reserve(&decode_stats_, 8 * items * kDecodeHeads, "attention"));
+  CHORALE_RETURN_IF_ERROR(Reserve(&decode_tickets_, 4 * rows * head_blocks, "attention"));
+  CHORALE_RETURN_IF_ERROR(Reserve(&lora_ready_, 4 * rows * spec_.layers * kSites, "LoRA counters"));
+  CHORALE_RETURN_IF_ERROR(MakePool());
+  loader_ = std::make_unique<AdapterLoader>(pool_.data(), geometry_, slots_max_);
+  Finish("weights");
+  return Status::Ok();
+}
+
+Status CudaBackend::MakePool() {
+  int64_t bytes = pool_bytes_;
+  if (bytes == 0) {
+    size_t free_bytes = 0, total_bytes = 0;
+    Check(cudaMemGetInfo(&free_bytes, &total_bytes), "the device's memory");
+    bytes = static_cast<int64_t>(free_bytes) - kKeptFreeBytes;
+  }
+  const int64_t pages = std::min<int64_t>(bytes / geometry_.page_bytes, INT32_MAX - 1);
+  if (pages < 1) {
+    return Status::Invalid(Format("pool_bytes=%lld%s holds no page: a page of this model takes %lld bytes",
+                                  static_cast<long long>(bytes),
+                                  pool_bytes_ == 0 ? ", what the device's memory has left," : "",
+                                  static_cast<long long>(geometry_.page_bytes)));
+  }
+  Result<DeviceMemory> pool = AllocateZeros((pages + 1) * geometry_.page_bytes, "the page pool");
+  if (!pool.ok()) return pool.status();
+  pool_ = std::move(pool).value();
+  page_count_ = static_cast<int32_t>(pages);
+  if (poison_) Check(cudaMemset(pool_.data(), 0xff, static_cast<size_t>(pool_.bytes())), "poison");
+  Check(cudaStreamSynchronize(nullptr), "the page pool");
+  return Status::Ok();
+}
+
+BackendCounters CudaBackend::counters() const {
+  return {.device_allocations = counts.device_allocations.load(),
+          .host_allocations = counts.host_allocations.load(),
+          .waits = counts.waits.load(),
+          .graph_captures = graphs_.captures(),
+          .graph_replays = graphs_.replays(),
+          .steps_collected = collected_.load()};
+}
+
 void CudaBackend::Finish(const char* what) {
   Check(launcher_.error, what);
-  Check(cudaStreamSynchronize(launcher_.stream), what);
+  Wait(launcher_.stream, what);
 }
 
 // ---- weights and activations ----------------------------------------------------------------------------------------
@@ -207,79 +264,6 @@ uint64_t CudaBackend::Digest(const Weight& weight, uint64_t previous) const {
   uint64_t hash = previous;
   for (uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001b3ULL;
   return hash;
-}
-
-// ---- moves ------------------------------------------------------------------------------------------------------------
-
-void CudaBackend::LoadAdapter(const AdapterImage& image, std::span<const int32_t> pages, int32_t layer_begin,
-                              int32_t layer_end) {
-  const auto bytes = static_cast<size_t>((layer_end - layer_begin) * geometry_.slice_bytes);
-  for (size_t i = 0; i < pages.size(); ++i) {
-    Check(cudaMemcpyAsync(Slice(pages[i], layer_begin), image.slice(static_cast<int32_t>(i), layer_begin), bytes,
-                          cudaMemcpyHostToDevice, launcher_.stream),
-          "an adapter's load");
-  }
-}
-
-void CudaBackend::PoisonPages(std::span<const int32_t> pages) {
-  for (int32_t page : pages) {
-    Check(cudaMemsetAsync(Slice(page, 0), 0xff, static_cast<size_t>(geometry_.page_bytes), launcher_.stream), "poison");
-  }
-}
-
-void CudaBackend::CopyPage(int32_t from, int32_t to) {
-  Check(cudaMemcpyAsync(Slice(to, 0), Slice(from, 0), static_cast<size_t>(geometry_.page_bytes),
-                        cudaMemcpyDeviceToDevice, launcher_.stream),
-        "a page's copy");
-}
-
-void CudaBackend::ReadPage(int32_t page, uint8_t* out) {
-  Check(cudaMemcpyAsync(out, Slice(page, 0), static_cast<size_t>(geometry_.page_bytes), cudaMemcpyDeviceToHost,
-                        launcher_.stream),
-        "a page's export");
-  Finish("a page's export");
-}
-
-void CudaBackend::WritePage(int32_t page, const uint8_t* bytes) {
-  Check(cudaMemcpyAsync(Slice(page, 0), bytes, static_cast<size_t>(geometry_.page_bytes), cudaMemcpyHostToDevice,
-                        launcher_.stream),
-        "a page's import");
-  Finish("a page's import");
-}
-
-void CudaBackend::ResetCounts(int32_t scratch) {
-  if (counts_.bytes() == 0) return;
-  const size_t bytes = size_t{4} * spec_.vocab;
-  Check(cudaMemsetAsync(counts_.data() + static_cast<size_t>(scratch) * bytes, 0, bytes, launcher_.stream), "counts");
-}
-
-Result<std::unique_ptr<Weight>> CudaBackend::Merge(const MergeParams& params) {
-  const CudaMatrix& base = Matrix(params.base);
-  Result<DeviceMemory> memory = DeviceMemory::Allocate(base.memory.bytes(), "shadow weights");
-  if (!memory.ok()) return memory.status();
-  auto shadow = std::make_unique<CudaMatrix>(base.rows(), base.cols(), std::move(memory).value());
-  Check(cudaMemcpyAsync(shadow->memory.data(), base.memory.data(), static_cast<size_t>(base.memory.bytes()),
-                        cudaMemcpyDeviceToDevice, launcher_.stream),
-        "shadow weights");
-  LoraMergeArgs args;
-  args.pool = {pool_.data(), geometry_.page_bytes, static_cast<uint32_t>(geometry_.slice_bytes)};
-  args.layer = params.layer;
-  args.scale = params.scale;
-  args.stride = base.stride;
-  args.inputs = static_cast<int32_t>(base.cols());
-  use_upload_.Clear();
-  use_upload_.Add(params.adapter->pages, &args.pages);
-  use_upload_.Send(launcher_.stream);
-  for (const MergeParams::Part& part : params.parts) {
-    const LoraMatrices& m = params.adapter->layout->at(params.layer, part.target);
-    args.matrix = {static_cast<uint32_t>(m.a.offset), static_cast<uint32_t>(m.b.offset), m.rank(), m.scale};
-    args.weight = shadow->memory.data() + part.row_begin * base.stride * 2;
-    args.outputs = m.b.columns;
-    if (m.rank() > 0) LoraMerge(launcher_, element_, args);
-  }
-  Finish("shadow weights");
-  FinishMatrix(shadow.get());
-  return std::unique_ptr<Weight>(std::move(shadow));
 }
 
 }  // namespace chorale::cuda

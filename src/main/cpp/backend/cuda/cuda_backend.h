@@ -1,7 +1,12 @@
-// CudaBackend: the operations of a layer as launches of kernels, on one device and in one stream.
+// CudaBackend: the operations of a layer as launches of kernels, on one device and in one stream; adapters come on another.
 //
-// Nothing waits for the device but what hands numbers to the host: Sample, reading activations and pages. A failed
-// launch or a device error is thrown by the next of these; the engine is dead then.
+// Nothing waits for the device but Collect, once a step, and what hands intermediate numbers to the host. A failed launch
+// or a device error is thrown by the next call that looks; the engine is dead then.
+//
+//   cuda_backend.cc  the device, weights and activations      cuda_tables.cc  a step's tables
+//   cuda_moves.cc    pages, adapters, merging                 cuda_step.cc    its operations
+//   cuda_sample.cc   drawing tokens and handing them out      cuda_look.cc    looking at results
+//   cuda_roofs.cc    what the device can do at best
 #pragma once
 
 #include <map>
@@ -9,9 +14,12 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cuda/adapter_loader.h"
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/cuda_tensors.h"
-#include "backend/cuda/upload.h"
+#include "backend/cuda/pinned_store.h"
+#include "backend/cuda/step_graphs.h"
+#include "backend/cuda/step_tables.h"
 #include "kernels/attention.h"
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
@@ -33,9 +41,11 @@ class CudaBackend final : public Backend {
   Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) override;
   Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) override;
   uint64_t Digest(const Weight& weight, uint64_t previous) const override;
+  Status Settle() override;
+  Result<StagingMemory> AllocateStaging(int64_t bytes) override { return pinned_->Allocate(bytes); }
 
-  void LoadAdapter(const AdapterImage& image, std::span<const int32_t> pages, int32_t layer_begin,
-                   int32_t layer_end) override;
+  void LoadAdapter(const AdapterLoad& load) override { loader_->Load(load); }
+  void DropAdapter(int32_t slot) override { loader_->Drop(slot, launcher_.stream); }
   void PoisonPages(std::span<const int32_t> pages) override;
   void CopyPage(int32_t from, int32_t to) override;
   void ReadPage(int32_t page, uint8_t* out) override;
@@ -43,7 +53,9 @@ class CudaBackend final : public Backend {
   void ResetCounts(int32_t scratch) override;
   Result<std::unique_ptr<Weight>> Merge(const MergeParams& params) override;
 
-  void Prepare(const StepView& step, const LoraBatch& lora) override;
+  Status Prepare(const StepPlan& plan) override;
+  bool Replay() override;
+  void EndForward() override;
   int32_t rows() const override { return rows_; }
   void Embed(const EmbedParams& params) override;
   void AddNorm(const AddNormParams& params) override;
@@ -53,7 +65,10 @@ class CudaBackend final : public Backend {
   void SwiGlu(const SwiGluParams& params) override;
   void Gather(const GatherParams& params) override;
   void Logits(const LogitsParams& params) override;
-  void Sample(const SampleStepParams& params, Drawn* drawn) override;
+  Status Sample(const SampleStepParams& params) override;
+  void Collect(int32_t turn, Drawn* drawn, StepTimes* times) override;
+  BackendCounters counters() const override;
+  MemoryRoofs MeasureRoofs() override;
 
   void ReadActivation(const Activation& x, const Rectangle& part, float* out) override;
   void WriteActivation(Activation& x, const Rectangle& part, const float* values) override;
@@ -61,24 +76,36 @@ class CudaBackend final : public Backend {
  private:
   // How the attention of a step's rows is cut for layers of one window.
   struct AttentionWork {
-    int64_t step = -1;  // for which it is
-    Upload upload;
     DecodePlan plan;
     DecodeWork decode;
     std::vector<PrefillItem> items;
     const PrefillItem* prefill = nullptr;
   };
 
+  // Of a step in flight: when it began and ended on the device, and what it drew.
+  struct Turn {
+    cudaEvent_t begin = nullptr, forwarded = nullptr, end = nullptr;
+    PinnedMemory drawn;               // as drawn_
+    std::vector<int32_t> tops;        // [K] how many of the best tokens each row wants
+  };
+
   explicit CudaBackend(const BackendParams& params);
-  Status Open(const BackendParams& params);
+  Status Open();
+  Status MakePool();
 
   uint8_t* Slice(int32_t page, int32_t layer) const {
     return pool_.data() + page * geometry_.page_bytes + layer * geometry_.slice_bytes;
   }
   KvPages Kv(int32_t layer) const;
-  void PrepareRows();
-  void PrepareLora(const LoraBatch& lora);
-  bool LoraArgs(const LoraSite& site, const CudaActivation& x, const CudaMatrix& weight, LoraSiteArgs* args) const;
+  int32_t PaddedRows(const StepPlan& plan) const;
+  void AddRows();
+  Status AddLora(const LoraBatch& lora);
+  void AddLoraUse(const chorale::LoraUse& use);
+  Status AddAttention();
+  Status AddSampling();
+  // Memory of zeros for at least `bytes`; what it held is lost when it grows.
+  Status Reserve(DeviceMemory* memory, int64_t bytes, const char* purpose);
+  bool LoraArgs(const LoraSite& site, const CudaActivation& x, const CudaMatrix& weight, LoraSiteArgs* args);
   bool CanStream(const CudaMatrix& weight, const CudaActivation& x, int32_t rows) const {
     return rows <= kStreamRowsMax && weight.mapped && x.mapped;
   }
@@ -86,9 +113,9 @@ class CudaBackend final : public Backend {
   Product Multiply(const CudaMatrix& weight, const CudaActivation& x, int32_t rows, CudaActivation& y, bool half,
                    const LoraSiteArgs* lora);
   void FinishMatrix(CudaMatrix* matrix) const;
-  AttentionWork& WorkFor(int32_t window);
   void CountStepTokens();
   void MakeSampleRows(const LateView* late);
+  Status SendLate(const LateView& late);
   void Collapse(const CudaActivation& x);
   void Finish(const char* what);  // waits for the stream
 
@@ -96,31 +123,44 @@ class CudaBackend final : public Backend {
   const ModelSpec spec_;
   const Element element_;
   const PageGeometry geometry_;
-  const int32_t rows_max_, samples_max_, scratch_max_;
-  const bool reference_;
+  const int64_t pool_bytes_;
+  const int32_t rows_max_, samples_max_, scratch_max_, slots_max_;
+  const bool reference_, poison_, graphs_wanted_;
+  const std::vector<float> inv_freq_values_;
   Launcher launcher_;
   std::unique_ptr<CublasLt> cublaslt_;  // null: own kernels only
-  DeviceMemory pool_;
+  std::shared_ptr<PinnedStore> pinned_ = std::make_shared<PinnedStore>();
+  DeviceMemory pool_;                   // one page more than page_count_: padded rows write there
   int32_t page_count_ = 0;
+  std::unique_ptr<AdapterLoader> loader_;
   DeviceMemory inv_freq_, rotation_, q_;
 
   // Of the prepared step. Vectors keep their memory from step to step.
   const StepView* step_ = nullptr;
-  int64_t steps_ = 0;
+  int32_t turn_ = 0;
   int32_t rows_ = 0;
+  bool padded_ = false;    // to the rows of its kind, which may be replayed
+  StepKind kind_;
+  bool capturing_ = false;
   bool observed_ = false;  // somebody has looked at intermediate results
-  Upload upload_, gather_upload_, sample_upload_;
-  std::vector<int32_t> row_sequence_, row_page_;
+  StepTables eager_tables_, late_tables_, merge_tables_;
+  std::map<int32_t, StepTables> padded_tables_;  // by rows
+  StepTables* tables_ = nullptr;
+  StepGraphs graphs_;
+  std::vector<int32_t> row_token_, row_position_, row_sequence_, row_page_;
+  std::vector<int32_t> seq_page_start_, seq_prompt_, seq_scratch_, gathered_;
   StepRows step_rows_;
   const int32_t* sequence_ = nullptr;
   const int32_t* page_start_ = nullptr;
   const int32_t* page_ids_ = nullptr;
-  const int32_t* seq_prompt_ = nullptr;
-  const int32_t* seq_scratch_ = nullptr;
+  const int32_t* prompt_ = nullptr;
+  const int32_t* scratch_ = nullptr;
+  const int32_t* gather_ = nullptr;
 
   std::vector<LoraMatrix> lora_matrices_;
   std::vector<int32_t> lora_pages_, lora_use_cols_, lora_group_count_;
   std::vector<int32_t> lora_rows_;  // [T] 1: the row uses adapters
+  std::vector<int32_t> lora_slots_;  // that are still being loaded
   std::vector<chorale::cuda::LoraUse> lora_uses_;
   std::vector<chorale::cuda::LoraGroup> lora_groups_;
   const LoraMatrix* device_matrices_ = nullptr;
@@ -128,13 +168,15 @@ class CudaBackend final : public Backend {
   const chorale::cuda::LoraUse* device_uses_ = nullptr;
   const chorale::cuda::LoraGroup* device_groups_ = nullptr;
   const int32_t* device_group_count_ = nullptr;
-  Upload use_upload_;  // holds addresses of what upload_ sends, so goes after it
   const int32_t* device_lora_rows_ = nullptr;
+  int32_t lora_groups_max_ = 0;  // that the launches of the step provide for
   DeviceMemory lora_v_;
   DeviceMemory lora_parts_[kSites];  // [kStreamRowsMax, stride] float32: the LoRA part of each site's product
-  DeviceMemory lora_ready_;          // [layers][kSites][groups] counters, zero when a step begins
+  DeviceMemory lora_ready_;          // [layers][kSites][lora_groups_max_] counters, zero when a forward pass begins
 
   std::map<int32_t, AttentionWork> attention_;  // by window
+  std::vector<DecodeRow> decode_rows_;
+  std::vector<PrefillSequence> prefill_sequences_;
   DeviceMemory decode_out_, decode_stats_, decode_tickets_;
 
   DeviceMemory counts_;  // [scratch_max, vocab]; made when first used
@@ -145,8 +187,10 @@ class CudaBackend final : public Backend {
   const uint32_t* device_masks_ = nullptr;
   const int32_t* device_bias_ids_ = nullptr;
   const float* device_bias_values_ = nullptr;
+  const CudaActivation* logits_ = nullptr;
   DeviceMemory summaries_, drawn_;
-  PinnedMemory drawn_host_;
+  Turn turns_[2];
+  std::atomic<int64_t> collected_{0};
   std::vector<uint8_t> staging_;
 };
 

@@ -1,4 +1,4 @@
-// Drawing tokens: the step's rows of parameters go up, what was drawn comes down.
+// Drawing tokens: what was drawn comes down while the next step is prepared.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -12,11 +12,6 @@ void CudaBackend::CountStepTokens() {
   const StepView& step = *step_;
   const std::span<const int32_t> scratch = step.seq_scratch();
   if (std::all_of(scratch.begin(), scratch.end(), [](int32_t slot) { return slot < 0; })) return;
-  if (counts_.bytes() == 0) {
-    Result<DeviceMemory> made = AllocateZeros(int64_t{4} * scratch_max_ * spec_.vocab, "token counts");
-    if (!made.ok()) throw std::runtime_error(made.status().message());
-    counts_ = std::move(made).value();
-  }
   for (int32_t s = 0; s < step.sequences(); ++s) {
     const int32_t begin = step.seq_token_start()[s];
     if (scratch[s] >= 0 && begin < step.seq_token_start()[s + 1] && step.positions()[begin] == 0) ResetCounts(scratch[s]);
@@ -26,8 +21,8 @@ void CudaBackend::CountStepTokens() {
                .drawn = drawn_.as<int32_t>(),
                .positions = step_rows_.positions,
                .sequence = sequence_,
-               .prompt = seq_prompt_,
-               .scratch = seq_scratch_,
+               .prompt = prompt_,
+               .scratch = scratch_,
                .counts = counts_.as<uint32_t>(),
                .vocab = spec_.vocab});
 }
@@ -61,60 +56,81 @@ void CudaBackend::MakeSampleRows(const LateView* late) {
     out.bias_end = static_cast<int32_t>(bias_ids_.size());
     sample_rows_.push_back(out);
   }
-  sample_upload_.Clear();
-  sample_upload_.Add(sample_rows_, &device_sample_rows_);
-  sample_upload_.Add(bias_ids_, &device_bias_ids_);
-  sample_upload_.Add(bias_values_, &device_bias_values_);
-  if (late != nullptr && late->masks() > 0) {
-    const std::span<const uint32_t> first = late->Mask(0);  // they lie one after another
-    sample_upload_.Add(std::span<const uint32_t>(first.data(), first.size() * late->masks()), &device_masks_);
-  }
-  sample_upload_.Send(launcher_.stream);
 }
 
-void CudaBackend::Sample(const SampleStepParams& params, Drawn* drawn) {
-  const int32_t samples = step_->samples();
-  CountStepTokens();
-  drawn->ids.assign(samples, -1);
-  drawn->logprobs.assign(samples, std::nanf(""));
-  drawn->top_start.assign(1, 0);
-  drawn->top_ids.clear();
-  drawn->top_logprobs.clear();
-  if (samples == 0) {
-    Finish("a step");
-    return;
+Status CudaBackend::SendLate(const LateView& late) {
+  MakeSampleRows(&late);
+  std::span<const uint32_t> masks;
+  if (late.masks() > 0) {  // they lie one after another
+    masks = {late.Mask(0).data(), late.Mask(0).size() * static_cast<size_t>(late.masks())};
   }
-  MakeSampleRows(params.late);
-  SampleArgs args;
-  args.logits = Cuda(params.logits).product;
-  args.vocab = spec_.vocab;
-  args.rows = device_sample_rows_;
-  args.counts = counts_.as<uint32_t>();
-  args.mask_bits = device_masks_;
-  args.bias_ids = device_bias_ids_;
-  args.bias_values = device_bias_values_;
-  args.summaries = summaries_.as<SampleSummary>();
-  args.ids = drawn_.as<int32_t>();
-  args.logprobs = drawn_.as<float>() + samples_max_;
-  args.top_ids = drawn_.as<int32_t>() + int64_t{2} * samples_max_;
-  args.top_logprobs = drawn_.as<float>() + int64_t{2 + kTopLogprobsMax} * samples_max_;
-  const bool tops = std::any_of(sample_rows_.begin(), sample_rows_.end(),
-                                [](const SampleRow& row) { return row.top_logprobs > 0; });
-  const bool look_twice = tops || std::any_of(sample_rows_.begin(), sample_rows_.end(), IsTruncated);
-  cuda::Sample(launcher_, samples, look_twice, args);
-  const size_t bytes = tops ? static_cast<size_t>(drawn_.bytes()) : size_t{8} * samples_max_;
-  Check(cudaMemcpyAsync(drawn_host_.data(), drawn_.data(), bytes, cudaMemcpyDeviceToHost, launcher_.stream), "draws");
-  Finish("a step");
+  late_tables_.Begin();
+  late_tables_.Add(sample_rows_, &device_sample_rows_);
+  late_tables_.Add(bias_ids_, &device_bias_ids_);
+  late_tables_.Add(bias_values_, &device_bias_values_);
+  late_tables_.Add(masks, &device_masks_);
+  CHORALE_RETURN_IF_ERROR(late_tables_.Place(launcher_.stream));
+  late_tables_.Send(launcher_.stream, turn_);
+  return Status::Ok();
+}
 
-  const auto* ids = drawn_host_.as<int32_t>();
-  const auto* logprobs = drawn_host_.as<float>() + samples_max_;
+Status CudaBackend::Sample(const SampleStepParams& params) {
+  const int32_t samples = step_->samples();
+  Turn& turn = turns_[turn_];
+  CountStepTokens();
+  if (params.late != nullptr) CHORALE_RETURN_IF_ERROR(SendLate(*params.late));
+  turn.tops.clear();
+  for (const SampleRow& row : sample_rows_) turn.tops.push_back(row.top_logprobs);
+  if (samples > 0) {
+    SampleArgs args;
+    args.logits = Cuda(params.logits).product;
+    args.vocab = spec_.vocab;
+    args.rows = device_sample_rows_;
+    args.counts = counts_.as<uint32_t>();
+    args.mask_bits = device_masks_;
+    args.bias_ids = device_bias_ids_;
+    args.bias_values = device_bias_values_;
+    args.summaries = summaries_.as<SampleSummary>();
+    args.ids = drawn_.as<int32_t>();
+    args.logprobs = drawn_.as<float>() + samples_max_;
+    args.top_ids = drawn_.as<int32_t>() + int64_t{2} * samples_max_;
+    args.top_logprobs = drawn_.as<float>() + int64_t{2 + kTopLogprobsMax} * samples_max_;
+    const bool tops = std::any_of(turn.tops.begin(), turn.tops.end(), [](int32_t count) { return count > 0; });
+    const bool look_twice = tops || std::any_of(sample_rows_.begin(), sample_rows_.end(), IsTruncated);
+    cuda::Sample(launcher_, samples, look_twice, args);
+    const size_t bytes = tops ? static_cast<size_t>(drawn_.bytes()) : size_t{8} * samples_max_;
+    Check(cudaMemcpyAsync(turn.drawn.data(), drawn_.data(), bytes, cudaMemcpyDeviceToHost, launcher_.stream), "draws");
+  }
+  Check(cudaEventRecord(turn.end, launcher_.stream), "a step");
+  Check(launcher_.error, "a step");
+  return Status::Ok();
+}
+
+void CudaBackend::Collect(int32_t turn_index, Drawn* drawn, StepTimes* times) {
+  const Turn& turn = turns_[turn_index];
+  Check(cudaEventSynchronize(turn.end), "a step");
+  collected_.fetch_add(1, std::memory_order_relaxed);
+  const auto nanos = [](cudaEvent_t begin, cudaEvent_t end) {
+    float milliseconds = 0;
+    Check(cudaEventElapsedTime(&milliseconds, begin, end), "a step");
+    return static_cast<int64_t>(static_cast<double>(milliseconds) * 1e6);
+  };
+  times->forward_nanos = nanos(turn.begin, turn.forwarded);
+  times->sample_nanos = nanos(turn.forwarded, turn.end);
+  times->total_nanos = nanos(turn.begin, turn.end);
+
+  const auto samples = static_cast<int32_t>(turn.tops.size());
+  const auto* ids = turn.drawn.as<int32_t>();
+  const auto* logprobs = turn.drawn.as<float>() + samples_max_;
   const auto* top_ids = ids + int64_t{2} * samples_max_;
-  const auto* top_logprobs = drawn_host_.as<float>() + int64_t{2 + kTopLogprobsMax} * samples_max_;
+  const auto* top_logprobs = turn.drawn.as<float>() + int64_t{2 + kTopLogprobsMax} * samples_max_;
+  drawn->Clear();
+  drawn->ids.assign(ids, ids + samples);
+  drawn->logprobs.assign(samples, std::nanf(""));
   for (int32_t k = 0; k < samples; ++k) {
-    drawn->ids[k] = ids[k];
     if (ids[k] >= 0) {
       drawn->logprobs[k] = logprobs[k];
-      for (int32_t i = 0; i < sample_rows_[k].top_logprobs && top_ids[k * kTopLogprobsMax + i] >= 0; ++i) {
+      for (int32_t i = 0; i < turn.tops[k] && top_ids[k * kTopLogprobsMax + i] >= 0; ++i) {
         drawn->top_ids.push_back(top_ids[k * kTopLogprobsMax + i]);
         drawn->top_logprobs.push_back(top_logprobs[k * kTopLogprobsMax + i]);
       }

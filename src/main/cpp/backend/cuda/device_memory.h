@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cstdint>
 #include <stdexcept>
 #include <utility>
@@ -14,6 +15,20 @@ namespace chorale::cuda {
 // For what cannot fail unless the device is gone: the engine catches it and is dead from then on.
 inline void Check(cudaError_t result, const char* what) {
   if (result != cudaSuccess) throw std::runtime_error(Format("CUDA: %s: %s", what, cudaGetErrorString(result)));
+}
+
+// What the plugin has done, for BackendCounters. A process has one engine on a device.
+struct Counts {
+  std::atomic<int64_t> device_allocations{0}, host_allocations{0}, waits{0};
+};
+inline Counts counts;
+
+inline void CountWait() { counts.waits.fetch_add(1, std::memory_order_relaxed); }
+
+// Waits until the stream has done all it was given.
+inline void Wait(cudaStream_t stream, const char* what) {
+  CountWait();
+  Check(cudaStreamSynchronize(stream), what);
 }
 
 template <cudaError_t (*kAllocate)(void**, size_t), cudaError_t (*kFree)(void*)>
@@ -51,8 +66,14 @@ class CudaMemory {
   int64_t bytes_ = 0;
 };
 
-inline cudaError_t AllocatePinned(void** pointer, size_t bytes) { return cudaMallocHost(pointer, bytes); }
-inline cudaError_t AllocateDevice(void** pointer, size_t bytes) { return cudaMalloc(pointer, bytes); }
+inline cudaError_t AllocatePinned(void** pointer, size_t bytes) {
+  counts.host_allocations.fetch_add(1, std::memory_order_relaxed);
+  return cudaMallocHost(pointer, bytes);
+}
+inline cudaError_t AllocateDevice(void** pointer, size_t bytes) {
+  counts.device_allocations.fetch_add(1, std::memory_order_relaxed);
+  return cudaMalloc(pointer, bytes);
+}
 
 using DeviceMemory = CudaMemory<AllocateDevice, cudaFree>;
 using PinnedMemory = CudaMemory<AllocatePinned, cudaFreeHost>;

@@ -34,6 +34,9 @@ public class EngineFactory {
 
     private static final int FLOAT_BYTES = 4;
 
+    /** The pool takes what weights and activations leave of the device's memory. */
+    private static final long DEVICE_DECIDES = 0;
+
     private final EngineSettings engine;
     private final AdapterSettings adapters;
     private final SchedulerSettings scheduler;
@@ -81,7 +84,9 @@ public class EngineFactory {
     }
 
     private Engine computed(String backend, ModelFiles model) {
-        long poolBytes = poolBytes(model.shape());
+        long poolBytes = engine.poolBytes()
+                .map(MemorySize::asLongValue)
+                .orElseGet(() -> backend.equals("cpu") ? defaultPoolBytes(model.shape()) : DEVICE_DECIDES);
         if (backend.equals("cpu")) {
             checkPoolFits(poolBytes, machineBytes());
         }
@@ -99,10 +104,6 @@ public class EngineFactory {
                 engine.recordDir().map(Path::toString).orElse(""),
                 engine.recordSteps());
         return NativeEngine.create(config, model.manifest());
-    }
-
-    private long poolBytes(ModelShape shape) {
-        return engine.poolBytes().map(MemorySize::asLongValue).orElseGet(() -> defaultPoolBytes(shape));
     }
 
     private static long defaultPoolBytes(ModelShape shape) {

@@ -27,6 +27,7 @@ import io.chorale.serving.Service;
 import io.chorale.text.TextException;
 import io.chorale.text.TextModel;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
 import io.quarkus.runtime.ShutdownEvent;
 import io.quarkus.runtime.StartupEvent;
@@ -150,6 +151,10 @@ public class ServingProducer {
     }
 
     void start(@Observes StartupEvent event) {
+        lifecycle
+                .endWithin()
+                .map(within -> new ProcessEnd(within, Quarkus::asyncExit, Runtime.getRuntime()::halt))
+                .ifPresent(service.lifecycle()::whenDead);
         service.start();
         LOG.infof(
                 "serving %s and %d adapters on %s (%s): %d pages of %d tokens, %d MiB, context %d",

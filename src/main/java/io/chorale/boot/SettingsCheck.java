@@ -58,6 +58,7 @@ public class SettingsCheck {
         positive("chorale.stream.keep-alive", streams.keepAlive());
         positive("chorale.stream.resume-grace", streams.resumeGrace());
         notNegative("chorale.lifecycle.drain-grace", lifecycle.drainGrace());
+        lifecycle.endWithin().ifPresent(within -> positive("chorale.lifecycle.end-within", within));
         positive("chorale.lifecycle.stuck-after", lifecycle.stuckAfter());
     }
 

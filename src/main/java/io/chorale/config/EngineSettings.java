@@ -30,8 +30,8 @@ public interface EngineSettings {
     int threads();
 
     /**
-     * Memory of the page pool, which KV cache and adapters share. Unset: enough for 64 contexts of full length, but at
-     * most a quarter of the machine's memory.
+     * Memory of the page pool, which KV cache and adapters share. Unset: on a GPU what the weights leave of its memory;
+     * on the CPU enough for 64 contexts of full length, but at most a quarter of the machine's memory.
      */
     Optional<MemorySize> poolBytes();
 

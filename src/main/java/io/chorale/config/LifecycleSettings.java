@@ -3,6 +3,7 @@ package io.chorale.config;
 import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithDefault;
 import java.time.Duration;
+import java.util.Optional;
 
 /** Shutdown and health. */
 @ConfigMapping(prefix = "chorale.lifecycle")
@@ -14,4 +15,11 @@ public interface LifecycleSettings {
     /** A serving thread that has been in one step for so long counts as dead. */
     @WithDefault("60S")
     Duration stuckAfter();
+
+    /**
+     * How soon the process ends, with status 70, once the engine or the loop is dead, so that a supervisor starts it anew.
+     * Empty: it stays, and answers with 503.
+     */
+    @WithDefault("2S")
+    Optional<Duration> endWithin();
 }

@@ -3,6 +3,7 @@ package io.chorale.serving;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 
 /**
@@ -34,6 +35,7 @@ public final class Lifecycle {
     private final LongSupplier clock;
     private final AtomicReference<Standing> standing = new AtomicReference<>(new Standing(State.STARTING, ""));
     private volatile long busySinceNanos = IDLE;
+    private volatile Consumer<String> onDeath = detail -> {};
 
     public Lifecycle(LongSupplier clock) {
         this.clock = clock;
@@ -53,7 +55,15 @@ public final class Lifecycle {
         if (isLater(before.state(), to)) {
             String change = before.state() + " -> " + to + (detail.isEmpty() ? "" : ": " + detail);
             LOG.log(to == State.DEAD ? Level.ERROR : Level.INFO, change);
+            if (to == State.DEAD) {
+                onDeath.accept(detail);
+            }
         }
+    }
+
+    /** Calls this with the reason when the service has died, on the thread that found out: it must not wait. */
+    public void whenDead(Consumer<String> listener) {
+        onDeath = listener;
     }
 
     private static boolean isLater(State from, State to) {

@@ -14,6 +14,7 @@ public class DyingProfile implements QuarkusTestProfile {
                 "chorale.engine.simulated.step", "300MS",
                 "chorale.engine.simulated.stop-probability", "0",
                 "chorale.engine.simulated.dies-at-step", "12",
+                "chorale.lifecycle.end-within", "",
                 "chorale.stream.keep-alive", "100MS");
     }
 }

@@ -9,7 +9,7 @@ import java.util.Map;
  * @param backend {@code cpu} or {@code cuda}
  * @param mode {@code fast} or {@code reference} (CPU only); empty: what {@code CHORALE_CPU} says, else fast
  * @param threads worker threads; 0: one a core
- * @param poolBytes memory of the page pool, for KV cache and adapters together
+ * @param poolBytes memory of the page pool, for KV cache and adapters together; 0 (cuda): what the device has left
  * @param slotsMax adapters resident at once
  * @param scratchMax sequences with penalties at once
  * @param rowsMax rows of a step

@@ -1,0 +1,67 @@
+// Looking at intermediate results, and changing them.
+#include <cstring>
+
+#include "backend/cuda/cuda_backend.h"
+#include "base/convert.h"
+
+namespace chorale::cuda {
+
+// A product becomes one float32 part with its bias.
+void CudaBackend::Collapse(const CudaActivation& x) {
+  Product& product = x.product;
+  const bool whole = product.units_per_tile == product.units_per_block && product.lora == nullptr && x.bias == nullptr;
+  if (product.half || whole) return;
+  const auto rows = static_cast<int32_t>(product.partial_stride / product.cols);
+  CollapseProduct(launcher_, rows, product, x.bias);
+  product.units_per_tile = product.units_per_block = 1;
+  product.lora = nullptr;
+  x.bias = nullptr;
+}
+
+void CudaBackend::ReadActivation(const Activation& activation, const Rectangle& part, float* out) {
+  if (part.rows == 0) return;
+  const CudaActivation& x = Cuda(&activation);
+  observed_ = true;
+  if (x.kind == ActivationKind::kProduct) Collapse(x);
+  const bool half = x.kind == ActivationKind::kInput || (x.kind == ActivationKind::kProduct && x.product.half);
+  const auto width = static_cast<size_t>(half ? 2 : 4);
+  const size_t stride = static_cast<size_t>(x.stride()) * width, line = static_cast<size_t>(part.cols) * width;
+  staging_.resize(line * static_cast<size_t>(part.rows));
+  Check(cudaMemcpy2DAsync(staging_.data(), line,
+                          x.memory.data() + static_cast<size_t>(part.row_begin) * stride + part.col_begin * width, stride,
+                          line, static_cast<size_t>(part.rows), cudaMemcpyDeviceToHost, launcher_.stream),
+        "reading activations");
+  Finish("reading activations");
+  const int32_t dtype = !half ? kF32 : element_ == Element::kF16 ? kF16 : kBF16;
+  ConvertToFloat(staging_.data(), dtype, part.rows * part.cols, out);
+  if (half && x.bias != nullptr) {
+    std::vector<float> bias(static_cast<size_t>(part.cols));
+    Check(cudaMemcpy(bias.data(), x.bias + part.col_begin, bias.size() * 4, cudaMemcpyDeviceToHost), "reading a bias");
+    for (int64_t i = 0; i < part.rows * part.cols; ++i) out[i] += bias[i % part.cols];
+  }
+}
+
+void CudaBackend::WriteActivation(Activation& activation, const Rectangle& part, const float* values) {
+  if (part.rows == 0) return;
+  CudaActivation& x = Cuda(&activation);
+  if (x.kind == ActivationKind::kProduct) Collapse(x);
+  const bool half = x.kind == ActivationKind::kInput || (x.kind == ActivationKind::kProduct && x.product.half);
+  const auto width = static_cast<size_t>(half ? 2 : 4);
+  const size_t stride = static_cast<size_t>(x.stride()) * width, line = static_cast<size_t>(part.cols) * width;
+  staging_.resize(line * static_cast<size_t>(part.rows));
+  std::vector<float> plain(values, values + part.rows * part.cols);
+  if (half && x.bias != nullptr) {  // its readers will add it again
+    std::vector<float> bias(static_cast<size_t>(part.cols));
+    Check(cudaMemcpy(bias.data(), x.bias + part.col_begin, bias.size() * 4, cudaMemcpyDeviceToHost), "reading a bias");
+    for (int64_t i = 0; i < part.rows * part.cols; ++i) plain[i] -= bias[i % part.cols];
+  }
+  const int32_t dtype = !half ? kF32 : element_ == Element::kF16 ? kF16 : kBF16;
+  ConvertFromFloat(plain.data(), dtype, part.rows * part.cols, staging_.data());
+  Check(cudaMemcpy2DAsync(x.memory.data() + static_cast<size_t>(part.row_begin) * stride + part.col_begin * width, stride,
+                          staging_.data(), line, line, static_cast<size_t>(part.rows), cudaMemcpyHostToDevice,
+                          launcher_.stream),
+        "writing activations");
+  Finish("writing activations");
+}
+
+}  // namespace chorale::cuda

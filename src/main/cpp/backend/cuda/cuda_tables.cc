@@ -1,0 +1,258 @@
+// The tables of a step: what its kernels read, beside weights and activations.
+#include <algorithm>
+
+#include "backend/cuda/cuda_backend.h"
+
+namespace chorale::cuda {
+namespace {
+
+// A sequence with as many rows or more goes to the prefill kernel, which reads its keys once for all of them; fewer go
+// row by row to the decode kernel, which cuts the keys.
+constexpr int32_t kPrefillRowsLeast = 8;
+
+constexpr int32_t kPaddedRows[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, kPaddedRowsMax};
+constexpr int64_t kPagesEach = 64;      // of a sequence or an adapter that padded tables provide for at first
+constexpr size_t kFewUses = 2;
+
+template <typename T>
+void Pad(std::vector<T>* values, int32_t count, const T& value) {
+  if (static_cast<int32_t>(values->size()) < count) values->resize(static_cast<size_t>(count), value);
+}
+
+}  // namespace
+
+// Steps of one row for each sequence, each sampled, are padded to one of a few counts of rows, so that what they launch
+// can be recorded. 0: this step is not of that kind.
+int32_t CudaBackend::PaddedRows(const StepPlan& plan) const {
+  const StepView& step = *plan.step;
+  if (!graphs_wanted_ || plan.observed || reference_ || !HasFastAttention(spec_.head_dim)) return 0;
+  if (step.sequences() != step.rows() || step.samples() != step.rows() || !step.hidden_rows().empty()) return 0;
+  const int32_t* padded = std::lower_bound(std::begin(kPaddedRows), std::end(kPaddedRows), step.rows());
+  if (padded == std::end(kPaddedRows) || *padded > std::min(rows_max_, samples_max_)) return 0;
+  return *padded;
+}
+
+Status CudaBackend::Reserve(DeviceMemory* memory, int64_t bytes, const char* purpose) {
+  if (memory->bytes() >= bytes) return Status::Ok();
+  const int64_t wanted = memory->bytes() == 0 ? bytes : bytes + bytes / 2;
+  Wait(launcher_.stream, purpose);
+  graphs_.Clear();  // they have the old address
+  *memory = DeviceMemory();
+  Result<DeviceMemory> grown = AllocateZeros(wanted, purpose);
+  if (!grown.ok()) return grown.status();
+  *memory = std::move(grown).value();
+  return Status::Ok();
+}
+
+Status CudaBackend::Prepare(const StepPlan& plan) {
+  loader_->Retire();
+  step_ = plan.step;
+  turn_ = plan.turn;
+  observed_ = false;
+  const int32_t padded_rows = PaddedRows(plan);
+  padded_ = padded_rows > 0;
+  rows_ = padded_ ? padded_rows : step_->rows();
+  kind_ = {.rows = rows_, .weights = plan.weights};
+  tables_ = padded_ ? &padded_tables_[rows_] : &eager_tables_;
+  Check(cudaEventRecord(turns_[turn_].begin, launcher_.stream), "a step");
+  tables_->Begin();
+  AddRows();
+  CHORALE_RETURN_IF_ERROR(AddAttention());
+  CHORALE_RETURN_IF_ERROR(AddSampling());
+  CHORALE_RETURN_IF_ERROR(AddLora(*plan.lora));  // last: its tables take the most room and are often empty
+  CHORALE_RETURN_IF_ERROR(tables_->Place(launcher_.stream));
+  int64_t first_matrix = 0, first_page = 0;
+  for (size_t i = 0; i < lora_uses_.size(); ++i) {
+    lora_uses_[i].matrices = device_matrices_ + first_matrix;
+    lora_uses_[i].pages = device_lora_pages_ + first_page;
+    first_matrix += int64_t{spec_.layers} * kTargets;
+    first_page += static_cast<int64_t>(plan.lora->uses[i].adapter->pages.size());
+  }
+  tables_->Send(launcher_.stream, turn_);
+  return Status::Ok();
+}
+
+// Padded rows are of sequences of their own, at position 0 of the page that is nobody's, and neither attended to nor
+// counted.
+void CudaBackend::AddRows() {
+  const StepView& step = *step_;
+  const int32_t room = padded_ ? rows_ : 0, sequences = padded_ ? rows_ : step.sequences();
+  const auto assign = [](std::vector<int32_t>& to, std::span<const int32_t> from) { to.assign(from.begin(), from.end()); };
+  assign(row_token_, step.token_ids());
+  assign(row_position_, step.positions());
+  assign(seq_page_start_, step.seq_page_start());
+  assign(seq_prompt_, step.seq_prompt());
+  assign(seq_scratch_, step.seq_scratch());
+  row_sequence_.resize(static_cast<size_t>(rows_));
+  row_page_.assign(static_cast<size_t>(rows_), page_count_);
+  for (int32_t s = 0; s < step.sequences(); ++s) {
+    const std::span<const int32_t> pages = step.PagesOf(s);
+    for (int32_t row = step.seq_token_start()[s]; row < step.seq_token_start()[s + 1]; ++row) {
+      row_sequence_[row] = s;
+      row_page_[row] = pages[step.positions()[row] / geometry_.page_tokens];
+    }
+  }
+  for (int32_t row = step.rows(); row < rows_; ++row) row_sequence_[row] = row;
+  Pad(&row_token_, rows_, 0);
+  Pad(&row_position_, rows_, 0);
+  Pad(&seq_page_start_, sequences + 1, seq_page_start_.back());
+  Pad(&seq_prompt_, sequences, 0);
+  Pad(&seq_scratch_, sequences, -1);
+  tables_->Add(row_token_, &step_rows_.token_ids);
+  tables_->Add(row_position_, &step_rows_.positions);
+  tables_->Add(row_page_, &step_rows_.pages);
+  tables_->Add(row_sequence_, &sequence_);
+  tables_->Add(seq_page_start_, &page_start_);
+  tables_->Add(seq_prompt_, &prompt_);
+  tables_->Add(seq_scratch_, &scratch_);
+  tables_->Add(step.page_ids(), &page_ids_, room * kPagesEach);
+}
+
+// Which rows go to which kernel, and how their keys are cut, for every window that some layer has.
+Status CudaBackend::AddAttention() {
+  const StepView& step = *step_;
+  const bool packs = spec_.heads / spec_.kv_heads <= kPrefillTile;
+  decode_rows_.clear();
+  prefill_sequences_.clear();
+  for (int32_t s = 0; s < step.sequences(); ++s) {
+    const int32_t begin = step.seq_token_start()[s], end = step.seq_token_start()[s + 1];
+    if (packs && end - begin >= kPrefillRowsLeast) {
+      prefill_sequences_.push_back({begin, end - begin, step.positions()[begin]});
+      continue;
+    }
+    for (int32_t row = begin; row < end; ++row) decode_rows_.push_back({row, step.positions()[row]});
+  }
+  const int64_t blocks = int64_t{launcher_.sm_count} * kDecodeBlocksPerSm;
+  for (auto& [window, work] : attention_) {
+    PlanDecode(decode_rows_, spec_.heads, spec_.kv_heads, window, launcher_.sm_count, &work.plan);
+    PlanPrefill(prefill_sequences_, spec_.heads, spec_.kv_heads, &work.items);
+    const int64_t slots = int64_t{work.plan.partials} * kDecodeHeads;
+    CHORALE_RETURN_IF_ERROR(Reserve(&decode_out_, 4 * slots * spec_.head_dim, "attention"));
+    CHORALE_RETURN_IF_ERROR(Reserve(&decode_stats_, 8 * slots, "attention"));
+    CHORALE_RETURN_IF_ERROR(Reserve(&decode_tickets_, 4 * work.plan.tickets, "attention"));
+    tables_->Add(work.plan.block_start, &work.decode.block_start);
+    tables_->Add(work.plan.items, &work.decode.items,
+                 padded_ ? blocks + rows_ * int64_t{spec_.kv_heads} *
+                                        ((spec_.heads / spec_.kv_heads + kDecodeHeads - 1) / kDecodeHeads)
+                         : 0);
+    tables_->Add(work.items, &work.prefill);
+  }
+  return Status::Ok();
+}
+
+Status CudaBackend::AddSampling() {
+  const StepView& step = *step_;
+  const std::span<const int32_t> scratch = step.seq_scratch();
+  if (counts_.bytes() == 0 && std::any_of(scratch.begin(), scratch.end(), [](int32_t slot) { return slot >= 0; })) {
+    CHORALE_RETURN_IF_ERROR(Reserve(&counts_, 4 * int64_t{scratch_max_} * spec_.vocab, "token counts"));
+  }
+  gathered_.assign(step.sample_row().begin(), step.sample_row().end());
+  gathered_.insert(gathered_.end(), step.hidden_rows().begin(), step.hidden_rows().end());
+  if (padded_) Pad(&gathered_, rows_, 0);
+  MakeSampleRows(nullptr);
+  tables_->Add(gathered_, &gather_);
+  tables_->Add(sample_rows_, &device_sample_rows_, padded_ ? rows_ : 0);
+  return Status::Ok();
+}
+
+void CudaBackend::AddLoraUse(const chorale::LoraUse& use) {
+  const AdapterLayout& layout = *use.adapter->layout;
+  int32_t most = 0;  // columns of v that this use takes at any site
+  for (int32_t layer = 0; layer < spec_.layers; ++layer) {
+    for (int32_t site = 0; site < kSites; ++site) {
+      int32_t cols = 0;
+      for (int32_t t = 0; t < kSiteTargets[site].count; ++t) {
+        const LoraMatrices& m = layout.at(layer, kSiteTargets[site].first + t);
+        lora_matrices_.push_back({static_cast<uint32_t>(m.a.offset), static_cast<uint32_t>(m.b.offset), m.rank(), m.scale});
+        cols += LoraColumns(m.rank());
+      }
+      if (cols > 0) kind_.lora = std::max(kind_.lora, site <= kSiteO ? LoraReach::kAttention : LoraReach::kAll);
+      most = std::max(most, cols);
+    }
+  }
+  lora_use_cols_.push_back(most);
+  lora_pages_.insert(lora_pages_.end(), use.adapter->pages.begin(), use.adapter->pages.end());
+  lora_uses_.push_back({nullptr, nullptr, use.scale, 0});
+  const int32_t slot = use.adapter->slot;
+  if (loader_->IsLoading(slot) && std::find(lora_slots_.begin(), lora_slots_.end(), slot) == lora_slots_.end()) {
+    lora_slots_.push_back(slot);
+  }
+}
+
+Status CudaBackend::AddLora(const LoraBatch& lora) {
+  lora_matrices_.clear();
+  lora_pages_.clear();
+  lora_uses_.clear();
+  lora_groups_.clear();
+  lora_use_cols_.clear();
+  lora_slots_.clear();
+  for (const chorale::LoraUse& use : lora.uses) AddLoraUse(use);
+  kind_.many_uses = lora_uses_.size() > kFewUses;
+  const int32_t inputs_most = std::max({spec_.hidden, spec_.intermediate, spec_.heads * spec_.head_dim});
+  int64_t v_floats = 0;
+  for (const chorale::LoraGroup& group : lora.groups) {  // of up to 8 rows; two of the same adapters make one
+    if (!lora_groups_.empty()) {
+      LoraGroup& last = lora_groups_.back();
+      const int32_t end = last.row_begin + last.row_count;
+      if (last.use_begin == group.use_begin && last.use_end == group.use_end && end == group.row_begin &&
+          group.row_end - last.row_begin <= kLoraGroupRows) {
+        last.row_count = group.row_end - last.row_begin;
+        continue;
+      }
+    }
+    int32_t v_cols = 0;
+    for (int32_t use = group.use_begin; use < group.use_end; ++use) v_cols += lora_use_cols_[use];
+    lora_groups_.push_back({group.row_begin, group.row_end - group.row_begin, group.use_begin, group.use_end,
+                            static_cast<int32_t>(v_floats), v_cols});
+    v_floats += LoraActivationFloats(inputs_most, v_cols);
+  }
+  if (v_floats > INT32_MAX) {
+    return Status::Exhausted("the step's adapters need more rank activations than can be addressed");
+  }
+  lora_rows_.assign(static_cast<size_t>(rows_), 0);
+  for (const LoraGroup& group : lora_groups_) std::fill_n(lora_rows_.begin() + group.row_begin, group.row_count, 1);
+  lora_group_count_.assign(1, static_cast<int32_t>(lora_groups_.size()));
+  const int64_t room = padded_ && !lora_groups_.empty() ? rows_ : 0;
+  lora_groups_max_ = static_cast<int32_t>(std::max<int64_t>(room, std::ssize(lora_groups_)));
+  CHORALE_RETURN_IF_ERROR(
+      Reserve(&lora_ready_, 4 * int64_t{lora_groups_max_} * spec_.layers * kSites, "LoRA counters"));
+  CHORALE_RETURN_IF_ERROR(Reserve(&lora_v_, 4 * v_floats, "rank activations"));
+  tables_->Add(lora_group_count_, &device_group_count_);
+  tables_->Add(lora_rows_, &device_lora_rows_);
+  tables_->Add(lora_groups_, &device_groups_, room);
+  tables_->Add(lora_uses_, &device_uses_, room);
+  tables_->Add(lora_pages_, &device_lora_pages_, room * kPagesEach);
+  tables_->Add(lora_matrices_, &device_matrices_, room * spec_.layers * kTargets);
+  return Status::Ok();
+}
+
+// ---- recording and replaying ----------------------------------------------------------------------------------------------
+
+bool CudaBackend::Replay() {
+  if (!padded_) return false;
+  for (int32_t slot : lora_slots_) loader_->WaitForLayer(slot, spec_.layers - 1, launcher_.stream);
+  lora_slots_.clear();
+  if (kind_.weights != 0) graphs_.KeepWeights(kind_.weights);
+  const StepGraph* graph = graphs_.Find(kind_, tables_->generation());
+  if (graph == nullptr) {
+    graphs_.BeginCapture(launcher_.stream);
+    capturing_ = true;
+    return false;
+  }
+  graphs_.Launch(*graph, launcher_.stream);
+  logits_->product = graph->logits;
+  logits_->bias = nullptr;
+  Check(cudaEventRecord(turns_[turn_].forwarded, launcher_.stream), "a step");
+  return true;
+}
+
+void CudaBackend::EndForward() {
+  if (capturing_) {
+    capturing_ = false;
+    Check(launcher_.error, "recording a step");
+    graphs_.EndCapture(launcher_.stream, kind_, tables_->generation(), logits_->product);
+  }
+  Check(cudaEventRecord(turns_[turn_].forwarded, launcher_.stream), "a step");
+}
+
+}  // namespace chorale::cuda

@@ -1,0 +1,36 @@
+// The engine and the adapters that chorale_bench runs: of a packed image, or random ones of a known shape.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/engine.h"
+#include "tools/bench_options.h"
+
+namespace chorale {
+
+struct BenchModel {
+  std::unique_ptr<Engine> engine;
+  std::vector<StagedAdapter> adapters;
+  std::vector<int64_t> adapter_bytes;  // of each one's numbers, as they lie in pages
+  int64_t element_bytes = 0;           // of weights, keys and values
+
+  static BenchModel Make(const BenchOptions& options);
+
+  // Stages `count` random adapters on all cores; their seeds begin at `seed`.
+  std::vector<StagedAdapter> StageRandom(const BenchOptions& options, int64_t count, int64_t seed) const;
+
+  // What a decode step must read besides keys, values and adapters: the linears and the head.
+  int64_t StepWeightBytes() const;
+  int64_t TokenBytes() const;  // keys and values of a token
+};
+
+void Check(const Status& status);
+
+template <typename T>
+T Take(Result<T> result) {
+  Check(result.status());
+  return std::move(result).value();
+}
+
+}  // namespace chorale

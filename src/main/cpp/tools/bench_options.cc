@@ -1,0 +1,96 @@
+#include "tools/bench_options.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
+namespace chorale {
+namespace {
+
+constexpr const char* kTargetNames[kTargets] = {"q", "k", "v", "o", "gate", "up", "down"};
+
+std::vector<std::string> Pieces(const std::string& text) {
+  std::vector<std::string> pieces;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    pieces.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return pieces;
+}
+
+int64_t Number(const std::string& name, const std::string& value) {
+  char* end = nullptr;
+  const int64_t number = std::strtoll(value.c_str(), &end, 10);
+  if (value.empty() || *end != '\0' || number < 0) Fail(name + " " + value + " is not a whole number");
+  return number;
+}
+
+std::vector<int64_t> Numbers(const std::string& name, const std::string& value) {
+  std::vector<int64_t> numbers;
+  for (const std::string& piece : Pieces(value)) numbers.push_back(Number(name, piece));
+  return numbers;
+}
+
+std::vector<Target> Targets(const std::string& value) {
+  std::vector<Target> targets;
+  for (const std::string& piece : Pieces(value)) {
+    const auto* found = std::find(std::begin(kTargetNames), std::end(kTargetNames), piece);
+    if (found == std::end(kTargetNames)) Fail("--targets " + value + ": " + piece + " is none of q,k,v,o,gate,up,down");
+    targets.push_back(static_cast<Target>(found - kTargetNames));
+  }
+  return targets;
+}
+
+}  // namespace
+
+void Fail(const std::string& message) {
+  std::fprintf(stderr, "chorale_bench: %s\n", message.c_str());
+  std::exit(1);
+}
+
+BenchOptions BenchOptions::Parse(int argc, char** argv) {
+  BenchOptions options;
+  const std::map<std::string, std::string*> texts = {
+      {"--image", &options.image},     {"--shape", &options.shape},     {"--backend", &options.backend},
+      {"--mode", &options.mode},       {"--history", &options.history}, {"--library-dir", &options.library_dir},
+      {"--commit", &options.commit}};
+  const std::map<std::string, int64_t*> numbers = {
+      {"--seed", &options.seed},       {"--threads", &options.threads}, {"--graphs", &options.graphs},
+      {"--context", &options.context}, {"--steps", &options.steps},     {"--uploads", &options.uploads},
+      {"--pool-bytes", &options.pool_bytes}};
+  const std::map<std::string, std::vector<int64_t>*> lists = {{"--batch", &options.batches},
+                                                              {"--adapters", &options.adapters},
+                                                              {"--rank", &options.ranks},
+                                                              {"--prefill", &options.prefills}};
+  options.targets = {kQ, kK, kV, kO, kGate, kUp, kDown};
+  options.command = "chorale_bench";
+  for (int i = 1; i < argc; ++i) {
+    const std::string name = argv[i];
+    if (i + 1 == argc) Fail(name + " needs a value, or is not an option");
+    const std::string value = argv[++i];
+    if (name != "--history" && name != "--commit" && name != "--library-dir") options.command += " " + name + " " + value;
+    if (const auto text = texts.find(name); text != texts.end()) {
+      *text->second = value;
+    } else if (const auto number = numbers.find(name); number != numbers.end()) {
+      *number->second = Number(name, value);
+    } else if (const auto list = lists.find(name); list != lists.end()) {
+      *list->second = Numbers(name, value);
+    } else if (name == "--targets") {
+      options.targets = Targets(value);
+    } else {
+      Fail(name + " is not an option");
+    }
+  }
+  const auto none_below_one = [](const std::vector<int64_t>& values) {
+    return std::all_of(values.begin(), values.end(), [](int64_t value) { return value >= 1; });
+  };
+  if (!none_below_one(options.batches) || !none_below_one(options.ranks) || !none_below_one(options.prefills)) {
+    Fail("--batch, --rank and --prefill are at least 1");
+  }
+  if (options.context < 1 || options.steps < 1) Fail("--context and --steps are at least 1");
+  return options;
+}
+
+}  // namespace chorale

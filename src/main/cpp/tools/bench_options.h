@@ -1,0 +1,34 @@
+// What chorale_bench measures: its command line.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "chorale/image_abi.h"
+
+namespace chorale {
+
+struct BenchOptions {
+  std::string image;             // empty: a model of `shape` with random weights
+  std::string shape = "fable";
+  int64_t seed = 1;
+  std::string backend = "cpu", mode = "fast", library_dir;
+  int64_t threads = 0, graphs = 1, pool_bytes = 0;
+  std::vector<int64_t> batches = {1};    // sequences that decode
+  std::vector<int64_t> adapters = {0};   // distinct ones in the batch
+  std::vector<int64_t> ranks = {16};     // of adapter i: ranks[i % size]
+  std::vector<Target> targets;           // of random adapters; all seven by default
+  std::vector<int64_t> prefills;         // prompts to time, tokens
+  int64_t context = 32;                  // tokens that each sequence has when decoding begins
+  int64_t steps = 64;
+  int64_t uploads = 0;                   // adapters to stream while a batch decodes; 0: none
+  std::string history, commit, command;  // file to append to; empty: none
+
+  // Ends the process with a sentence when an option is wrong.
+  static BenchOptions Parse(int argc, char** argv);
+};
+
+[[noreturn]] void Fail(const std::string& message);
+
+}  // namespace chorale
