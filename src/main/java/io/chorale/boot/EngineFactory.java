@@ -11,11 +11,11 @@ import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
 import io.chorale.engine.jni.NativeEngine;
 import io.chorale.engine.jni.NativeEngineConfig;
-import io.chorale.engine.jni.NativeLibraries;
 import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimClock;
 import io.chorale.engine.sim.SimulatedEngine;
 import io.chorale.engine.sim.SimulatedModel;
+import io.chorale.platform.LibraryFolder;
 import io.quarkus.runtime.configuration.ConfigurationException;
 import io.quarkus.runtime.configuration.MemorySize;
 import jakarta.enterprise.context.ApplicationScoped;
@@ -71,7 +71,7 @@ public class EngineFactory {
 
     /** Whether it is worth trying: the plugin was built, and a driver is there. */
     private static boolean cudaMayRun() {
-        return Files.exists(NativeLibraries.directory().resolve(System.mapLibraryName("chorale_cuda")))
+        return Files.exists(LibraryFolder.path().resolve(System.mapLibraryName("chorale_cuda")))
                 && Files.exists(Path.of("/dev/nvidiactl"));
     }
 

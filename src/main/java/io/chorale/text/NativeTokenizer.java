@@ -2,9 +2,10 @@ package io.chorale.text;
 
 import ai.djl.huggingface.tokenizers.jni.LibUtils;
 import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
+import io.chorale.platform.LibraryFolder;
 import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
-import java.nio.file.Path;
+import java.util.Optional;
 
 /**
  * A tokenizer of the native library, freed when it is no longer reachable.
@@ -65,27 +66,23 @@ final class NativeTokenizer {
     /**
      * Loads the native library, once, and without calling home.
      *
-     * <p>From the folder that the system property {@code chorale.native.dir} names we load it ourselves: DJL's loader
-     * first looks for a GPU through the CUDA runtime. But a library serves the classes of one class loader, so where
-     * DJL has another than we, as in Quarkus's tests, DJL has to load it; and it unpacks its own copy where no folder
-     * is named.
+     * <p>From the {@link LibraryFolder} we load it ourselves: DJL's loader first looks for a GPU through the CUDA
+     * runtime. But a library serves the classes of one class loader, so where DJL has another than we, as in Quarkus's
+     * tests, DJL has to load it; and it unpacks its own copy where there is no such folder.
      */
     @SuppressWarnings("restricted")
     private static final class Library {
         static {
             System.setProperty("ai.djl.offline", "true");
             System.setProperty("OPT_OUT_TRACKING", "true");
-            String folder = System.getProperty("chorale.native.dir", "");
-            String library =
-                    Path.of(folder, "libtokenizers.so").toAbsolutePath().toString();
+            Optional<String> library = LibraryFolder.find()
+                    .map(folder -> folder.resolve("libtokenizers.so").toString());
             boolean sameLoader = Library.class.getClassLoader() == TokenizersLibrary.class.getClassLoader();
-            if (!folder.isEmpty() && sameLoader) {
-                System.load(library);
+            if (library.isPresent() && sameLoader) {
+                System.load(library.get());
             } else {
-                if (!folder.isEmpty()) {
-                    // The file, not the folder: to a folder DJL adds the name of a CUDA architecture.
-                    System.setProperty("RUST_LIBRARY_PATH", library);
-                }
+                // The file, not the folder: to a folder DJL adds the name of a CUDA architecture.
+                library.ifPresent(file -> System.setProperty("RUST_LIBRARY_PATH", file));
                 LibUtils.checkStatus();
             }
         }

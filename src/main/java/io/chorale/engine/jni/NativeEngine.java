@@ -7,6 +7,7 @@ import io.chorale.engine.Engine;
 import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
 import io.chorale.engine.StagedAdapter;
+import io.chorale.platform.LibraryFolder;
 import java.nio.ByteBuffer;
 import java.nio.IntBuffer;
 import java.nio.LongBuffer;
@@ -69,8 +70,7 @@ public final class NativeEngine implements Engine {
      */
     public static NativeEngine create(NativeEngineConfig config, ByteBuffer manifest) {
         NativeLibraries.load();
-        ByteBuffer lines =
-                NativeBuffers.of(config.lines(NativeLibraries.directory().toString()));
+        ByteBuffer lines = NativeBuffers.of(config.lines(LibraryFolder.path().toString()));
         LongBuffer handle = NativeBuffers.oneLong();
         check(ChoraleNative.ch_engine_create(lines, lines.limit(), manifest, manifest.limit(), handle));
         long engine = handle.get(0);

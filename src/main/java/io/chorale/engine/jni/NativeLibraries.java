@@ -1,5 +1,6 @@
 package io.chorale.engine.jni;
 
+import io.chorale.platform.LibraryFolder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -8,52 +9,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/**
- * Finds and loads the engine's shared libraries. All lie in one folder; nothing is unpacked at run time. The folder is the
- * first of these that is named or there:
- *
- * <pre>
- * system property chorale.native.dir · environment variable CHORALE_NATIVE_DIR
- * lib/ beside the executable (native image only) · target/native under the working directory
- * </pre>
- */
-public final class NativeLibraries {
-    private static final String PROPERTY = "chorale.native.dir";
-    private static final String VARIABLE = "CHORALE_NATIVE_DIR";
+/** Loads the engine's shared libraries from the {@link LibraryFolder}. */
+final class NativeLibraries {
     private static final String GLUE = System.mapLibraryName("jnichorale");
 
     private NativeLibraries() {}
-
-    /** The folder with the libraries; the tokenizer's lies there too. */
-    public static Path directory() {
-        Map<String, Path> candidates = new LinkedHashMap<>();
-        String property = System.getProperty(PROPERTY, "");
-        String variable = System.getenv().getOrDefault(VARIABLE, "");
-        if (!property.isBlank()) {
-            candidates.put("system property " + PROPERTY, Path.of(property));
-        } else if (!variable.isBlank()) {
-            candidates.put("environment variable " + VARIABLE, Path.of(variable));
-        } else {
-            if (System.getProperty("org.graalvm.nativeimage.imagecode") != null) {
-                candidates.put("beside the executable", executable().resolveSibling("lib"));
-            }
-            candidates.put("under the working directory", Path.of("target", "native"));
-        }
-        StringBuilder tried = new StringBuilder();
-        for (Map.Entry<String, Path> candidate : candidates.entrySet()) {
-            Path directory = candidate.getValue().toAbsolutePath().normalize();
-            if (Files.exists(directory.resolve(GLUE))) {
-                return directory;
-            }
-            tried.append("\n  ")
-                    .append(directory)
-                    .append(" (")
-                    .append(candidate.getKey())
-                    .append(')');
-        }
-        throw new IllegalStateException("the engine's shared libraries were not found: no " + GLUE + " in" + tried
-                + "\nBuild them with ./chorale build, or name their folder with -D" + PROPERTY + " or " + VARIABLE);
-    }
 
     /** Loads them once and checks that they were built for this version of the ABI. */
     static void load() {
@@ -68,18 +28,10 @@ public final class NativeLibraries {
         return constants;
     }
 
-    private static Path executable() {
-        try {
-            return Path.of("/proc/self/exe").toRealPath();
-        } catch (IOException noProc) {
-            throw new IllegalStateException("cannot tell where the executable lies; set " + VARIABLE, noProc);
-        }
-    }
-
     /** Initialised by the first call, by the class loader's own locking. */
     private static final class Loaded {
         static {
-            Path directory = directory();
+            Path directory = LibraryFolder.path();
             loadGlue(directory.resolve(GLUE));
             List<String> differences = StepLayout.differences(abi());
             if (!differences.isEmpty()) {
