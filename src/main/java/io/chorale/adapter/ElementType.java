@@ -40,6 +40,20 @@ enum ElementType {
         return wireCode;
     }
 
+    /** What {@code config.json} says that the weights are; BF16 where it says nothing. */
+    static ElementType ofConfig(JsonObject config) throws FileRejectedException {
+        String field = config.has("dtype") ? "dtype" : "torch_dtype";
+        String name = config.text(field, "bfloat16");
+        return switch (name) {
+            case "bfloat16" -> BF16;
+            case "float16" -> F16;
+            case "float32" -> F32;
+            default ->
+                throw config.wrong(
+                        field, "is " + JsonObject.shown(name) + "; bfloat16, float16 and float32 are served");
+        };
+    }
+
     static Optional<ElementType> of(String name) {
         for (ElementType type : values()) {
             if (type.name().equals(name)) {

@@ -68,17 +68,22 @@ final class JsonText {
         } catch (IOException unreadable) {
             throw new FileRejectedException(file + ": cannot be read: " + reason(unreadable));
         }
-        try (JsonParser parser = parser(bytes, 0, bytes.length)) {
+        return readObject(file.toString(), bytes);
+    }
+
+    /** @param source where it is from, for messages */
+    static JsonObject readObject(String source, byte[] utf8) throws FileRejectedException {
+        try (JsonParser parser = parser(utf8, 0, utf8.length)) {
             if (parser.nextToken() != JsonToken.START_OBJECT) {
-                throw new FileRejectedException(file + ": is not a JSON object");
+                throw new FileRejectedException(source + ": is not a JSON object");
             }
             Map<String, @Nullable Object> fields = objectAt(parser);
             if (parser.nextToken() != null) {
-                throw new FileRejectedException(file + ": something follows the JSON object");
+                throw new FileRejectedException(source + ": something follows the JSON object");
             }
-            return new JsonObject(file.toString(), "", fields);
+            return new JsonObject(source, "", fields);
         } catch (IOException malformed) {
-            throw new FileRejectedException(file + ": is not valid JSON: " + reason(malformed));
+            throw new FileRejectedException(source + ": is not valid JSON: " + reason(malformed));
         }
     }
 

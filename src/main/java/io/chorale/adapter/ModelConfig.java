@@ -82,7 +82,11 @@ record ModelConfig(
     }
 
     static ModelConfig read(Path file) throws FileRejectedException {
-        return of(JsonText.readObject(file, FILE_BYTES_MAX));
+        return of(readJson(file));
+    }
+
+    static JsonObject readJson(Path file) throws FileRejectedException {
+        return JsonText.readObject(file, FILE_BYTES_MAX);
     }
 
     static ModelConfig of(JsonObject config) throws FileRejectedException {

@@ -10,32 +10,65 @@ import java.util.Set;
 import java.util.regex.Pattern;
 
 /**
- * A base model's folder, parsed and verified: what the model is, and where each of its tensors lies. Everything that is
- * wrong with the tensors is reported at once.
+ * A base model's folder, parsed and verified: what the model is, and where each of its tensors lies, or from which seed it
+ * is made. Everything that is wrong with the tensors is reported at once.
  */
 public final class ModelFiles {
     /** Buffers that older versions of the trainer saved and that every reader computes anew. */
     private static final Pattern HARMLESS =
             Pattern.compile("model\\.layers\\.\\d+\\.self_attn\\.rotary_emb\\.inv_freq");
 
+    private static final String CONFIG = "config.json";
+    private static final String EMBED = "model.embed_tokens.weight";
+    private static final String HEAD = "lm_head.weight";
+    private static final String FINAL_NORM = "model.norm.weight";
     private static final int PROBLEMS_MAX = 50;
 
     private final ModelConfig config;
-    private final Checkpoint checkpoint;
+    private final List<SpanFile> files;
     private final List<TensorSpan> spans;
     private final boolean tied;
 
-    private ModelFiles(ModelConfig config, Checkpoint checkpoint, List<TensorSpan> spans, boolean tied) {
+    private ModelFiles(ModelConfig config, List<SpanFile> files, List<TensorSpan> spans, boolean tied) {
         this.config = config;
-        this.checkpoint = checkpoint;
+        this.files = files;
         this.spans = spans;
         this.tied = tied;
     }
 
     public static ModelFiles open(Path directory) throws FileRejectedException {
-        ModelConfig config = ModelConfig.read(directory.resolve("config.json"));
+        ModelConfig config = ModelConfig.read(directory.resolve(CONFIG));
         Checkpoint checkpoint = Checkpoint.open(directory);
         return new TensorMapping(directory, config, checkpoint).map();
+    }
+
+    /** A model of the folder's {@code config.json} whose weights nobody trained: the engine makes them from a seed. */
+    public static ModelFiles dummy(Path directory, long seed) throws FileRejectedException {
+        return dummy(ModelConfig.readJson(directory.resolve(CONFIG)), seed);
+    }
+
+    /** The same of a configuration that is built in. */
+    public static ModelFiles dummy(BuiltInModel model, long seed) throws FileRejectedException {
+        return dummy(model.config(), seed);
+    }
+
+    private static ModelFiles dummy(JsonObject json, long seed) throws FileRejectedException {
+        ModelConfig config = ModelConfig.of(json);
+        ElementType type = ElementType.ofConfig(json);
+        ModelShape shape = config.shape();
+        List<TensorSpan> spans = new ArrayList<>();
+        ModelTensors.Visitor noise = (name, role, layer, sizes) -> {
+            int rows = sizes.size() == 2 ? sizes.getFirst() : 1;
+            spans.add(TensorSpan.ofNoise(role, layer, type, rows, sizes.getLast(), 1, seed));
+        };
+        List<Integer> ends = List.of(shape.vocab(), shape.hidden());
+        noise.tensor(EMBED, TensorSpan.EMBED, TensorSpan.NO_LAYER, ends);
+        if (!config.tied()) {
+            noise.tensor(HEAD, TensorSpan.HEAD, TensorSpan.NO_LAYER, ends);
+        }
+        noise.tensor(FINAL_NORM, TensorSpan.FINAL_NORM, TensorSpan.NO_LAYER, List.of(shape.hidden()));
+        new ModelTensors(config).ofLayers(noise);
+        return new ModelFiles(config, List.of(), List.copyOf(spans), config.tied());
     }
 
     public ModelShape shape() {
@@ -49,16 +82,16 @@ public final class ModelFiles {
 
     /** The model manifest of {@code chorale/image_abi.h}, in a direct buffer from position 0 to its limit. */
     public ByteBuffer manifest() {
-        return ManifestWriter.model(config, tied, checkpoint.spanFiles(), spans);
+        return ManifestWriter.model(config, tied, files, spans);
     }
 
     /** The manifest of the same model inside a packed image. */
-    ByteBuffer manifest(List<SpanFile> files, List<TensorSpan> placed) {
-        return ManifestWriter.model(config, tied, files, placed);
+    ByteBuffer manifest(List<SpanFile> packed, List<TensorSpan> placed) {
+        return ManifestWriter.model(config, tied, packed, placed);
     }
 
     List<SpanFile> files() {
-        return checkpoint.spanFiles();
+        return files;
     }
 
     List<TensorSpan> spans() {
@@ -84,9 +117,7 @@ public final class ModelFiles {
 
         ModelFiles map() throws FileRejectedException {
             boolean tied = mapEnds();
-            for (int layer = 0; layer < shape.layers(); layer++) {
-                mapLayer(layer);
-            }
+            new ModelTensors(config).ofLayers(this::add);
             for (Map.Entry<String, Checkpoint.Placed> entry :
                     checkpoint.tensors().entrySet()) {
                 if (!used.contains(entry.getKey())
@@ -101,7 +132,7 @@ public final class ModelFiles {
                 }
                 throw new FileRejectedException(shown);
             }
-            return new ModelFiles(config, checkpoint, List.copyOf(spans), tied);
+            return new ModelFiles(config, checkpoint.spanFiles(), List.copyOf(spans), tied);
         }
 
         /**
@@ -110,51 +141,16 @@ public final class ModelFiles {
          * that is the embedding.
          */
         private boolean mapEnds() {
-            String embed = "model.embed_tokens.weight";
-            String head = "lm_head.weight";
-            boolean hasHead = checkpoint.tensors().containsKey(head);
-            boolean onlyHead = hasHead && !checkpoint.tensors().containsKey(embed);
+            boolean hasHead = checkpoint.tensors().containsKey(HEAD);
+            boolean onlyHead = hasHead && !checkpoint.tensors().containsKey(EMBED);
             boolean tied = config.tied() && (!hasHead || onlyHead);
-            matrix(config.tied() && onlyHead ? head : embed, TensorSpan.EMBED, shape.vocab(), shape.hidden());
+            List<Integer> ends = List.of(shape.vocab(), shape.hidden());
+            add(config.tied() && onlyHead ? HEAD : EMBED, TensorSpan.EMBED, TensorSpan.NO_LAYER, ends);
             if (!tied) {
-                matrix(head, TensorSpan.HEAD, shape.vocab(), shape.hidden());
+                add(HEAD, TensorSpan.HEAD, TensorSpan.NO_LAYER, ends);
             }
-            vector("model.norm.weight", TensorSpan.FINAL_NORM, TensorSpan.NO_LAYER, shape.hidden());
+            add(FINAL_NORM, TensorSpan.FINAL_NORM, TensorSpan.NO_LAYER, List.of(shape.hidden()));
             return tied;
-        }
-
-        private void mapLayer(int layer) {
-            String prefix = "model.layers." + layer + ".";
-            vector(prefix + "input_layernorm.weight", TensorSpan.ATTN_NORM, layer, shape.hidden());
-            vector(prefix + "post_attention_layernorm.weight", TensorSpan.MLP_NORM, layer, shape.hidden());
-            if (config.qkNorm()) {
-                vector(prefix + "self_attn.q_norm.weight", TensorSpan.Q_NORM, layer, shape.headDim());
-                vector(prefix + "self_attn.k_norm.weight", TensorSpan.K_NORM, layer, shape.headDim());
-            }
-            for (Target target : Target.values()) {
-                String module = prefix + target.module;
-                int out = target.out(shape);
-                add(module + ".weight", TensorSpan.WEIGHT + target.code, layer, List.of(out, target.in(shape)));
-                if (hasBias(target)) {
-                    vector(module + ".bias", TensorSpan.BIAS + target.code, layer, out);
-                }
-            }
-        }
-
-        private boolean hasBias(Target target) {
-            return switch (target) {
-                case Q, K, V -> config.qkvBias();
-                case O -> config.outBias();
-                case GATE, UP, DOWN -> config.mlpBias();
-            };
-        }
-
-        private void matrix(String name, int role, int rows, int cols) {
-            add(name, role, TensorSpan.NO_LAYER, List.of(rows, cols));
-        }
-
-        private void vector(String name, int role, int layer, int size) {
-            add(name, role, layer, List.of(size));
         }
 
         private void add(String name, int role, int layer, List<Integer> wanted) {

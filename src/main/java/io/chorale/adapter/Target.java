@@ -55,4 +55,13 @@ enum Target {
         }
         return Optional.empty();
     }
+
+    static Optional<Target> ofShortName(String name) {
+        for (Target target : values()) {
+            if (target.shortName().equals(name)) {
+                return Optional.of(target);
+            }
+        }
+        return Optional.empty();
+    }
 }

@@ -5,8 +5,8 @@ package io.chorale.adapter;
  *
  * @param role one of the constants here, plus a {@link Target}'s code from {@link #WEIGHT} on
  * @param layer {@link #NO_LAYER} outside the layers
- * @param file index into the manifest's files
- * @param offset from the start of that file
+ * @param file index into the manifest's files, or {@link #NO_FILE}
+ * @param offset from the start of that file; the seed of what has none
  * @param rows 1 for vectors
  * @param scale of LoRA's B; 1 for everything else
  * @param crc CRC-32C of its bytes; 0: not recorded
@@ -24,6 +24,9 @@ record TensorSpan(
         int crc) {
     static final int NO_LAYER = -1;
 
+    /** The tensor is stored nowhere: the engine makes it of random numbers. */
+    static final int NO_FILE = -1;
+
     static final int EMBED = 0;
     static final int HEAD = 1;
     static final int FINAL_NORM = 2;
@@ -35,6 +38,11 @@ record TensorSpan(
     static final int BIAS = 32;
     static final int LORA_A = 48;
     static final int LORA_B = 64;
+
+    /** A tensor that nobody has stored. */
+    static TensorSpan ofNoise(int role, int layer, ElementType type, long rows, long cols, float scale, long seed) {
+        return new TensorSpan(role, layer, type, NO_FILE, seed, rows * cols * type.bytes, rows, cols, scale, 0);
+    }
 
     /** The same tensor at another place, with a checksum: in a packed image. */
     TensorSpan movedTo(long newOffset, int newCrc) {

@@ -1,25 +1,48 @@
 package io.chorale.bench;
 
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 
-/** {@code ./chorale bench [engine] [scheduler] [http]}: runs what is named, everything when nothing is. */
+/**
+ * {@code ./chorale bench [engine] [scheduler] [http]}: runs what is named, everything when nothing is. {@code ./chorale
+ * bench workload ...}: plays a workload against a server that runs.
+ */
 public final class BenchCommand {
     private static final List<String> ALL = List.of("engine", "scheduler", "http");
 
     private BenchCommand() {}
 
     public static void main(String[] arguments) throws Exception {
-        List<String> wanted = arguments.length == 0 ? ALL : List.of(arguments);
-        for (String name : wanted) {
-            if (!ALL.contains(name)) {
-                System.err.println("bench does not know '" + name + "'; it knows " + String.join(", ", ALL));
-                System.exit(2);
-            }
-        }
         History history = new History(
                 Path.of("docs", "benchmarks", "history.ndjson"),
                 ("./chorale bench " + String.join(" ", arguments)).strip());
+        if (arguments.length > 0 && arguments[0].equals("workload")) {
+            workload(history, List.of(arguments).subList(1, arguments.length));
+        } else {
+            own(history, arguments);
+        }
+    }
+
+    private static void workload(History history, List<String> arguments) throws Exception {
+        try {
+            new WorkloadBench(history, WorkloadOptions.of(arguments)).run();
+        } catch (IllegalArgumentException | IOException wrong) {
+            System.err.println("bench workload: " + wrong.getMessage() + "\n" + WorkloadOptions.USAGE);
+            System.exit(2);
+        }
+    }
+
+    /** What needs no server. */
+    private static void own(History history, String[] arguments) throws Exception {
+        List<String> wanted = arguments.length == 0 ? ALL : List.of(arguments);
+        for (String name : wanted) {
+            if (!ALL.contains(name)) {
+                System.err.println(
+                        "bench does not know '" + name + "'; it knows " + String.join(", ", ALL) + ", workload");
+                System.exit(2);
+            }
+        }
         double engineTokensPerSecond = Double.NaN;
         if (wanted.contains("engine")) {
             engineTokensPerSecond = new EngineBench(history).run();

@@ -4,13 +4,17 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * The record of every measured figure: one JSON object a line in {@code docs/benchmarks/history.ndjson}, with the
@@ -38,7 +42,7 @@ final class History {
         double median = sorted[sorted.length / 2];
         ObjectNode line = JSON.createObjectNode();
         line.put("date", Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
-        line.put("commit", output(List.of("git", "describe", "--always", "--dirty", "--abbrev=12")));
+        line.put("commit", commit());
         line.put("machine", machine());
         line.put("command", command);
         line.put("benchmark", benchmark);
@@ -76,24 +80,48 @@ final class History {
     }
 
     private static String machine() throws IOException {
-        String model = "unknown processor";
-        Path cpuinfo = Path.of("/proc/cpuinfo");
-        if (Files.isReadable(cpuinfo)) {
-            model = Files.readAllLines(cpuinfo).stream()
-                    .filter(line -> line.startsWith("model name"))
-                    .map(line -> line.substring(line.indexOf(':') + 1).strip())
-                    .findFirst()
-                    .orElse(model);
+        String processor = Runtime.getRuntime().availableProcessors() + " cores, "
+                + field(Path.of("/proc/cpuinfo"), "model name").orElse("unknown processor");
+        List<String> gpus = new ArrayList<>();
+        Path drivers = Path.of("/proc/driver/nvidia/gpus");
+        if (Files.isDirectory(drivers)) {
+            try (DirectoryStream<Path> each = Files.newDirectoryStream(drivers)) {
+                for (Path gpu : each) {
+                    gpus.add(field(gpu.resolve("information"), "Model").orElse("unknown GPU"));
+                }
+            }
         }
-        return Runtime.getRuntime().availableProcessors() + " cores, " + model;
+        return gpus.isEmpty() ? processor : processor + ", " + String.join(", ", gpus);
     }
 
-    private static String output(List<String> arguments) throws IOException {
-        Process process =
-                new ProcessBuilder(arguments).redirectErrorStream(true).start();
-        try (var reader = process.inputReader(StandardCharsets.UTF_8)) {
-            String first = reader.readLine();
-            return first == null ? "unknown" : first.strip();
+    /** The value of the first line "name : value". */
+    private static Optional<String> field(Path file, String name) throws IOException {
+        if (!Files.isReadable(file)) {
+            return Optional.empty();
+        }
+        try (Stream<String> lines = Files.lines(file)) {
+            return lines.filter(line -> line.startsWith(name))
+                    .map(line -> line.substring(line.indexOf(':') + 1).strip())
+                    .findFirst();
+        }
+    }
+
+    /** Of the working tree; of a bundle, which has none, what the file says that was packed with it. */
+    private static String commit() throws IOException {
+        Path packed = Path.of("commit");
+        if (Files.isRegularFile(packed)) {
+            return Files.readString(packed).strip();
+        }
+        try {
+            Process git = new ProcessBuilder("git", "describe", "--always", "--dirty", "--abbrev=12")
+                    .redirectError(ProcessBuilder.Redirect.DISCARD)
+                    .start();
+            try (var reader = git.inputReader(StandardCharsets.UTF_8)) {
+                String first = reader.readLine();
+                return first == null ? "unknown" : first.strip();
+            }
+        } catch (IOException noGit) {
+            return "unknown";
         }
     }
 }

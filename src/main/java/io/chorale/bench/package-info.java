@@ -1,6 +1,6 @@
 /**
- * What {@code ./chorale bench} measures: the engine alone, one serving-loop step, the whole way through HTTP. Command
- * line only; nothing of the service imports it.
+ * What {@code ./chorale bench} measures: the engine alone, one serving-loop step, the whole way through HTTP, and a
+ * workload against a server that runs. Command line only; of the service, only its main imports the command.
  */
 @NullMarked
 package io.chorale.bench;

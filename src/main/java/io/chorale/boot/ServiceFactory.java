@@ -1,7 +1,7 @@
 package io.chorale.boot;
 
-import io.chorale.adapter.AdapterFolder;
 import io.chorale.adapter.AdapterRegistry;
+import io.chorale.adapter.AdapterSource;
 import io.chorale.config.AdapterSettings;
 import io.chorale.config.AdmissionSettings;
 import io.chorale.config.EngineSettings;
@@ -46,7 +46,7 @@ public class ServiceFactory {
         this.lifecycle = lifecycle;
     }
 
-    Service create(Engine engine, AdapterRegistry registry, AdapterFolder folder, ServingObserver observer) {
+    Service create(Engine engine, AdapterRegistry registry, AdapterSource source, ServingObserver observer) {
         EngineSpec spec = engine.spec();
         PoolGeometry pool = new PoolGeometry(spec.pageCount(), spec.pageTokens(), spec.slotsMax(), spec.scratchMax());
         SchedulerLimits limits = new SchedulerLimits(
@@ -77,7 +77,7 @@ public class ServiceFactory {
                 new Scheduler(pool, limits, SchedulerPolicies.PLAIN),
                 door,
                 registry,
-                folder,
+                source,
                 observer,
                 System::nanoTime,
                 options);

@@ -3,8 +3,9 @@ package io.chorale.boot;
 import io.chorale.adapter.AdapterEntry;
 import io.chorale.adapter.AdapterFolder;
 import io.chorale.adapter.AdapterRegistry;
+import io.chorale.adapter.AdapterSource;
+import io.chorale.adapter.DummyAdapters;
 import io.chorale.adapter.FileRejectedException;
-import io.chorale.adapter.ModelFiles;
 import io.chorale.api.Answers;
 import io.chorale.api.CompletionReader;
 import io.chorale.api.JsonBody;
@@ -25,7 +26,6 @@ import io.chorale.serving.Door;
 import io.chorale.serving.Lifecycle;
 import io.chorale.serving.Service;
 import io.chorale.text.TextException;
-import io.chorale.text.TextModel;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
@@ -82,63 +82,67 @@ public class ServingProducer {
         this.lifecycle = lifecycle;
         this.engineKind = engineSettings.kind().name().toLowerCase(Locale.ROOT);
         settings.pass();
-        ModelFiles files = readModel();
-        AdapterFolder folder = new AdapterFolder(files.shape());
-        readAdapters(folder);
-        Optional<TextModel> text = readText();
-        int[] endTokens = ModelDirectory.endTokens(model.dir(), text);
-        Engine engine = createEngine(engines, files, endTokens);
+        BaseModel base = readModel();
+        AdapterSource source = readAdapters(base);
+        Engine engine = createEngine(engines, base);
         spec = engine.spec();
         ServingMetrics metrics = new ServingMetrics(meters);
-        service = services.create(engine, registry, folder, metrics);
+        service = services.create(engine, registry, source, metrics);
         metrics.bind(service.door());
-        ModelCatalog.Base base = new ModelCatalog.Base(
-                model.name().orElseGet(() -> ModelDirectory.nameOf(model.dir())),
-                model.dir().toString(),
+        ModelCatalog.Base served = new ModelCatalog.Base(
+                base.name(),
+                base.root(),
                 Instant.now().getEpochSecond(),
                 spec.contextMax(),
                 spec.vocab(),
-                endTokens);
-        catalog = new ModelCatalog(base, registry, text);
-        hasText = text.isPresent();
+                base.endTokens());
+        catalog = new ModelCatalog(served, registry, base.text());
+        hasText = base.text().isPresent();
     }
 
-    private ModelFiles readModel() {
+    private BaseModel readModel() {
         try {
-            return ModelFiles.open(model.dir());
-        } catch (FileRejectedException rejected) {
+            return BaseModel.read(model);
+        } catch (FileRejectedException | TextException rejected) {
             throw refused("chorale.model.dir", model.dir(), rejected);
         }
     }
 
-    private void readAdapters(AdapterFolder folder) {
-        Optional<Path> directory = adapters.dir().or(() -> ModelDirectory.adaptersBeside(model.dir()));
-        if (directory.isEmpty()) {
-            return;
-        }
+    /** Registers what the folder has and what is to be made up. */
+    private AdapterSource readAdapters(BaseModel base) {
+        AdapterFolder folder = new AdapterFolder(base.files().shape());
+        Optional<Path> directory = adapters.dir().or(base::adaptersBeside);
         try {
-            folder.scan(directory.get(), registry);
+            if (directory.isPresent()) {
+                folder.scan(directory.get(), registry);
+            }
         } catch (FileRejectedException rejected) {
-            throw refused("chorale.adapters.dir", directory.get(), rejected);
+            throw refused("chorale.adapters.dir", directory.orElseThrow(), rejected);
         }
         for (AdapterEntry entry : registry.list()) {
             if (!entry.usable()) {
                 LOG.warnf("adapter %s cannot be served: %s", entry.name(), String.join("; ", entry.problems()));
             }
         }
-    }
-
-    private Optional<TextModel> readText() {
+        AdapterSettings.Dummy dummy = adapters.dummy();
+        if (dummy.count() == 0) {
+            return folder;
+        }
         try {
-            return TextModel.load(model.dir());
-        } catch (TextException rejected) {
-            throw refused("chorale.model.dir", model.dir(), rejected);
+            DummyAdapters dummies = new DummyAdapters(
+                    base.files().shape(),
+                    new DummyAdapters.Settings(dummy.count(), dummy.ranks(), dummy.targets(), dummy.seed()),
+                    folder);
+            dummies.register(registry);
+            return dummies;
+        } catch (FileRejectedException rejected) {
+            throw refused("chorale.adapters.dummy.count", dummy.count(), rejected);
         }
     }
 
-    private Engine createEngine(EngineFactory engines, ModelFiles files, int[] endTokens) {
+    private Engine createEngine(EngineFactory engines, BaseModel base) {
         try {
-            return engines.create(files, endTokens);
+            return engines.create(base.files(), base.endTokens());
         } catch (EngineFault rejected) {
             throw refused("chorale.engine.kind", engineKind, rejected);
         }

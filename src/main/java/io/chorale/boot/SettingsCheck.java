@@ -1,5 +1,6 @@
 package io.chorale.boot;
 
+import io.chorale.adapter.BuiltInModel;
 import io.chorale.config.AdapterSettings;
 import io.chorale.config.AdmissionSettings;
 import io.chorale.config.EngineSettings;
@@ -14,6 +15,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /** Looks at all settings before anything is built, and says of each that is wrong its key, its value and why. */
 @Singleton
@@ -30,10 +32,11 @@ public class SettingsCheck {
             AdmissionSettings admission,
             StreamSettings streams,
             LifecycleSettings lifecycle) {
-        directory("chorale.model.dir", model.dir());
+        model(model);
         adapters.dir().ifPresent(dir -> directory("chorale.adapters.dir", dir));
         range("chorale.adapters.host-bytes", adapters.hostBytes().asLongValue(), 1, Long.MAX_VALUE);
         range("chorale.adapters.resident-max", adapters.residentMax(), 1, 1 << 16);
+        range("chorale.adapters.dummy.count", adapters.dummy().count(), 0, 1 << 20);
         range("chorale.engine.threads", engine.threads(), 0, 4_096);
         engine.poolBytes()
                 .ifPresent(bytes -> range("chorale.engine.pool-bytes", bytes.asLongValue(), 1, Long.MAX_VALUE));
@@ -60,6 +63,19 @@ public class SettingsCheck {
         notNegative("chorale.lifecycle.drain-grace", lifecycle.drainGrace());
         lifecycle.endWithin().ifPresent(within -> positive("chorale.lifecycle.end-within", within));
         positive("chorale.lifecycle.stuck-after", lifecycle.stuckAfter());
+    }
+
+    private void model(ModelSettings model) {
+        boolean dummy = model.loadFormat() == ModelSettings.LoadFormat.DUMMY;
+        Optional<String> shape = model.dummy().shape();
+        String shapeKey = "chorale.model.dummy.shape";
+        shape.ifPresent(name -> {
+            check(dummy, shapeKey, name, "is for chorale.model.load-format = dummy only");
+            check(BuiltInModel.of(name).isPresent(), shapeKey, name, "must be one of " + BuiltInModel.labels());
+        });
+        if (shape.isEmpty()) {
+            directory("chorale.model.dir", model.dir());
+        }
     }
 
     /** @throws ConfigurationException with a line a problem */

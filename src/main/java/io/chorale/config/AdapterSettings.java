@@ -4,6 +4,7 @@ import io.quarkus.runtime.configuration.MemorySize;
 import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithDefault;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 
 /** The LoRA adapters. */
@@ -19,4 +20,26 @@ public interface AdapterSettings {
     /** Adapters in the page pool at once. */
     @WithDefault("256")
     int residentMax();
+
+    /** Adapters of random numbers. */
+    Dummy dummy();
+
+    /** Adapters that nobody trained, to measure with. */
+    interface Dummy {
+        /** Adapters of random numbers, named dummy-0000 and on, beside those of the folder; each is made when it is first wanted. */
+        @WithDefault("0")
+        int count();
+
+        /** Their ranks, dealt to them in turn. */
+        @WithDefault("8")
+        List<Integer> ranks();
+
+        /** The linears that they change. */
+        @WithDefault("q_proj,k_proj,v_proj,o_proj")
+        List<String> targets();
+
+        /** What they are made from: the first one from this, the next from one more, and so on. */
+        @WithDefault("0")
+        long seed();
+    }
 }
