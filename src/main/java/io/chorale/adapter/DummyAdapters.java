@@ -63,9 +63,9 @@ public final class DummyAdapters implements AdapterSource {
             String name = "dummy-" + "0".repeat(digits - number.length()) + number;
             int rank = rank(i);
             long bytes = weightBytes(rank);
+            AdapterFacts facts = new AdapterFacts(rank, names, bytes, "");
             String origin = "dummy/seed-" + seed(i) + "/rank-" + rank;
-            made.add(
-                    version -> new AdapterEntry(version, name, Path.of(origin), rank, names, bytes, origin, List.of()));
+            made.add(version -> new AdapterEntry(version, name, Path.of(origin), facts, origin, origin, List.of()));
         }
         List<AdapterEntry> registered = registry.addAll(made);
         versionFirst = registered.isEmpty() ? NONE : registered.getFirst().version();
@@ -73,10 +73,10 @@ public final class DummyAdapters implements AdapterSource {
 
     @Override
     public AdapterWeights read(AdapterEntry entry) throws FileRejectedException {
-        int index = entry.version() - versionFirst;
-        if (versionFirst == NONE || index < 0 || index >= settings.count()) {
+        if (!isDummy(entry)) {
             return others.read(entry);
         }
+        int index = entry.version() - versionFirst;
         List<TensorSpan> spans = new ArrayList<>();
         for (int layer = 0; layer < base.layers(); layer++) {
             for (Target target : targets) {
@@ -84,6 +84,23 @@ public final class DummyAdapters implements AdapterSource {
             }
         }
         return new AdapterWeights(entry.name(), entry.weightBytes(), ManifestWriter.adapter(List.of(), spans));
+    }
+
+    @Override
+    public String digest(AdapterEntry entry) {
+        return isDummy(entry) ? entry.digest() : others.digest(entry);
+    }
+
+    @Override
+    public void confirm(AdapterEntry entry) throws FilesChangedException {
+        if (!isDummy(entry)) {
+            others.confirm(entry);
+        }
+    }
+
+    private boolean isDummy(AdapterEntry entry) {
+        int index = entry.version() - versionFirst;
+        return versionFirst != NONE && index >= 0 && index < settings.count();
     }
 
     private void add(Target target, int layer, int rank, long seed, List<TensorSpan> spans) {

@@ -19,16 +19,15 @@ import org.junit.jupiter.api.Test;
 /** A whole answer is counted and timed; nothing else is taken for one. */
 class TimedStreamTest {
     private static final String HEAD = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    private static final String END =
-            "data: {\"choices\":[],\"usage\":{\"completion_tokens\":%d}}\n\ndata: [DONE]\n\n";
+    private static final String END = "data: {\"choices\":[],\"usage\":{\"completion_tokens\":%d}}\n\ndata: [DONE]\n\n";
     private static final Duration PAUSE = Duration.ofMillis(60);
 
     /** Asks a server that says these parts, with a pause after each. */
     private static TimedStream read(String... parts) throws Exception {
         try (ServerSocket server = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
                 ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
-            Future<TimedStream> stream = threads.submit(() -> TimedStream.post(
-                    URI.create("http://localhost:" + server.getLocalPort()), "/v1/completions", "{}"));
+            Future<TimedStream> stream = threads.submit(() ->
+                    TimedStream.post(URI.create("http://localhost:" + server.getLocalPort()), "/v1/completions", "{}"));
             try (Socket client = server.accept()) {
                 client.getInputStream().read(new byte[1024]);
                 OutputStream out = client.getOutputStream();
@@ -84,7 +83,8 @@ class TimedStreamTest {
 
     @Test
     void shouldSayWhyAnAnswerIsNone() throws Exception {
-        TimedStream refused = read("HTTP/1.1 503 Service Unavailable\r\n\r\n{\"error\":{\"code\":\"server_overloaded\"}}");
+        TimedStream refused =
+                read("HTTP/1.1 503 Service Unavailable\r\n\r\n{\"error\":{\"code\":\"server_overloaded\"}}");
         assertEquals(503, refused.status());
         assertTrue(refused.problem().contains("server_overloaded"), refused.problem());
         TimedStream nobody = TimedStream.post(URI.create("http://localhost:1"), "/", "{}");
