@@ -26,6 +26,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 
 /** A server in virtual time: the scheduler, a simulated engine, the serving loop with either look-ahead, and all checks. */
 final class SimServer {
@@ -67,6 +68,7 @@ final class SimServer {
     private final Map<Integer, Long> staging = new LinkedHashMap<>();
     private final EventBatch batch = new EventBatch();
     private boolean recordTrace;
+    private Consumer<SequenceEvent> listener = event -> {};
 
     SimServer(Config config) {
         this.config = config;
@@ -97,6 +99,11 @@ final class SimServer {
 
     static String adapterName(int version) {
         return "adapter-" + version;
+    }
+
+    SimServer withListener(Consumer<SequenceEvent> other) {
+        listener = other;
+        return this;
     }
 
     SimServer withTrace() {
@@ -236,6 +243,7 @@ final class SimServer {
         for (int i = 0; i < batch.size(); i++) {
             SequenceEvent event = batch.get(i);
             answers.get(event.requestId()).take(event);
+            listener.accept(event);
         }
         batch.clear();
     }

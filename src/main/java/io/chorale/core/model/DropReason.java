@@ -4,6 +4,8 @@ package io.chorale.core.model;
 public enum DropReason {
     /** Early abort: it waited so long that its time to first token cannot be met any more. */
     SLO_UNREACHABLE(true),
+    /** Its tenant has used up what it may have in this time. */
+    QUOTA_EXCEEDED(true),
     /** The client went away, or text matched a stop string. */
     CANCELLED(false),
     /** The client reads more slowly than its bounded buffer allows. */

@@ -13,7 +13,8 @@ package io.chorale.core.model;
  * @param steps steps begun
  * @param rows tokens computed in them, recomputed ones included
  * @param answerTokens tokens sent to clients
- * @param queueNanosEstimate time until a request that comes now would start, by the recent time a row
+ * @param queueNanosEstimate time until a request that comes now and has to wait for all others would start
+ * @param scheduling how scheduling goes
  */
 public record LoadSnapshot(
         long takenNanos,
@@ -34,7 +35,51 @@ public record LoadSnapshot(
         long evictions,
         long adapterLoads,
         long earlyAborts,
-        long queueNanosEstimate) {
+        long queueNanosEstimate,
+        SchedulingState scheduling) {
+
+    public LoadSnapshot(
+            long takenNanos,
+            int waitingRequests,
+            int runningSequences,
+            long waitingTokens,
+            int pagesTotal,
+            int pagesKv,
+            int pagesAdapter,
+            int pagesFree,
+            int pagesQuarantined,
+            int[] residentAdapters,
+            long steps,
+            long rows,
+            long answerTokens,
+            long stepsFailed,
+            long preemptions,
+            long evictions,
+            long adapterLoads,
+            long earlyAborts,
+            long queueNanosEstimate) {
+        this(
+                takenNanos,
+                waitingRequests,
+                runningSequences,
+                waitingTokens,
+                pagesTotal,
+                pagesKv,
+                pagesAdapter,
+                pagesFree,
+                pagesQuarantined,
+                residentAdapters,
+                steps,
+                rows,
+                answerTokens,
+                stepsFailed,
+                preemptions,
+                evictions,
+                adapterLoads,
+                earlyAborts,
+                queueNanosEstimate,
+                SchedulingState.IDLE);
+    }
 
     /** Before the first step. */
     public static LoadSnapshot idle(int pagesTotal) {

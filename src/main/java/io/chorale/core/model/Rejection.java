@@ -6,6 +6,12 @@ public enum Rejection {
     CONTEXT_EXCEEDED(false),
     /** It would not fit even if nothing else were in the page pool. */
     NEVER_FITS(false),
+    /** Its tenant has as many requests here as it may. */
+    TENANT_BUSY(true),
+    /** Its tenant has used up what it may have in this time. */
+    QUOTA_EXCEEDED(true),
+    /** It would wait so long that its time to first token cannot be met. */
+    SLO_UNREACHABLE(true),
     /** As many requests wait as may. */
     QUEUE_FULL(true),
     /** The waiting prompts have as many tokens as they may. */

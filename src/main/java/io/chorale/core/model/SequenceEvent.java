@@ -20,6 +20,14 @@ public sealed interface SequenceEvent {
     /** @param stopTokenId the token that ended it, -1 when {@code reason} is LENGTH; it is not sent as a Token */
     record Finished(long requestId, FinishReason reason, int stopTokenId, Usage usage) implements SequenceEvent {}
 
-    /** @param detail a sentence for the client, naming what went wrong */
-    record Dropped(long requestId, DropReason reason, String detail, Usage usage) implements SequenceEvent {}
+    /**
+     * @param detail a sentence for the client, naming what went wrong
+     * @param retryAfterNanos when it may be tried again; 0 where nothing is known
+     */
+    record Dropped(long requestId, DropReason reason, String detail, Usage usage, long retryAfterNanos)
+            implements SequenceEvent {
+        public Dropped(long requestId, DropReason reason, String detail, Usage usage) {
+            this(requestId, reason, detail, usage, 0);
+        }
+    }
 }

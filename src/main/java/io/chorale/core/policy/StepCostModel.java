@@ -4,6 +4,14 @@ package io.chorale.core.policy;
 public interface StepCostModel {
     long stepNanos(StepShape step);
 
+    /** A step of this shape has ended and took so long. */
+    default void observe(StepShape step, long nanos) {}
+
+    /** How far predictions were off lately, as a share of what the steps took; 0 where that is not followed. */
+    default double error() {
+        return 0;
+    }
+
     /**
      * A sum of products: good enough for estimates and for a simulated engine.
      *
@@ -25,6 +33,12 @@ public interface StepCostModel {
             implements StepCostModel {
         /** The order of magnitude of an 8B model on one large GPU. */
         public static final Linear LARGE_GPU = new Linear(6_000_000, 15_000, 2.5, 20_000, 0, 0, 80_000, 9_000_000);
+
+        /**
+         * Where nothing was measured: some large model, and adapters that cost nothing when they are there, so that nothing
+         * speaks for merging them.
+         */
+        public static final Linear UNMEASURED = new Linear(6_000_000, 15_000, 2.5, 0, 0, 0, 80_000, 0);
 
         public static final Linear FREE = of(0);
 

@@ -22,6 +22,24 @@ final class Forecast implements TtftForecast {
         this.ledger = ledger;
     }
 
+    /** A step of those who run, without prompts. */
+    long stepNanos() {
+        return costs.stepNanos(decoding(0));
+    }
+
+    /** What each token of a prompt adds to it. */
+    long prefillTokenNanos() {
+        int tokens = limits.prefillChunkTokens();
+        return Math.max(0, costs.stepNanos(decoding(tokens)) - stepNanos()) / tokens;
+    }
+
+    private StepShape decoding(int promptTokens) {
+        int decoding = ledger.running.size();
+        shape.clear().rows(decoding + promptTokens, ledger.contextTokens + promptTokens);
+        shape.adapters = ledger.residency.pinnedCount();
+        return shape;
+    }
+
     @Override
     public long nanosToFirstToken(SequenceView request) {
         AdapterGroup group = ledger.groupOf(request.adapters());

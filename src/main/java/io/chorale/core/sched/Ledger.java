@@ -80,6 +80,19 @@ final class Ledger {
         return live.get(requestId);
     }
 
+    /** How long the oldest of those that wait has waited. */
+    long oldestWaitNanos(long nowNanos) {
+        if (room.count() == 0) {
+            return 0;
+        }
+        for (Sequence sequence : live.values()) { // in the order in which they came: those before it run
+            if (sequence.state == Sequence.State.WAITING) {
+                return Math.max(0, nowNanos - sequence.arrivalNanos());
+            }
+        }
+        return 0;
+    }
+
     List<Sequence> everybody() {
         return new ArrayList<>(live.values());
     }

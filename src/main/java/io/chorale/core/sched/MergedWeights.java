@@ -23,6 +23,8 @@ final class MergedWeights {
     private boolean broken;
 
     private boolean active;
+    private long merges;
+    private long mergedSteps;
     private boolean mixture;
 
     MergedWeights(AdapterResidency residency) {
@@ -62,6 +64,7 @@ final class MergedWeights {
         DeviceAdapter used = inUse();
         if (used != null) {
             step.plan.mergedSlot = used.slot();
+            mergedSteps++;
         }
     }
 
@@ -78,6 +81,7 @@ final class MergedWeights {
     private void merge(DeviceAdapter adapter, StepRecord step) {
         step.plan.addMove(StepPlan.MOVE_MERGE, adapter.slot());
         step.merged = adapter;
+        merges++;
         shadow = adapter;
         residency.pin(adapter);
         switching = true;
@@ -118,6 +122,16 @@ final class MergedWeights {
     /** Whether the group has to sit this step out. */
     boolean bars(AdapterGroup group) {
         return active && !mixture && !covers(group);
+    }
+
+    /** Adapters merged since the start. */
+    long merges() {
+        return merges;
+    }
+
+    /** Steps planned with merged weights. */
+    long mergedSteps() {
+        return mergedSteps;
     }
 
     boolean isActive() {

@@ -5,6 +5,7 @@ import io.chorale.core.memory.PoolGeometry;
 import io.chorale.core.model.SamplingParams;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** Writes the rows of a decided step: sequences with the same adapter set side by side, one segment each set. */
 final class PlanWriter {
@@ -28,6 +29,7 @@ final class PlanWriter {
                 sequence.nextInStep = null;
                 sequence = next;
             }
+            measure(group, ledger.weights.inUse(), step);
             writeSegment(group, ledger.weights, step.plan);
             for (DeviceAdapter adapter : group.adapters) {
                 ledger.residency.touch(adapter, step.plannedNanos);
@@ -36,6 +38,14 @@ final class PlanWriter {
             group.lastInStep = null;
         }
         groups.clear();
+        step.shape.rows = step.plan.rowCount;
+        for (int s = 0; s < step.plan.sequenceCount; s++) {
+            step.shape.contextTokens += step.plan.seqContext[s];
+        }
+        for (int i = 0; i < step.loads.size(); i++) {
+            step.shape.loadPages += step.loads.get(i).pagesNeeded();
+        }
+        step.shape.mergePages = step.merged == null ? 0 : step.merged.pagesNeeded();
     }
 
     /** Chains the sequences of each adapter set, sets in the order in which their first sequence was admitted. */
@@ -108,6 +118,22 @@ final class PlanWriter {
         }
         step.drawers.add(sequence);
         sequence.willDraw(plan.stepId, k);
+    }
+
+    /** What a group adds to the shape of the step. Called before its segment is closed. */
+    private static void measure(AdapterGroup group, @Nullable DeviceAdapter merged, StepRecord step) {
+        StepPlan plan = step.plan;
+        int rows = plan.rowCount - plan.segmentStart[plan.segmentCount];
+        for (int i = 0; i < group.adapters.length; i++) {
+            if (group.adapters[i] != merged) {
+                step.shape.adapters++;
+                step.shape.adapterPages += group.adapters[i].pagesNeeded();
+                step.shape.adapterRows += rows;
+            }
+        }
+        if (merged != null && !group.uses(merged)) {
+            step.shape.adapterRows += rows; // the merged one is taken off
+        }
     }
 
     private static void writeSegment(AdapterGroup group, MergedWeights weights, StepPlan plan) {

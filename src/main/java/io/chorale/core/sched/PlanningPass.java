@@ -59,8 +59,8 @@ final class PlanningPass {
         room.dropUnwanted();
         advanceRunning();
         if (admits) {
-            int admitted = admission.admitWaiting();
-            policies.order().admitted(admitted, ledger.room.count());
+            record.admitted += admission.admitWaiting();
+            policies.order().admitted(record.admitted, ledger.room.count());
             if (policies.batching().prefillAlone()) {
                 holdDecodeRows();
             }

@@ -8,6 +8,7 @@ import io.chorale.core.model.DropReason;
 import io.chorale.core.model.FinishReason;
 import io.chorale.core.model.LoadSnapshot;
 import io.chorale.core.model.RequestSpec;
+import io.chorale.core.model.SchedulingState;
 import io.chorale.core.model.TopLogProbs;
 import io.chorale.core.model.Usage;
 import io.chorale.core.policy.EarlyAbortPolicy;
@@ -28,6 +29,7 @@ import java.util.List;
  */
 public final class Scheduler {
     private static final int STEPS_IN_FLIGHT_MAX = 2;
+    private static final long LOOK_NANOS = 100_000_000;
 
     private final PoolGeometry geometry;
     private final SchedulerLimits limits;
@@ -50,7 +52,9 @@ public final class Scheduler {
     private long stepsFailed;
     private long nowNanos;
     private long lastCommitNanos;
-    private double rowNanosRecent;
+    private final AdmissionRate admissions = new AdmissionRate();
+    private SchedulingState scheduling = SchedulingState.IDLE;
+    private long lookedNanos = Long.MIN_VALUE / 2;
 
     public Scheduler(PoolGeometry geometry, SchedulerLimits limits, SchedulerPolicies policies) {
         this.geometry = geometry;
@@ -229,7 +233,7 @@ public final class Scheduler {
         if (!outcome.failed()) {
             acceptTokens(record, outcome);
         }
-        measure(record, now);
+        measure(record, outcome, now);
     }
 
     private void dropMembers(StepRecord record, String detail) {
@@ -318,12 +322,13 @@ public final class Scheduler {
                         Arrays.copyOfRange(outcome.topLogProbs, from, to));
     }
 
-    private void measure(StepRecord record, long now) {
+    private void measure(StepRecord record, StepOutcome outcome, long now) {
         nowNanos = now;
-        if (record.plan.rowCount > 0) {
-            long elapsed = now - Math.max(record.plannedNanos, lastCommitNanos);
-            double rowNanos = (double) elapsed / record.plan.rowCount;
-            rowNanosRecent = rowNanosRecent == 0 ? rowNanos : 0.9 * rowNanosRecent + 0.1 * rowNanos;
+        long elapsed = now - Math.max(record.plannedNanos, lastCommitNanos);
+        admissions.observe(elapsed, record.admitted, ledger.room.count());
+        if (record.plan.rowCount > 0 && !outcome.failed()) {
+            long onDevice = outcome.phaseNanos[outcome.phaseNanos.length - 1];
+            policies.costs().observe(record.shape, onDevice > 0 ? onDevice : elapsed);
         }
         lastCommitNanos = now;
         record.members.clear();
@@ -357,7 +362,32 @@ public final class Scheduler {
                 ledger.residency.evictions(),
                 ledger.residency.loads(),
                 ledger.earlyAborts,
-                (long) (ledger.room.tokens() * rowNanosRecent));
+                queueNanosEstimate(),
+                scheduling());
+    }
+
+    /** What those who wait take to be admitted, at the present rate; or as long as their prompts take to be computed. */
+    private long queueNanosEstimate() {
+        long byRate = ledger.room.count() * admissions.nanos();
+        return byRate > 0 ? byRate : ledger.room.tokens() * pass.forecast().prefillTokenNanos();
+    }
+
+    /** Some of it is counted over everybody who waits, and so not in every step. */
+    private SchedulingState scheduling() {
+        boolean looks = nowNanos - lookedNanos >= LOOK_NANOS;
+        lookedNanos = looks ? nowNanos : lookedNanos;
+        scheduling = new SchedulingState(
+                looks ? ledger.oldestWaitNanos(nowNanos) : scheduling.oldestWaitNanos(),
+                looks ? ledger.room.serviceGap() : scheduling.serviceGap(),
+                ledger.room.tenants(),
+                ledger.residency.pinnedCount(),
+                ledger.weights.merges(),
+                ledger.weights.mergedSteps(),
+                pass.forecast().stepNanos(),
+                pass.forecast().prefillTokenNanos(),
+                admissions.nanos(),
+                policies.costs().error());
+        return scheduling;
     }
 
     /** Whether nothing waits, runs or is in flight. */

@@ -1,6 +1,7 @@
 package io.chorale.core.sched;
 
 import io.chorale.core.memory.DeviceAdapter;
+import io.chorale.core.policy.StepShape;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -21,10 +22,17 @@ final class StepRecord {
     @Nullable
     DeviceAdapter unmerged;
 
+    /** What its duration depends on. */
+    final StepShape shape = new StepShape();
+
     long plannedNanos;
+    /** Requests that began with it. */
+    int admitted;
 
     void reset(long stepId, long nowNanos) {
         plan.reset(stepId);
+        shape.clear();
+        admitted = 0;
         plannedNanos = nowNanos;
         members.clear();
         drawers.clear();

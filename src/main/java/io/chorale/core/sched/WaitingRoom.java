@@ -423,6 +423,15 @@ final class WaitingRoom {
 
     // ---- looking at it --------------------------------------------------------------------------------------------
 
+    /** Tenants in line. */
+    int tenants() {
+        int tenants = 0;
+        for (Section section : sections) {
+            tenants += section.ready.size();
+        }
+        return tenants;
+    }
+
     /** The most that a tenant in line is ahead of another one of its class, in tokens at a price of 1. */
     double serviceGap() {
         double gap = 0;

@@ -1,0 +1,30 @@
+package io.chorale.core.model;
+
+/**
+ * How scheduling goes, after one step.
+ *
+ * @param oldestWaitNanos how long the oldest of the waiting requests has waited
+ * @param serviceGap the most that a waiting tenant has been served beyond another of its class, in tokens at a price of 1
+ * @param tenantsWaiting tenants in line
+ * @param adaptersRunning distinct adapters of the running sequences
+ * @param merges adapters merged
+ * @param mergedSteps steps in which merged weights were used
+ * @param stepNanos what a step of the running sequences takes, without prompts, as predicted
+ * @param prefillTokenNanos what each token of a prompt adds to it
+ * @param admissionNanos time between two admissions, while requests wait
+ * @param costError how far predictions of a step's time were off lately, as a share
+ */
+public record SchedulingState(
+        long oldestWaitNanos,
+        double serviceGap,
+        int tenantsWaiting,
+        int adaptersRunning,
+        long merges,
+        long mergedSteps,
+        long stepNanos,
+        long prefillTokenNanos,
+        long admissionNanos,
+        double costError) {
+
+    public static final SchedulingState IDLE = new SchedulingState(0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+}
