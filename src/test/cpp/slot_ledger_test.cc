@@ -25,6 +25,7 @@ class SlotLedgerTest : public ::testing::Test {
     limits.slots_max = kSlots;
     limits.scratch_max = 1;
     limits.rows_max = limits.sequences_max = limits.samples_max = 8;
+    limits.top_logprobs_max = limits.vocab;
     std::vector<uint8_t> buffer = step.Build();
     auto view = StepView::Parse(buffer, limits);
     EXPECT_TRUE(view.ok()) << view.status().message();

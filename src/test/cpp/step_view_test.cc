@@ -32,6 +32,7 @@ StepLimits Limits() {
   limits.rows_max = 12;
   limits.sequences_max = 4;
   limits.samples_max = 5;
+  limits.top_logprobs_max = 40;
   limits.previous_samples = 2;
   return limits;
 }
@@ -202,7 +203,7 @@ std::vector<Lie> StepLies() {
       {"Presence", "sample_presence[1]: inf", [](auto& s) { s.sample_params[1].presence = kInf; }},
       {"Frequency", "sample_frequency[1]: nan", [](auto& s) { s.sample_params[1].frequency = kNan; }},
       {"TopLogprobs", "sample_top_logprobs[1]: -2", [](auto& s) { s.sample_params[1].top_logprobs = -2; }},
-      {"TopLogprobsBeyond", "sample_top_logprobs[1]: 51", [](auto& s) { s.sample_params[1].top_logprobs = 51; }},
+      {"TopLogprobsBeyond", "sample_top_logprobs[1]: 41", [](auto& s) { s.sample_params[1].top_logprobs = 41; }},
       {"PenaltyNoScratch", "seq_scratch[1]: is -1, but sample 2", [](auto& s) { s.sample_params[2].frequency = 1; }},
       {"MaskNegative", "sample_mask[1]: -2", [](auto& s) { s.sample_mask[1] = -2; }},
       {"MaskNotLate", "sample_mask[1]: mask 0 without", [](auto& s) { s.header.flags = 0; }},

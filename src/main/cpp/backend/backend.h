@@ -241,6 +241,7 @@ class Backend {
   virtual const BackendInfo& info() const = 0;
   virtual const PageGeometry& geometry() const = 0;
   virtual int32_t page_count() const = 0;
+  virtual int32_t top_logprobs_max() const = 0;  // of the best tokens of a sampled row
 
   // Weights and activations. A matrix of several parts has them one below the other, a vector one after another; a
   // part of a vector that has no bytes is zero.

@@ -143,6 +143,7 @@ StepLimits Engine::Limits() const {
           .rows_max = static_cast<int32_t>(config_.rows_max),
           .sequences_max = static_cast<int32_t>(config_.sequences_max),
           .samples_max = static_cast<int32_t>(config_.samples_max),
+          .top_logprobs_max = backend_->top_logprobs_max(),
           .previous_samples = last_samples_};
 }
 

@@ -227,7 +227,7 @@ Status StepView::CheckSamples(const StepLimits& limits) const {
     CHORALE_RETURN_IF_ERROR(CheckFloat(kSampleRepetition, k, p.repetition, 0, kFloatMax, false));
     CHORALE_RETURN_IF_ERROR(CheckFloat(kSamplePresence, k, p.presence, -kFloatMax, kFloatMax));
     CHORALE_RETURN_IF_ERROR(CheckFloat(kSampleFrequency, k, p.frequency, -kFloatMax, kFloatMax));
-    CHORALE_RETURN_IF_ERROR(CheckRange(Name(kSampleTopLogprobs), k, p.top_logprobs, -1, int64_t{limits.vocab} + 1));
+    CHORALE_RETURN_IF_ERROR(CheckRange(Name(kSampleTopLogprobs), k, p.top_logprobs, -1, int64_t{limits.top_logprobs_max} + 1));
     if (p.HasPenalties() && seq_scratch()[sequence] < 0) {
       return Status::Invalid(Format("section seq_scratch[%lld]: is -1, but sample %lld has penalties", Wide(sequence),
                                     Wide(k)));

@@ -29,6 +29,7 @@ struct StepLimits {
   int32_t rows_max = 0;
   int32_t sequences_max = 0;
   int32_t samples_max = 0;
+  int32_t top_logprobs_max = 0;
   int32_t previous_samples = -1;  // K of the step with id step_id - 1; -1: there is none
 };
 

@@ -327,10 +327,12 @@ DecodeRun Decode(EngineHarness& harness, const DecodeOptions& options) {
   }
   drain_to(0);
   run.after = harness.engine().counters();
-  StepBuilder pages;
-  for (int32_t i = 0; i < options.sequences * 3; ++i) pages.Export({130 + i});
-  const testing::ResultReader exported = harness.Run(pages);
-  run.pages.assign(exported.page_bytes().begin(), exported.page_bytes().end());
+  for (int32_t i = 0; i < options.sequences; ++i) {
+    StepBuilder pages;
+    pages.Export({130 + i * 3, 131 + i * 3, 132 + i * 3});
+    const testing::ResultReader exported = harness.Run(pages);
+    run.pages.insert(run.pages.end(), exported.page_bytes().begin(), exported.page_bytes().end());
+  }
   return run;
 }
 
@@ -403,6 +405,30 @@ TEST_F(CudaEngineTest, AdaptersComeBesideRunningSteps) {
     return std::pair(result.drawn_ids()[0], result.drawn_logprobs()[0]);
   };
   EXPECT_EQ(generate(false), generate(true));
+}
+
+// Rows sampled in the middle of a prompt see in their penalties what comes before them and nothing else.
+TEST_F(CudaEngineTest, CountsUpToEachSampledRow) {
+  const Case c = Cases()[0];
+  auto cpu = Cpu(c, 61), cuda = Cuda(c, 61);
+  std::vector<std::vector<int32_t>> ids;
+  std::vector<std::vector<float>> logprobs;
+  for (EngineHarness* harness : {cpu.get(), cuda.get()}) {
+    StepBuilder first;
+    first.Sequence({5, 6, 7, 5}, 0, {140}, 2, 3).Segment();
+    for (int32_t row = 0; row < 4; ++row) first.Sample({.repetition = 8, .presence = 6, .frequency = 3, .top_logprobs = 0}, row);
+    const testing::ResultReader a = harness->Run(first);
+    StepBuilder second;  // the drawn token and two more, of which the middle one is sampled as well
+    second.Sequence({-4, 9, 9}, 4, {140}, 2, 3).Segment();
+    for (int32_t row = 0; row < 3; ++row) second.Sample({.repetition = 8, .presence = 6, .top_logprobs = 0}, row);
+    const testing::ResultReader b = harness->Run(second);
+    ids.push_back({a.drawn_ids().begin(), a.drawn_ids().end()});
+    ids.back().insert(ids.back().end(), b.drawn_ids().begin(), b.drawn_ids().end());
+    logprobs.push_back({a.drawn_logprobs().begin(), a.drawn_logprobs().end()});
+    logprobs.back().insert(logprobs.back().end(), b.drawn_logprobs().begin(), b.drawn_logprobs().end());
+  }
+  EXPECT_EQ(ids[0], ids[1]);
+  for (size_t i = 0; i < logprobs[0].size(); ++i) EXPECT_NEAR(logprobs[0][i], logprobs[1][i], 0.1) << i;
 }
 
 // Weights that are made on the device are those that the CPU makes: the embedding of a bfloat16 model to the bit.

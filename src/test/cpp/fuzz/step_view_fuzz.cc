@@ -29,6 +29,7 @@ StepLimits Limits(Mutator& mutator) {
   limits.rows_max = 32;
   limits.sequences_max = 6;
   limits.samples_max = 8;
+  limits.top_logprobs_max = limits.vocab;
   limits.previous_samples = static_cast<int32_t>(mutator.Below(4)) - 1;
   return limits;
 }
@@ -153,7 +154,7 @@ void ReadStep(const StepView& step, const StepLimits& limits) {
     SampleParams params = step.ParamsOf(k);
     Require(step.sample_row()[k] >= 0 && step.sample_row()[k] < step.rows(), "sampled rows are in range");
     Require(params.temperature >= 0 && params.top_p > 0 && params.top_p <= 1 && params.top_k >= 0, "parameters");
-    Require(params.top_logprobs <= limits.vocab, "top_logprobs is bounded");
+    Require(params.top_logprobs <= limits.top_logprobs_max, "top_logprobs is bounded");
   }
   for (int32_t row : step.hidden_rows()) Require(row >= 0 && row < step.rows(), "hidden rows are in range");
   int64_t sum = 0;

@@ -54,6 +54,7 @@ class CpuBackend : public Backend {
   const BackendInfo& info() const override { return info_; }
   const PageGeometry& geometry() const override { return arena_.geometry(); }
   int32_t page_count() const override { return arena_.page_count(); }
+  int32_t top_logprobs_max() const override { return spec_.vocab; }
 
   Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) override;
   Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) override;

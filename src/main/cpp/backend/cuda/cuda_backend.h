@@ -36,6 +36,7 @@ class CudaBackend final : public Backend {
   const BackendInfo& info() const override { return info_; }
   const PageGeometry& geometry() const override { return geometry_; }
   int32_t page_count() const override { return page_count_; }
+  int32_t top_logprobs_max() const override { return std::min(kTopLogprobsMax, spec_.vocab); }
 
   Result<std::unique_ptr<Weight>> MakeMatrix(std::span<const HostTensor> parts) override;
   Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) override;
@@ -113,7 +114,10 @@ class CudaBackend final : public Backend {
   Product Multiply(const CudaMatrix& weight, const CudaActivation& x, int32_t rows, CudaActivation& y, bool half,
                    const LoraSiteArgs* lora);
   void FinishMatrix(CudaMatrix* matrix) const;
-  void CountStepTokens();
+  void ResetBegun();
+  void CountRows(int32_t begin, int32_t end);
+  bool SamplesBetweenCounts() const;
+  void SampleOneByOne(bool look_twice, const SampleArgs& all);
   void MakeSampleRows(const LateView* late);
   Status SendLate(const LateView& late);
   void Collapse(const CudaActivation& x);
@@ -188,7 +192,7 @@ class CudaBackend final : public Backend {
   const int32_t* device_bias_ids_ = nullptr;
   const float* device_bias_values_ = nullptr;
   const CudaActivation* logits_ = nullptr;
-  DeviceMemory summaries_, drawn_;
+  DeviceMemory summaries_, drawn_, drawn_apart_;
   Turn turns_[2];
   std::atomic<int64_t> collected_{0};
   std::vector<uint8_t> staging_;

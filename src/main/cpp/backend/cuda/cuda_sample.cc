@@ -7,24 +7,39 @@
 
 namespace chorale::cuda {
 
-// Token counts are kept from step to step for the sequences that have a scratch slot.
-void CudaBackend::CountStepTokens() {
+// Token counts are kept from step to step for the sequences that have a scratch slot. Those that begin anew lose theirs.
+void CudaBackend::ResetBegun() {
   const StepView& step = *step_;
   const std::span<const int32_t> scratch = step.seq_scratch();
-  if (std::all_of(scratch.begin(), scratch.end(), [](int32_t slot) { return slot < 0; })) return;
-  for (int32_t s = 0; s < step.sequences(); ++s) {
+  for (int32_t s = 0; s < std::ssize(scratch); ++s) {
     const int32_t begin = step.seq_token_start()[s];
     if (scratch[s] >= 0 && begin < step.seq_token_start()[s + 1] && step.positions()[begin] == 0) ResetCounts(scratch[s]);
   }
-  CountTokens(launcher_, rows_,
-              {.token_ids = step_rows_.token_ids,
+}
+
+// Adds the tokens of the step's rows [begin, end).
+void CudaBackend::CountRows(int32_t begin, int32_t end) {
+  if (begin == end) return;
+  CountTokens(launcher_, end - begin,
+              {.token_ids = step_rows_.token_ids + begin,
                .drawn = drawn_.as<int32_t>(),
-               .positions = step_rows_.positions,
-               .sequence = sequence_,
+               .positions = step_rows_.positions + begin,
+               .sequence = sequence_ + begin,
                .prompt = prompt_,
                .scratch = scratch_,
                .counts = counts_.as<uint32_t>(),
                .vocab = spec_.vocab});
+}
+
+// Whether some row is sampled in the middle of a sequence whose tokens are counted: its penalties must not see what
+// comes after it.
+bool CudaBackend::SamplesBetweenCounts() const {
+  const StepView& step = *step_;
+  if (step.seq_scratch().empty()) return false;
+  return std::any_of(step.sample_row().begin(), step.sample_row().end(), [&](int32_t row) {
+    const int32_t sequence = row_sequence_[row];
+    return step.seq_scratch()[sequence] >= 0 && row + 1 != step.seq_token_start()[sequence + 1];
+  });
 }
 
 void CudaBackend::MakeSampleRows(const LateView* late) {
@@ -44,7 +59,7 @@ void CudaBackend::MakeSampleRows(const LateView* late) {
     out.presence = p.presence;
     out.frequency = p.frequency;
     out.top_k = p.top_k;
-    out.top_logprobs = std::min(p.top_logprobs, kTopLogprobsMax);
+    out.top_logprobs = p.top_logprobs;
     out.position = step.positions()[row];
     if (!step.seq_scratch().empty()) out.scratch = step.seq_scratch()[row_sequence_[row]];
     out.bias_begin = static_cast<int32_t>(bias_ids_.size());
@@ -77,7 +92,11 @@ Status CudaBackend::SendLate(const LateView& late) {
 Status CudaBackend::Sample(const SampleStepParams& params) {
   const int32_t samples = step_->samples();
   Turn& turn = turns_[turn_];
-  CountStepTokens();
+  const std::span<const int32_t> scratch = step_->seq_scratch();
+  const bool counts = std::any_of(scratch.begin(), scratch.end(), [](int32_t slot) { return slot >= 0; });
+  const bool one_by_one = counts && SamplesBetweenCounts();
+  if (counts) ResetBegun();
+  if (counts && !one_by_one) CountRows(0, rows_);
   if (params.late != nullptr) CHORALE_RETURN_IF_ERROR(SendLate(*params.late));
   turn.tops.clear();
   for (const SampleRow& row : sample_rows_) turn.tops.push_back(row.top_logprobs);
@@ -97,13 +116,40 @@ Status CudaBackend::Sample(const SampleStepParams& params) {
     args.top_logprobs = drawn_.as<float>() + int64_t{2 + kTopLogprobsMax} * samples_max_;
     const bool tops = std::any_of(turn.tops.begin(), turn.tops.end(), [](int32_t count) { return count > 0; });
     const bool look_twice = tops || std::any_of(sample_rows_.begin(), sample_rows_.end(), IsTruncated);
-    cuda::Sample(launcher_, samples, look_twice, args);
+    if (one_by_one) {
+      SampleOneByOne(look_twice, args);
+    } else {
+      cuda::Sample(launcher_, samples, look_twice, args);
+    }
     const size_t bytes = tops ? static_cast<size_t>(drawn_.bytes()) : size_t{8} * samples_max_;
     Check(cudaMemcpyAsync(turn.drawn.data(), drawn_.data(), bytes, cudaMemcpyDeviceToHost, launcher_.stream), "draws");
   }
   Check(cudaEventRecord(turn.end, launcher_.stream), "a step");
   Check(launcher_.error, "a step");
   return Status::Ok();
+}
+
+// Counts up to each sampled row, then draws it. Rows still to be counted may refer to what the step before drew, so the
+// draws take its place at the end.
+void CudaBackend::SampleOneByOne(bool look_twice, const SampleArgs& all) {
+  int32_t counted = 0;
+  for (int32_t k = 0; k < step_->samples(); ++k) {
+    const int32_t end = step_->sample_row()[k] + 1;
+    CountRows(counted, end);
+    counted = end;
+    SampleArgs args = all;
+    args.logits.data = all.logits.floats() + int64_t{k} * all.logits.cols;
+    args.rows += k;
+    args.ids = drawn_apart_.as<int32_t>() + k;
+    args.logprobs += k;
+    args.top_ids += int64_t{k} * kTopLogprobsMax;
+    args.top_logprobs += int64_t{k} * kTopLogprobsMax;
+    cuda::Sample(launcher_, 1, look_twice, args);
+  }
+  CountRows(counted, rows_);
+  Check(cudaMemcpyAsync(all.ids, drawn_apart_.data(), size_t{4} * step_->samples(), cudaMemcpyDeviceToDevice,
+                        launcher_.stream),
+        "draws");
 }
 
 void CudaBackend::Collect(int32_t turn_index, Drawn* drawn, StepTimes* times) {

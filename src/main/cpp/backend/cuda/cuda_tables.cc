@@ -11,7 +11,7 @@ namespace {
 constexpr int32_t kPrefillRowsLeast = 8;
 
 constexpr int32_t kPaddedRows[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, kPaddedRowsMax};
-constexpr int64_t kPagesEach = 64;      // of a sequence or an adapter that padded tables provide for at first
+constexpr int64_t kPagesEach = 128;     // of a sequence or an adapter that padded tables provide for at first
 constexpr size_t kFewUses = 2;
 
 template <typename T>

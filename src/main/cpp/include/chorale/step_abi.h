@@ -74,6 +74,7 @@ enum StepSection : int32_t {
   kSampleFrequency,    // float[K]
   kSampleSeed,         // int64[K]
   kSampleTopLogprobs,  // int32[K]  -1: no log-probability wanted; n >= 0: of the drawn token and the n best
+                       //            (a device gives 20 at most)
   kSampleMask,         // int32[K]  index of the late buffer's mask for this row; -1: none
   kHiddenRows,         // int32[]   rows whose last hidden state (after the final norm) is wanted
   // moves, done in order before the forward pass (MERGE and LOAD may overlap earlier steps, never a reader)
