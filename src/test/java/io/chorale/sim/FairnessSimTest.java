@@ -169,13 +169,13 @@ class FairnessSimTest {
             int id = (int) nextId++;
             tenantOf[id] = tenant;
             waiting[tenant]++;
-            int[] prompt = random.ints(1 + random.nextInt(promptMax[tenant]), 0, VOCAB).toArray();
+            int[] prompt =
+                    random.ints(1 + random.nextInt(promptMax[tenant]), 0, VOCAB).toArray();
             AdapterSet set = adapters == 0 || random.nextInt(4) == 0
                     ? AdapterSet.BASE
                     : AdapterSet.of(1 + random.nextInt(adapters));
             SamplingParams sampling = SamplingParams.greedy(1 + random.nextInt(answerMax[tenant]), 3);
-            server.submit(new RequestSpec(
-                    id, tenant, set, prompt, sampling, 0, 0, server.clock.nanos()));
+            server.submit(new RequestSpec(id, tenant, set, prompt, sampling, 0, 0, server.clock.nanos()));
         }
     }
 }
