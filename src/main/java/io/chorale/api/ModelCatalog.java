@@ -87,6 +87,11 @@ public final class ModelCatalog {
         return base.endTokens();
     }
 
+    /** Adapters that can be asked for. */
+    int adapterCount() {
+        return (int) adapters.list().stream().filter(AdapterEntry::usable).count();
+    }
+
     /** Writes the list of all models: the base first, adapters in the order of their names. */
     void writeAll(JsonBytes out) {
         out.raw("{\"object\":\"list\",\"data\":[");

@@ -29,12 +29,12 @@ class ArchitectureTest {
             Map.entry("core", List.of()),
             Map.entry("platform", List.of()),
             Map.entry("workload", List.of()),
-            Map.entry("sim", List.of("engine", "workload", "core")),
+            Map.entry("simulate", List.of("engine", "workload", "core")),
             Map.entry("engine", List.of("platform", "core")),
             Map.entry("adapter", List.of("engine", "core")),
             Map.entry("serving", List.of("engine", "adapter", "core")),
             Map.entry("text", List.of("platform", "core")),
-            Map.entry("api", List.of("serving", "adapter", "text", "sim", "workload", "core")),
+            Map.entry("api", List.of("serving", "adapter", "text", "simulate", "core")),
             Map.entry("ops", List.of("serving", "core")),
             Map.entry("config", List.of("core")));
 

@@ -1,0 +1,30 @@
+package io.chorale.simulate;
+
+/** What the duration of one step depends on, counted from its plan. Mutable and reused. */
+final class StepLoad {
+    int rows;
+    /** Tokens that attention reads, summed over the sequences. */
+    long contextTokens;
+    /** Of prompts computed in pieces: pairs of a row and a token that it attends to. */
+    double pairs;
+    /** Distinct adapters added to rows, their ranks, and ranks summed over rows. */
+    int adapters;
+
+    long adapterRanks;
+    long rowRanks;
+    /** Ranks of the adapters that are uploaded. */
+    long uploadRanks;
+    /** Shadow weights that are made. */
+    int merges;
+
+    void clear() {
+        rows = 0;
+        contextTokens = 0;
+        pairs = 0;
+        adapters = 0;
+        adapterRanks = 0;
+        rowRanks = 0;
+        uploadRanks = 0;
+        merges = 0;
+    }
+}

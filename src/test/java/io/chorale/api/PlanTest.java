@@ -1,0 +1,70 @@
+package io.chorale.api;
+
+import static io.restassured.RestAssured.given;
+import static org.hamcrest.Matchers.containsString;
+import static org.hamcrest.Matchers.equalTo;
+import static org.hamcrest.Matchers.greaterThan;
+import static org.hamcrest.Matchers.lessThan;
+
+import io.quarkus.test.junit.QuarkusTest;
+import io.quarkus.test.junit.TestProfile;
+import io.restassured.http.ContentType;
+import io.restassured.response.ValidatableResponse;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** {@code POST /v1/plan}: what-if questions. */
+@QuarkusTest
+@TestProfile(TokensProfile.class)
+class PlanTest {
+    private static ValidatableResponse ask(String body) {
+        return given().contentType(ContentType.JSON)
+                .body(body.replace('\'', '"'))
+                .post("/v1/plan")
+                .then();
+    }
+
+    @Test
+    void shouldSayThatThereIsRoom() {
+        ask("{'rate': 2, 'adapters': 20, 'add_adapters': 20, 'seconds': 20}")
+                .statusCode(200)
+                .body("fits", equalTo(true))
+                .body("today.requests", equalTo(40))
+                .body("tomorrow.requests", equalTo(80))
+                .body("tomorrow.attainment", greaterThan(0.99f))
+                .body("tomorrow.ttft_p99_seconds", lessThan(6f))
+                .body("why", containsString("attainment is"));
+    }
+
+    @Test
+    void shouldSayThatThereIsNone() {
+        ask("{'rate': 10, 'adapters': 100, 'add_adapters': 900, 'seconds': 20, 'ttft_ms': 500}")
+                .statusCode(200)
+                .body("fits", equalTo(false))
+                .body("tomorrow.requests", equalTo(2000))
+                .body("tomorrow.attainment", lessThan(0.9f));
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '~',
+            value = {
+                "{}|rate|missing_parameter|'rate' is missing",
+                "{'rate': 0}|rate|invalid_value|'rate' must be between",
+                "{'rate': 'much'}|rate|invalid_type|'rate' must be a number",
+                "{'rate': 1, 'prompt_tokens': [9]}|prompt_tokens|invalid_value|two numbers",
+                "{'rate': 1, 'dispatcher': 'x'}|dispatcher|invalid_value|round-robin, least-load",
+                "{'rate': 1, 'device': 'x'}||invalid_value|Device 'x' is not known",
+                "{'rate': 1, 'policy': 'x'}||invalid_value|Policy 'x' is not known",
+                "{'rate': 1000, 'seconds': 3000}||invalid_value|at most 50000 are allowed",
+            })
+    void shouldRefuseByName(String body, String param, String code, String message) {
+        ask(body)
+                .statusCode(400)
+                .body("error.param", equalTo(param))
+                .body("error.code", equalTo(code))
+                .body("error.message", containsString(message));
+    }
+}
