@@ -4,7 +4,7 @@ package io.chorale.simulate;
  * How long a step takes on one device with one base model:
  *
  * <pre>
- * max(floor, dense(rows) + context + pairs + adapters) + uploads + merges
+ * max(floor, dense(rows) + context + pairs + adapters) + sequences + uploads + merges
  * </pre>
  *
  * where the floor is what the host needs to launch a step, and dense(rows) is what the base model's products take: linear
@@ -20,6 +20,7 @@ package io.chorale.simulate;
  * @param adapterNanos of each distinct adapter
  * @param adapterRankNanos of each rank of a distinct adapter: bytes read once a step
  * @param rowRankNanos of each row times its rank: products, and bytes where each row reads them again
+ * @param sequenceNanos of each sequence of a step, on the host, after the device is done
  * @param uploadRankNanos of each rank of an adapter uploaded
  * @param mergeNanos of making the shadow weights of an adapter, or of switching in place
  */
@@ -34,6 +35,7 @@ public record DeviceCosts(
         double adapterNanos,
         double adapterRankNanos,
         double rowRankNanos,
+        double sequenceNanos,
         double uploadRankNanos,
         double mergeNanos) {
 
@@ -59,7 +61,9 @@ public record DeviceCosts(
                     + step.adapterRanks * adapterRankNanos
                     + step.rowRanks * rowRankNanos;
         }
-        return (long) (Math.max(floor, device) + step.uploadRanks * uploadRankNanos + step.merges * mergeNanos);
+        return (long) (Math.max(floor, device)
+                + step.sequences * sequenceNanos
+                + step.uploadRanks * uploadRankNanos + step.merges * mergeNanos);
     }
 
     /** The base model's products for so many rows. */

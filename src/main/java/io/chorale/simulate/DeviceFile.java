@@ -60,6 +60,7 @@ final class DeviceFile {
                     from.number("adapters.each-us", 0, 1e9) * MICRO,
                     from.number("adapters.rank-us", 0, 1e9) * MICRO,
                     from.number("adapters.row-rank-ns", 0, 1e9),
+                    from.number("host.sequence-us", 0, 1e9) * MICRO,
                     from.number("upload.rank-us", 0, 1e9) * MICRO,
                     from.number("merge.ms", 0, 1e6) * MILLI);
         } catch (IllegalArgumentException e) {
@@ -142,6 +143,8 @@ final class DeviceFile {
                 adapters.each-us = %s
                 adapters.rank-us = %s
                 adapters.row-rank-ns = %s
+                # Of each sequence of a step, on the host, after the device is done.
+                host.sequence-us = %s
                 # Of each rank of an adapter that is uploaded; of making merged weights.
                 upload.rank-us = %s
                 merge.ms = %s
@@ -164,6 +167,7 @@ final class DeviceFile {
                         plain(c.adapterNanos() / MICRO),
                         plain(c.adapterRankNanos() / MICRO),
                         plain(c.rowRankNanos()),
+                        plain(c.sequenceNanos() / MICRO),
                         plain(c.uploadRankNanos() / MICRO),
                         plain(c.mergeNanos() / MILLI),
                         device.pages(),

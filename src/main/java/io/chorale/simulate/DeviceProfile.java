@@ -27,6 +27,20 @@ public record DeviceProfile(
         return (int) Math.max(1, Math.ceil(rank * pagesPerRank - 1e-9));
     }
 
+    public DeviceProfile named(String other) {
+        return new DeviceProfile(
+                other,
+                costs,
+                pages,
+                pageTokens,
+                pagesPerRank,
+                slots,
+                contextMax,
+                stepTokensMax,
+                sequencesMax,
+                source);
+    }
+
     public DeviceProfile withPages(int other) {
         return new DeviceProfile(
                 name, costs, other, pageTokens, pagesPerRank, slots, contextMax, stepTokensMax, sequencesMax, source);
@@ -35,10 +49,5 @@ public record DeviceProfile(
     public DeviceProfile withSequencesMax(int other) {
         return new DeviceProfile(
                 name, costs, pages, pageTokens, pagesPerRank, slots, contextMax, stepTokensMax, other, source);
-    }
-
-    public DeviceProfile withCosts(DeviceCosts other) {
-        return new DeviceProfile(
-                name, other, pages, pageTokens, pagesPerRank, slots, contextMax, stepTokensMax, sequencesMax, source);
     }
 }

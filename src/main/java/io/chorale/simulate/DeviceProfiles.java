@@ -24,6 +24,7 @@ public final class DeviceProfiles {
                     25e3,
                     3.4e3,
                     300,
+                    0,
                     105e3,
                     9.3e6),
             28_000,
@@ -35,5 +36,40 @@ public final class DeviceProfiles {
             256,
             "docs/KERNELS.md");
 
-    public static final List<DeviceProfile> ALL = List.of(H100_8B);
+    /**
+     * dLoRA's engine on an A800 with the 7B model, as its scheduler's own constants have it: a merged step takes 15 ms, an
+     * unmerged one 27 ms, whatever is in them, a switch 20 ms; 16 sequences at once. Adapters are of all linear layers, and
+     * come over a link of 32 GB/s.
+     */
+    public static final DeviceProfile DLORA_A800_7B = new DeviceProfile(
+            "dlora-a800-7b",
+            new DeviceCosts(15e6, 12e6, new int[] {1, 4096}, new double[] {0, 0}, 0, 0, 0, 0, 0, 0, 0, 156e3, 20e6),
+            7_000,
+            16,
+            0.6,
+            16,
+            2048,
+            4096,
+            16,
+            "the constants of dLoRA's scheduler");
+
+    /** S-LoRA's engine on an A100 80GB with Llama-7B and Llama-13B, on an A100 40GB and on an A10G. */
+    public static final DeviceProfile SLORA_A100_7B =
+            SLoraDevices.profile(SLoraDevices.FITTED, SLoraDevices.Gpu.A100_80, SLoraDevices.Model.LLAMA_7B, 125_000)
+                    .named("slora-a100-7b");
+
+    public static final DeviceProfile SLORA_A100_13B =
+            SLoraDevices.profile(SLoraDevices.FITTED, SLoraDevices.Gpu.A100_80, SLoraDevices.Model.LLAMA_13B, 65_000)
+                    .named("slora-a100-13b");
+
+    public static final DeviceProfile SLORA_A100_40_13B =
+            SLoraDevices.profile(SLoraDevices.FITTED, SLoraDevices.Gpu.A100_40, SLoraDevices.Model.LLAMA_13B, 14_500)
+                    .named("slora-a100-40-13b");
+
+    public static final DeviceProfile SLORA_A10G_7B =
+            SLoraDevices.profile(SLoraDevices.FITTED, SLoraDevices.Gpu.A10G, SLoraDevices.Model.LLAMA_7B, 14_500)
+                    .named("slora-a10g-7b");
+
+    public static final List<DeviceProfile> ALL =
+            List.of(H100_8B, DLORA_A800_7B, SLORA_A100_7B, SLORA_A100_13B, SLORA_A100_40_13B, SLORA_A10G_7B);
 }

@@ -23,6 +23,7 @@ final class PlanTimer {
     long nanos(StepPlan plan) {
         load.clear();
         load.rows = plan.rowCount;
+        load.sequences = plan.sequenceCount;
         for (int m = 0; m < plan.moveCount; m++) {
             if (plan.moveKind[m] == StepPlan.MOVE_LOAD) {
                 int rank = rankOfVersion.applyAsInt((int) plan.moveHandle[m]);

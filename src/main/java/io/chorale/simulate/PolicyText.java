@@ -14,13 +14,14 @@ import java.util.stream.Collectors;
  * Policies as a line of text: a preset, and parts of it that are to be different, as in {@code
  * slora,order=newest,eviction=lru}.
  */
-final class PolicyText {
+public final class PolicyText {
     static final String KEYS = "order, clustering, cluster-adapters, quantum, abort, memory, admit-every-steps,"
             + " prefill-alone, merging, mixture, preemption, eviction, prefetch";
 
     private PolicyText() {}
 
-    static PolicySettings parse(String text) {
+    /** Throws {@link IllegalArgumentException} naming what is not known. */
+    public static PolicySettings parse(String text) {
         String[] parts = text.split(",", -1);
         PolicySettings settings =
                 choice("policy", PolicySettings.Preset.class, parts[0].strip()).settings();
@@ -61,16 +62,17 @@ final class PolicyText {
             case "admit-every-steps" -> s.with(new Batching(whole(key, value), batching.prefillAlone()));
             case "prefill-alone" -> s.with(new Batching(batching.admitEverySteps(), onOrOff(key, value)));
             case "merging" ->
-                s.with(new Merging(
-                        choice(key, PolicySettings.MergeRule.class, value),
-                        merging.mixture(),
-                        merging.patienceNanos()));
-            case "mixture" -> s.with(new Merging(merging.rule(), onOrOff(key, value), merging.patienceNanos()));
+                s.with(with(merging, choice(key, PolicySettings.MergeRule.class, value), merging.mixture()));
+            case "mixture" -> s.with(with(merging, merging.rule(), onOrOff(key, value)));
             case "preemption" -> s.with(choice(key, PolicySettings.Preemption.class, value));
             case "eviction" -> s.with(choice(key, PolicySettings.Eviction.class, value));
             case "prefetch" -> s.withPrefetch(onOrOff(key, value));
             default -> throw new IllegalArgumentException("a policy has no part '" + key + "'; parts are " + KEYS);
         };
+    }
+
+    private static Merging with(Merging merging, PolicySettings.MergeRule rule, boolean mixture) {
+        return new Merging(rule, mixture, merging.patienceNanos(), merging.shadowPages(), merging.speedRatio());
     }
 
     /** A choice as configuration and flags write it: {@code least-load}. */

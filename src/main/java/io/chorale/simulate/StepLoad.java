@@ -3,6 +3,7 @@ package io.chorale.simulate;
 /** What the duration of one step depends on, counted from its plan. Mutable and reused. */
 final class StepLoad {
     int rows;
+    int sequences;
     /** Tokens that attention reads, summed over the sequences. */
     long contextTokens;
     /** Of prompts computed in pieces: pairs of a row and a token that it attends to. */
@@ -19,6 +20,7 @@ final class StepLoad {
 
     void clear() {
         rows = 0;
+        sequences = 0;
         contextTokens = 0;
         pairs = 0;
         adapters = 0;

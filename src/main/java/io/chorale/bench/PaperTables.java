@@ -1,0 +1,121 @@
+package io.chorale.bench;
+
+import io.chorale.bench.SLoraCells.Cell;
+import io.chorale.bench.SLoraCells.Figures;
+import io.chorale.simulate.SLoraDevices;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
+
+/** {@code ./chorale bench papers}: plays every cell of S-LoRA's results and dLoRA's figure 10, and writes docs/PAPERS.md. */
+final class PaperTables {
+    private static final Path FILE = Path.of("docs", "PAPERS.md");
+    private static final double NEAR = 0.15;
+
+    private record Measure(String name, int places, ToDoubleFunction<Figures> of) {}
+
+    private static final List<Measure> MEASURES = List.of(
+            new Measure("req/s", 2, Figures::throughput),
+            new Measure("latency", 1, Figures::latency),
+            new Measure("TTFT", 2, Figures::ttft),
+            new Measure("attainment", 2, Figures::attainment),
+            new Measure("satisfaction", 3, Figures::satisfaction));
+
+    private final StringBuilder page = new StringBuilder();
+
+    void run() throws IOException {
+        Map<Cell, Figures> got = new LinkedHashMap<>();
+        for (Cell cell : SLoraCells.all()) {
+            got.put(cell, Figures.of(cell.simulate(SLoraDevices.FITTED)));
+        }
+        page.append(introduction()).append(summary(got));
+        Map<String, List<Cell>> tables = got.keySet().stream()
+                .collect(Collectors.groupingBy(Cell::table, LinkedHashMap::new, Collectors.toList()));
+        tables.forEach((name, cells) -> table(name, cells, got));
+        new DLoraFigure().write(page);
+        Files.writeString(FILE, page.toString());
+        System.out.println("wrote " + FILE);
+    }
+
+    private static String introduction() {
+        return """
+                # Papers reproduced
+
+                Made by `./chorale bench papers`; do not edit. The simulator plays the papers' workloads with the server's own scheduler,
+                set to the papers' policies, on tables of costs of the papers' engines. Each cell: simulated / published (ratio); a star
+                where it is more than 15 % away.
+
+                ## S-LoRA
+
+                S-LoRA's engine is seven constants (`SLoraDevices`), fitted by `./chorale bench papers-fit` to three cells, which are left out
+                below: A100-80 S2 n=0 and n=20, and S4 R=1. Everything else follows from the model's shape and the GPU's data sheet, and was
+                run after the constants were committed. The columns of S-LoRA's tables for padded kernels (bmm) and for a divided pool
+                (no-unify-mem) are other systems and are not simulated; nor is the Chatbot Arena trace, which is not public.
+
+                """;
+    }
+
+    private static String summary(Map<Cell, Figures> got) {
+        StringBuilder text = new StringBuilder("| figure | within 15 % | of | median distance |\n|---|---|---|---|\n");
+        for (Measure measure : MEASURES) {
+            double[] distances = got.entrySet().stream()
+                    .mapToDouble(e -> Math.abs(ratio(measure, e.getKey(), e.getValue()) - 1))
+                    .filter(distance -> !Double.isNaN(distance))
+                    .sorted()
+                    .toArray();
+            long near = java.util.Arrays.stream(distances).filter(d -> d <= NEAR).count();
+            text.append(String.format(
+                    Locale.ROOT,
+                    "| %s | %d | %d | %.0f %% |%n",
+                    measure.name,
+                    near,
+                    distances.length,
+                    100 * distances[distances.length / 2]));
+        }
+        return text.append('\n').toString();
+    }
+
+    private static double ratio(Measure measure, Cell cell, Figures got) {
+        return measure.of.applyAsDouble(got) / measure.of.applyAsDouble(cell.paper());
+    }
+
+    private void table(String name, List<Cell> cells, Map<Cell, Figures> got) {
+        List<Measure> columns = MEASURES.stream()
+                .filter(m -> cells.stream().anyMatch(cell -> !Double.isNaN(m.of.applyAsDouble(cell.paper()))))
+                .toList();
+        page.append("### ").append(name).append("\n\n| |");
+        columns.forEach(column -> page.append(' ').append(column.name).append(" |"));
+        page.append("\n|---|").append("---|".repeat(columns.size())).append('\n');
+        for (Cell cell : cells) {
+            page.append("| ").append(cell.column()).append(" |");
+            Figures figures = got.getOrDefault(cell, cell.paper());
+            for (Measure column : columns) {
+                page.append(' ').append(entry(column, cell, figures)).append(" |");
+            }
+            page.append('\n');
+        }
+        page.append('\n');
+    }
+
+    private static String entry(Measure measure, Cell cell, Figures got) {
+        double paper = measure.of.applyAsDouble(cell.paper());
+        String number = "%." + measure.places + "f";
+        if (Double.isNaN(paper)) {
+            return String.format(Locale.ROOT, number, measure.of.applyAsDouble(got));
+        }
+        double ratio = ratio(measure, cell, got);
+        return String.format(
+                Locale.ROOT,
+                number + " / " + number + " (%.2f)%s",
+                measure.of.applyAsDouble(got),
+                paper,
+                ratio,
+                Math.abs(ratio - 1) > NEAR ? " *" : "");
+    }
+}
