@@ -16,6 +16,7 @@ import java.util.List;
  * @param throughput answered requests a second over the whole time, as S-LoRA counts
  * @param busyShare of the time in which the devices computed
  * @param ttft sorted, in seconds
+ * @param goodOverTime requests that met both objectives, a second, by when they came in each part of the time
  * @param attainmentOverTime of the requests that came in each part of the time in which requests came; NaN: none came
  */
 public record SimulationResult(
@@ -55,6 +56,7 @@ public record SimulationResult(
         List<TenantResult> tenants,
         List<String> tenantNames,
         TimeSeries series,
+        double[] goodOverTime,
         double[] attainmentOverTime) {
 
     /** Parts of the time in which requests came, for {@link #attainmentOverTime}. */
@@ -85,6 +87,7 @@ public record SimulationResult(
         double[] normalised = new double[workload.size()];
         int[] came = new int[ARRIVAL_PARTS];
         double[] overTime = new double[ARRIVAL_PARTS];
+        double[] goodOverTime = new double[ARRIVAL_PARTS];
         int first = 0;
         int within = 0;
         int good = 0;
@@ -104,7 +107,9 @@ public record SimulationResult(
                 within++;
                 overTime[part]++;
                 satisfaction += 1 - (t / ttftMax) * (t / ttftMax);
-                good += outcome == Clients.Outcome.SERVED && clients.tpotSeconds(i) <= tpotMax ? 1 : 0;
+                int met = outcome == Clients.Outcome.SERVED && clients.tpotSeconds(i) <= tpotMax ? 1 : 0;
+                good += met;
+                goodOverTime[part] += met;
             }
             if (outcome == Clients.Outcome.SERVED) {
                 latency += clients.latencySeconds(i);
@@ -116,6 +121,7 @@ public record SimulationResult(
         Arrays.sort(sorted);
         double[] perToken = Arrays.copyOf(normalised, served);
         Arrays.sort(perToken);
+        Arrays.setAll(goodOverTime, part -> goodOverTime[part] / (workload.lastSeconds() / ARRIVAL_PARTS));
         Arrays.setAll(overTime, part -> overTime[part] / came[part]);
         Totals totals = Totals.of(replicas);
         return new SimulationResult(
@@ -155,6 +161,7 @@ public record SimulationResult(
                 tenants(workload, clients, ttftMax),
                 observations.tenantNames,
                 observations.series,
+                goodOverTime,
                 overTime);
     }
 

@@ -139,6 +139,27 @@ public final class Workload {
         return columns.toWorkload(name + " + " + other.name, adapters + other.adapters, ranks);
     }
 
+    /** This, and then another one of the same tenants and adapters, which begins at a time: what would come later of this is left out. */
+    public Workload followedBy(Workload other, double atSeconds) {
+        if (adapters != other.adapters || !Arrays.equals(ranks, other.ranks)) {
+            throw new IllegalArgumentException("workloads of different adapters cannot follow each other");
+        }
+        long shift = (long) (atSeconds * 1e9);
+        Columns columns = new Columns(size() + other.size());
+        for (int i = 0; i < size() && nanos[i] < shift; i++) {
+            columns.add(nanos[i], tenant[i], adapter[i], promptTokens[i], answerTokens[i]);
+        }
+        for (int i = 0; i < other.size(); i++) {
+            columns.add(
+                    shift + other.nanos[i],
+                    other.tenant[i],
+                    other.adapter[i],
+                    other.promptTokens[i],
+                    other.answerTokens[i]);
+        }
+        return columns.toWorkload(name + ", then " + other.name, adapters, ranks);
+    }
+
     private long nanosOf(int i, Workload other) {
         return i < size() ? nanos[i] : other.nanos[i - size()];
     }

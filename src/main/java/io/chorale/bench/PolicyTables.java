@@ -1,0 +1,186 @@
+package io.chorale.bench;
+
+import io.chorale.simulate.DeviceProfiles;
+import io.chorale.simulate.Dispatcher;
+import io.chorale.simulate.PolicyText;
+import io.chorale.simulate.Simulation;
+import io.chorale.simulate.SimulationResult;
+import io.chorale.simulate.SimulationSettings;
+import io.chorale.simulate.SimulationSettings.Batch;
+import io.chorale.simulate.SimulationSettings.Door;
+import io.chorale.simulate.SimulationSettings.Objectives;
+import io.chorale.workload.RetryRule;
+import io.chorale.workload.SLoraGenerator;
+import io.chorale.workload.Workload;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.ToDoubleFunction;
+
+/**
+ * {@code ./chorale bench policies}: Chorale's policies against S-LoRA's and dLoRA's on the same workloads and the same device,
+ * parts of them taken away, overload, and a tenant that floods. Writes docs/POLICIES.md.
+ */
+final class PolicyTables {
+    private static final Path FILE = Path.of("docs", "POLICIES.md");
+    private static final double SECONDS = 60;
+    private static final double SATURATING_RATE = 60;
+    private static final Objectives OBJECTIVES = new Objectives(6, 0.5);
+    private static final List<String> PRESETS = List.of("chorale", "slora", "dlora");
+    private static final int[] RANKS = {64, 32, 16, 8};
+    private static final Batch BATCH = new Batch(512, 256, 64, 2, 1);
+
+    private static final double[] VARIATIONS = {1, 4, 8};
+    private static final double[] ALPHAS = {0.1, 0.3, 1};
+    private static final int[] ADAPTERS = {5, 200, 2000};
+    private static final double[] LOADS = {0.7, 1, 1.3};
+
+    private static final List<String> ABLATIONS = List.of(
+            "chorale",
+            "chorale,clustering=none",
+            "chorale,eviction=lru",
+            "chorale,eviction=at-once",
+            "chorale,prefetch=off",
+            "chorale,merging=always-unmerged",
+            "chorale,abort=never",
+            "chorale,order=arrival",
+            "chorale,memory=peak-demand");
+
+    private final StringBuilder page = new StringBuilder();
+
+    void run() throws IOException {
+        page.append(
+                """
+                # Policies compared
+
+                Made by `./chorale bench policies`; do not edit. All on one simulated H100 with the Llama-3-8B shape (`h100-8b`, adapters of
+                ranks 64, 32, 16 and 8 on all seven linears), with S-LoRA's generator (60 s, seed 42) and its objective of 6 s to the first
+                token. Load is relative to the requests a second that plain first-come-first-served completes when far more come.
+
+                """);
+        presets();
+        ablations();
+        new OverloadTables(page).write();
+        Files.writeString(FILE, page.toString());
+        System.out.println("wrote " + FILE);
+    }
+
+    static SimulationResult play(String policy, Workload workload, Door door, RetryRule retry) {
+        SimulationSettings settings = new SimulationSettings(
+                DeviceProfiles.H100_8B,
+                PolicyText.parse(policy),
+                policy,
+                BATCH,
+                door,
+                1,
+                Dispatcher.ROUND_ROBIN,
+                retry,
+                OBJECTIVES,
+                SLoraGenerator.SEED);
+        return new Simulation(settings, workload).run(Simulation.Progress.SILENT);
+    }
+
+    static Workload workload(int adapters, double alpha, double rate, double variation, double seconds) {
+        return SLoraGenerator.of(adapters, alpha, rate, variation, seconds, RANKS).draw();
+    }
+
+    /** Requests a second that first-come-first-served completes of far too many. */
+    static double saturation(int adapters, double alpha) {
+        Workload far = workload(adapters, alpha, SATURATING_RATE, 1, 30);
+        return play("fcfs", far, Door.OPEN, RetryRule.NEVER).throughput();
+    }
+
+    // ---- presets --------------------------------------------------------------------------------------------------
+
+    private void presets() {
+        List<SimulationResult[]> all = new ArrayList<>();
+        StringBuilder rows = new StringBuilder();
+        for (int adapters : ADAPTERS) {
+            for (double alpha : ALPHAS) {
+                double saturation = saturation(adapters, alpha);
+                for (double variation : VARIATIONS) {
+                    for (double load : LOADS) {
+                        Workload workload = workload(adapters, alpha, load * saturation, variation, SECONDS);
+                        SimulationResult[] runs = PRESETS.stream()
+                                .map(preset -> play(preset, workload, Door.OPEN, RetryRule.NEVER))
+                                .toArray(SimulationResult[]::new);
+                        all.add(runs);
+                        rows.append(String.format(
+                                Locale.ROOT,
+                                "| %d | %.1f | %.0f | %.1f (%.1f/s) | %s | %s | %s |%n",
+                                adapters,
+                                alpha,
+                                variation,
+                                load,
+                                load * saturation,
+                                triple(runs, SimulationResult::goodput, "%.2f"),
+                                triple(runs, SimulationResult::satisfaction, "%.3f"),
+                                triple(runs, SimulationResult::throughput, "%.2f")));
+                    }
+                }
+            }
+        }
+        page.append("## Chorale / S-LoRA / dLoRA\n\n");
+        page.append("Against the better of the other two, in ").append(all.size()).append(" workloads:\n\n");
+        page.append("| | better | equal (within 0.5 %) | worse by at most 2 % | worse by more |\n|---|---|---|---|---|\n");
+        verdict("goodput", all, SimulationResult::goodput);
+        verdict("satisfaction", all, SimulationResult::satisfaction);
+        page.append("\nA star marks where Chorale is more than 2 % worse.\n\n");
+        page.append("| adapters | alpha | cv | load | goodput, req/s | satisfaction | throughput, req/s |\n");
+        page.append("|---|---|---|---|---|---|---|\n").append(rows).append('\n');
+    }
+
+    private static String triple(SimulationResult[] runs, ToDoubleFunction<SimulationResult> of, String format) {
+        return String.format(
+                Locale.ROOT,
+                format + " / " + format + " / " + format + "%s",
+                of.applyAsDouble(runs[0]),
+                of.applyAsDouble(runs[1]),
+                of.applyAsDouble(runs[2]),
+                advantage(runs, of) < -0.02 ? " *" : "");
+    }
+
+    private static double advantage(SimulationResult[] runs, ToDoubleFunction<SimulationResult> of) {
+        return of.applyAsDouble(runs[0]) / Math.max(of.applyAsDouble(runs[1]), of.applyAsDouble(runs[2])) - 1;
+    }
+
+    private void verdict(String name, List<SimulationResult[]> all, ToDoubleFunction<SimulationResult> of) {
+        int[] counts = new int[4];
+        for (SimulationResult[] runs : all) {
+            double advantage = advantage(runs, of);
+            counts[advantage > 0.005 ? 0 : advantage >= -0.005 ? 1 : advantage >= -0.02 ? 2 : 3]++;
+        }
+        page.append("| %s | %d | %d | %d | %d |%n".formatted(name, counts[0], counts[1], counts[2], counts[3]));
+    }
+
+    // ---- ablations ------------------------------------------------------------------------------------------------
+
+    private void ablations() {
+        page.append("## Parts taken away\n\n");
+        for (int adapters : new int[] {200, 2000}) {
+            double rate = 1.1 * saturation(adapters, 0.3);
+            Workload workload = workload(adapters, 0.3, rate, 4, SECONDS);
+            page.append("%d adapters, alpha 0.3, cv 4, load 1.1:%n%n".formatted(adapters));
+            page.append("| policy | goodput | satisfaction | throughput | TTFT p99, s | ITL p99, s | uploads | merged time |\n");
+            page.append("|---|---|---|---|---|---|---|---|\n");
+            for (String policy : ABLATIONS) {
+                SimulationResult r = play(policy, workload, Door.OPEN, RetryRule.NEVER);
+                page.append(String.format(
+                        Locale.ROOT,
+                        "| %s | %.2f | %.3f | %.2f | %.2f | %.3f | %,d | %.0f %% |%n",
+                        policy,
+                        r.goodput(),
+                        r.satisfaction(),
+                        r.throughput(),
+                        r.ttftQuantile(0.99),
+                        r.itlQuantile(0.99),
+                        r.uploads(),
+                        100 * r.mergedShare()));
+            }
+            page.append('\n');
+        }
+    }
+}
