@@ -5,11 +5,13 @@ import java.nio.file.Path;
 import java.util.List;
 
 /**
- * {@code ./chorale bench [engine] [scheduler] [http]}: runs what is named, everything when nothing is. {@code ./chorale
- * bench workload ...}: plays a workload against a server that runs.
+ * {@code ./chorale bench [engine] [scheduler] [http]}: runs what is named, those three when nothing is. {@code papers} and
+ * {@code policies} write tables into docs/, from simulation alone. {@code ./chorale bench workload ...}: plays a workload
+ * against a server that runs.
  */
 public final class BenchCommand {
-    private static final List<String> ALL = List.of("engine", "scheduler", "http");
+    private static final List<String> MEASURED = List.of("engine", "scheduler", "http");
+    private static final List<String> ALL = List.of("engine", "scheduler", "http", "papers", "papers-fit", "policies");
 
     private BenchCommand() {}
 
@@ -35,7 +37,7 @@ public final class BenchCommand {
 
     /** What needs no server. */
     private static void own(History history, String[] arguments) throws Exception {
-        List<String> wanted = arguments.length == 0 ? ALL : List.of(arguments);
+        List<String> wanted = arguments.length == 0 ? MEASURED : List.of(arguments);
         for (String name : wanted) {
             if (!ALL.contains(name)) {
                 System.err.println(
@@ -53,6 +55,15 @@ public final class BenchCommand {
         }
         if (wanted.contains("http")) {
             new HttpBench(history).run(engineTokensPerSecond);
+        }
+        if (wanted.contains("papers-fit")) {
+            new PaperFit().run();
+        }
+        if (wanted.contains("papers")) {
+            new PaperTables().run();
+        }
+        if (wanted.contains("policies")) {
+            new PolicyTables().run();
         }
     }
 }

@@ -31,7 +31,10 @@ final class SLoraCells {
     static final String CLUSTERS = "Clustering, A100 S4, n=32, R=2, 120 s";
 
     private static final double TTFT_OBJECTIVE = 6;
+    /** Whole prompts, any number of adapters; whoever does not fit is waited for. */
     private static final Batch BATCH = new Batch(1 << 20, 1000, 0, 0, 0);
+    /** With clusters, which pass others without a bound. */
+    private static final Batch CLUSTER_BATCH = new Batch(1 << 20, 1000, 1 << 20, 0, 0);
 
     /** The figures of a cell; throughput in requests a second, times in seconds. */
     record Figures(double throughput, double latency, double ttft, double attainment, double satisfaction) {
@@ -86,7 +89,7 @@ final class SLoraCells {
                     SLoraDevices.profile(constants, gpu, setting.model, pool),
                     PolicyText.parse(policy),
                     policy,
-                    BATCH,
+                    table.equals(CLUSTERS) ? CLUSTER_BATCH : BATCH,
                     Door.OPEN,
                     1,
                     Dispatcher.ROUND_ROBIN,
