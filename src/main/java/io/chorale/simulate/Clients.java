@@ -42,6 +42,9 @@ final class Clients {
     private int next;
 
     private final byte[] attempts;
+    /** When the last try was sent. */
+    private final long[] triedNanos;
+
     private final Outcome[] outcomes;
     private final short[] replica;
     /** -1: no token yet. */
@@ -66,6 +69,7 @@ final class Clients {
         random = new SplittableRandom(seed);
         int size = workload.size();
         attempts = new byte[size];
+        triedNanos = new long[size];
         outcomes = new Outcome[size];
         Arrays.fill(outcomes, Outcome.PENDING);
         replica = new short[size];
@@ -103,6 +107,7 @@ final class Clients {
 
     /** What a client sends: a try has an id of its own. */
     RequestSpec spec(int request, long now) {
+        triedNanos[request] = now;
         int prompt = workload.promptTokens(request);
         int answer = workload.answerTokens(request);
         int adapter = workload.adapter(request);
@@ -199,6 +204,16 @@ final class Clients {
     double ttftSeconds(int request) {
         long first = firstTokenNanos[request];
         return first < 0 ? Double.NaN : (first - workload.nanos(request)) / 1e9;
+    }
+
+    double triedSeconds(int request) {
+        return triedNanos[request] / 1e9;
+    }
+
+    /** From the try that was answered; NaN: none was. */
+    double tryTtftSeconds(int request) {
+        long first = firstTokenNanos[request];
+        return first < 0 ? Double.NaN : (first - triedNanos[request]) / 1e9;
     }
 
     /** From the first try to the last token. */

@@ -12,11 +12,11 @@ import java.util.List;
  * @param cut it was ended before everybody was answered
  * @param seconds of virtual time, with the draining of the last requests
  * @param satisfaction S-LoRA's: mean of 1 - (ttft / objective)^2, 0 beyond the objective
- * @param goodput requests a second that met both objectives, over the time in which requests came
+ * @param goodput requests a second that met both objectives, each from its last try, over the time in which requests came
  * @param throughput answered requests a second over the whole time, as S-LoRA counts
  * @param busyShare of the time in which the devices computed
  * @param ttft sorted, in seconds
- * @param goodOverTime requests that met both objectives, a second, by when they came in each part of the time
+ * @param goodOverTime as goodput, by when the last try came in each part of the time
  * @param attainmentOverTime of the requests that came in each part of the time in which requests came; NaN: none came
  */
 public record SimulationResult(
@@ -107,11 +107,11 @@ public record SimulationResult(
                 within++;
                 overTime[part]++;
                 satisfaction += 1 - (t / ttftMax) * (t / ttftMax);
-                int met = outcome == Clients.Outcome.SERVED && clients.tpotSeconds(i) <= tpotMax ? 1 : 0;
-                good += met;
-                goodOverTime[part] += met;
             }
             if (outcome == Clients.Outcome.SERVED) {
+                int met = clients.tryTtftSeconds(i) < ttftMax && clients.tpotSeconds(i) <= tpotMax ? 1 : 0;
+                good += met;
+                goodOverTime[part(clients.triedSeconds(i), workload)] += met;
                 latency += clients.latencySeconds(i);
                 normalised[served++] = clients.latencySeconds(i) / workload.answerTokens(i);
             }
@@ -163,6 +163,10 @@ public record SimulationResult(
                 observations.series,
                 goodOverTime,
                 overTime);
+    }
+
+    private static int part(double seconds, Workload workload) {
+        return (int) Math.min(ARRIVAL_PARTS - 1, seconds / workload.lastSeconds() * ARRIVAL_PARTS);
     }
 
     private record Totals(
