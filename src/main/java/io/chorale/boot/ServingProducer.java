@@ -1,10 +1,17 @@
 package io.chorale.boot;
 
+import io.chorale.adapter.AdapterAdministration;
+import io.chorale.adapter.AdapterAliases;
 import io.chorale.adapter.AdapterEntry;
 import io.chorale.adapter.AdapterFolder;
 import io.chorale.adapter.AdapterRegistry;
+import io.chorale.adapter.AdapterShelf;
+import io.chorale.adapter.AdapterSources;
 import io.chorale.adapter.FileRejectedException;
+import io.chorale.adapter.KnownDigests;
 import io.chorale.adapter.ModelFiles;
+import io.chorale.api.AdapterJson;
+import io.chorale.api.AdminGate;
 import io.chorale.api.Answers;
 import io.chorale.api.CompletionReader;
 import io.chorale.api.JsonBody;
@@ -42,6 +49,7 @@ import java.time.InstantSource;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.eclipse.microprofile.config.inject.ConfigProperty;
 import org.jboss.logging.Logger;
 
@@ -60,6 +68,8 @@ public class ServingProducer {
     private final String engineKind;
 
     private final AdapterRegistry registry = new AdapterRegistry();
+    private final AdapterShelf shelf;
+    private final AdapterAdministration administration;
     private final Service service;
     private final ModelCatalog catalog;
     private final EngineSpec spec;
@@ -82,8 +92,11 @@ public class ServingProducer {
         this.engineKind = engineSettings.kind().name().toLowerCase(Locale.ROOT);
         settings.pass();
         ModelFiles files = readModel();
-        AdapterFolder folder = new AdapterFolder(files.shape());
-        readAdapters(folder);
+        KnownDigests digests = new KnownDigests();
+        AdapterFolder folder = new AdapterFolder(files.shape(), digests);
+        shelf = new AdapterShelf(folder, registry, digests, adapters.stateDir());
+        Optional<Path> watched = adapters.dir().or(() -> ModelDirectory.adaptersBeside(model.dir()));
+        readAdapters(watched);
         Optional<TextModel> text = readText();
         int[] endTokens = ModelDirectory.endTokens(model.dir(), text);
         Engine engine = createEngine(engines, files, endTokens);
@@ -98,7 +111,17 @@ public class ServingProducer {
                 spec.contextMax(),
                 spec.vocab(),
                 endTokens);
-        catalog = new ModelCatalog(base, registry, text);
+        catalog = new ModelCatalog(base, registry, shelf.aliases(), text);
+        administration = new AdapterAdministration(
+                folder,
+                registry,
+                service.stager(),
+                shelf,
+                Stream.concat(watched.stream(), adapters.roots().stream().flatMap(List::stream))
+                        .toList(),
+                AdapterSources.NONE,
+                base.name(),
+                adapters.uploadBytesMax().asLongValue());
         hasText = text.isPresent();
     }
 
@@ -110,15 +133,12 @@ public class ServingProducer {
         }
     }
 
-    private void readAdapters(AdapterFolder folder) {
-        Optional<Path> directory = adapters.dir().or(() -> ModelDirectory.adaptersBeside(model.dir()));
-        if (directory.isEmpty()) {
-            return;
-        }
+    private void readAdapters(Optional<Path> watched) {
         try {
-            folder.scan(directory.get(), registry);
+            shelf.open(watched);
         } catch (FileRejectedException rejected) {
-            throw refused("chorale.adapters.dir", directory.get(), rejected);
+            throw new ConfigurationException(
+                    "chorale: cannot start: the adapters cannot be read: " + rejected.getMessage());
         }
         for (AdapterEntry entry : registry.list()) {
             if (!entry.usable()) {
@@ -151,6 +171,10 @@ public class ServingProducer {
 
     void start(@Observes StartupEvent event) {
         service.start();
+        registry.namesAfter("", Integer.MAX_VALUE).stream()
+                .filter(named -> named.pinned() && named.entry().usable())
+                .forEach(named -> service.stager().pin(named.entry().version()));
+        shelf.begin(adapters.watch());
         LOG.infof(
                 "serving %s and %d adapters on %s (%s): %d pages of %d tokens, %d MiB, context %d",
                 catalog.baseName(),
@@ -194,6 +218,7 @@ public class ServingProducer {
     }
 
     void stop(@Observes ShutdownEvent event) {
+        shelf.close();
         service.close();
     }
 
@@ -213,6 +238,30 @@ public class ServingProducer {
     @Singleton
     ModelCatalog catalog() {
         return catalog;
+    }
+
+    @Produces
+    @Singleton
+    AdapterAdministration administration() {
+        return administration;
+    }
+
+    @Produces
+    @Singleton
+    AdapterAliases aliases() {
+        return shelf.aliases();
+    }
+
+    @Produces
+    @Singleton
+    AdapterJson adapterJson() {
+        return new AdapterJson(registry, service.stager(), service.door());
+    }
+
+    @Produces
+    @Singleton
+    AdminGate.Key adminKey() {
+        return new AdminGate.Key(adapters.adminKey());
     }
 
     @Produces

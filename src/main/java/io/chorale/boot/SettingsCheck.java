@@ -32,6 +32,14 @@ public class SettingsCheck {
             LifecycleSettings lifecycle) {
         directory("chorale.model.dir", model.dir());
         adapters.dir().ifPresent(dir -> directory("chorale.adapters.dir", dir));
+        notNegative("chorale.adapters.watch", adapters.watch());
+        check(
+                adapters.adminKey().map(key -> !key.isBlank()).orElse(true),
+                "chorale.adapters.admin-key",
+                "",
+                "must not be blank");
+        adapters.roots().ifPresent(roots -> roots.forEach(root -> directory("chorale.adapters.roots", root)));
+        range("chorale.adapters.upload-bytes-max", adapters.uploadBytesMax().asLongValue(), 1, Long.MAX_VALUE);
         range("chorale.adapters.host-bytes", adapters.hostBytes().asLongValue(), 1, Long.MAX_VALUE);
         range("chorale.adapters.resident-max", adapters.residentMax(), 1, 1 << 16);
         range("chorale.engine.threads", engine.threads(), 0, 4_096);
