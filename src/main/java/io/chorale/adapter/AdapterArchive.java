@@ -20,7 +20,7 @@ import java.util.zip.ZipInputStream;
  * An adapter in one file: a zip or tar (plain or gzipped) archive. Of what is in it only the configuration and the
  * tensors are taken, wherever they lie; no name in it ever becomes a path.
  */
-final class AdapterArchive {
+public final class AdapterArchive {
     private static final int ENTRIES_MAX = 1_000;
     private static final int TAR_BLOCK = 512;
     private static final int TAR_SIZE_AT = 124;
@@ -47,7 +47,7 @@ final class AdapterArchive {
      * @throws FileRejectedException where it is no archive of an adapter
      * @throws TooLargeException where it is larger than allowed
      */
-    static void unpack(InputStream archive, Path into, long bytesMax) throws IOException, FileRejectedException {
+    public static void unpack(InputStream archive, Path into, long bytesMax) throws IOException, FileRejectedException {
         AdapterArchive reader = new AdapterArchive(into, bytesMax);
         try {
             reader.unpack(new BufferedInputStream(archive, COPY_BYTES));
@@ -152,7 +152,7 @@ final class AdapterArchive {
     }
 
     /** Thrown when more comes than is allowed. */
-    static final class TooLargeException extends IOException {
+    public static final class TooLargeException extends IOException {
         TooLargeException(long bytesMax) {
             super("the adapter is larger than the " + bytesMax + " bytes that are allowed");
         }

@@ -6,10 +6,10 @@ import io.chorale.adapter.AdapterEntry;
 import io.chorale.adapter.AdapterFolder;
 import io.chorale.adapter.AdapterRegistry;
 import io.chorale.adapter.AdapterShelf;
-import io.chorale.adapter.AdapterSources;
 import io.chorale.adapter.FileRejectedException;
 import io.chorale.adapter.KnownDigests;
 import io.chorale.adapter.ModelFiles;
+import io.chorale.adapter.source.SourceEvents;
 import io.chorale.api.AdapterJson;
 import io.chorale.api.AdminGate;
 import io.chorale.api.Answers;
@@ -27,6 +27,7 @@ import io.chorale.engine.Engine;
 import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
 import io.chorale.ops.LivenessProbe;
+import io.chorale.ops.ResidencyMetrics;
 import io.chorale.ops.ServingMetrics;
 import io.chorale.serving.Door;
 import io.chorale.serving.Lifecycle;
@@ -34,6 +35,7 @@ import io.chorale.serving.Service;
 import io.chorale.text.TextException;
 import io.chorale.text.TextModel;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.prometheus.client.CollectorRegistry;
 import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
 import io.quarkus.runtime.ShutdownEvent;
 import io.quarkus.runtime.StartupEvent;
@@ -84,7 +86,9 @@ public class ServingProducer {
             SettingsCheck settings,
             EngineFactory engines,
             ServiceFactory services,
-            MeterRegistry meters) {
+            SourceFactory sources,
+            MeterRegistry meters,
+            CollectorRegistry collectors) {
         this.model = model;
         this.adapters = adapters;
         this.streams = streams;
@@ -104,6 +108,8 @@ public class ServingProducer {
         ServingMetrics metrics = new ServingMetrics(meters);
         service = services.create(engine, registry, folder, metrics);
         metrics.bind(service.door());
+        SourceEvents sourceEvents = new SourceEvents();
+        metrics.bind(sourceEvents);
         ModelCatalog.Base base = new ModelCatalog.Base(
                 model.name().orElseGet(() -> ModelDirectory.nameOf(model.dir())),
                 model.dir().toString(),
@@ -112,6 +118,8 @@ public class ServingProducer {
                 spec.vocab(),
                 endTokens);
         catalog = new ModelCatalog(base, registry, shelf.aliases(), text);
+        new ResidencyMetrics(base.name(), registry, service.stager(), service.door(), spec.slotsMax())
+                .register(collectors);
         administration = new AdapterAdministration(
                 folder,
                 registry,
@@ -119,7 +127,7 @@ public class ServingProducer {
                 shelf,
                 Stream.concat(watched.stream(), adapters.roots().stream().flatMap(List::stream))
                         .toList(),
-                AdapterSources.NONE,
+                sources.create(sourceEvents),
                 base.name(),
                 adapters.uploadBytesMax().asLongValue());
         hasText = text.isPresent();

@@ -15,6 +15,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.chorale.adapter.source.MockHub;
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
 import io.restassured.RestAssured;
@@ -29,9 +30,11 @@ import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.Locale;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.function.BooleanSupplier;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
+import org.eclipse.microprofile.config.ConfigProvider;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -253,6 +256,77 @@ class AdaptersTest {
         put("a b", Path.of("moral")).then().statusCode(400);
         put("-a", Path.of("moral")).then().statusCode(400);
         put("a".repeat(129), Path.of("moral")).then().statusCode(400);
+    }
+
+    // ---- other machines -------------------------------------------------------------------------------------------
+
+    @Test
+    void shouldFetchFromTheHubAndOutliveSourcesThatFail() throws Exception {
+        adminJson("{'source':'hf://good/moral@main'}")
+                .put("/v1/adapters/fetched")
+                .then()
+                .statusCode(201)
+                .body("version", notNullValue());
+        ask("fetched", "").then().statusCode(200);
+        adminJson("{'source':'hf://breaks/robot'}").put("/v1/adapters/resumed").then().statusCode(201);
+        String zip = ConfigProvider.getConfig().getValue("chorale.sources.hub", String.class) + "/files/bullets.zip";
+        adminJson("{'source':'" + zip + "','sha256':'" + MockHub.sha256(MockHub.zip("bullets")) + "'}")
+                .put("/v1/adapters/zipped")
+                .then()
+                .statusCode(201);
+        adminJson("{'source':'" + zip + "','sha256':'" + "0".repeat(64) + "'}")
+                .put("/v1/adapters/lied")
+                .then()
+                .statusCode(502)
+                .body("error.code", equalTo("source_failed"));
+        adminJson("{'source':'https://example.com/a.zip','sha256':'" + "0".repeat(64) + "'}")
+                .put("/v1/adapters/foreign")
+                .then()
+                .statusCode(403);
+        adminJson("{'source':'hf://good/ghost'}").put("/v1/adapters/ghost").then().statusCode(404);
+        CompletableFuture<Integer> hanging = CompletableFuture.supplyAsync(
+                () -> adminJson("{'source':'hf://hangs/moral'}").put("/v1/adapters/never").statusCode());
+        ask("pirate", "").then().statusCode(200);
+        put("meanwhile", Path.of("moral")).then().statusCode(201);
+        assertEquals(502, hanging.join());
+        for (int i = 0; i < 6; i++) {
+            adminJson("{'source':'hf://fails/moral'}")
+                    .put("/v1/adapters/never")
+                    .then()
+                    .statusCode(502);
+        }
+        String metrics = RestAssured.get("/q/metrics").asString();
+        assertTrue(metrics.contains("chorale_sources_open 1.0"), metrics);
+        assertTrue(metrics.matches("(?s).*chorale_source_calls_total\\{event=\"retried\",?\\} [1-9].*"), metrics);
+        assertTrue(metrics.matches("(?s).*chorale_source_calls_total\\{event=\"prevented\",?\\} [1-9].*"), metrics);
+        RestAssured.get("/v1/adapters/never").then().statusCode(404);
+        assertEquals(0, Files.list(AdminProfile.ROOT.resolve("state/incoming")).count(), "nothing is left behind");
+    }
+
+    // ---- where adapters are, for gateways -------------------------------------------------------------------------
+
+    @Test
+    void shouldTellGatewaysWhereAdaptersAre() throws Exception {
+        put("resident", Path.of("moral")).then().statusCode(201);
+        put("absent", Path.of("moral")).then().statusCode(201);
+        ask("resident", "").then().statusCode(200);
+        await("it is on the device", () -> place("resident").equals("device"));
+        String metrics = RestAssured.get("/q/metrics").asString();
+        assertTrue(
+                metrics.contains("vllm:lora_adapter_loaded{model_name=\"base\",engine=\"0\",adapter_name=\"resident\","
+                        + "level=\"gpu\",pinned=\"false\",rank=\"4\",} 1.0"),
+                metrics);
+        assertTrue(!metrics.contains("adapter_name=\"absent\""), metrics);
+        assertTrue(
+                metrics.matches("(?s).*vllm:lora_requests_info\\{max_lora=\"256\",running_lora_adapters=\"[^\"]*resident"
+                        + "[^\"]*\",waiting_lora_adapters=\"\",\\} [0-9.E]+\n.*"),
+                metrics);
+        assertTrue(metrics.contains("vllm:num_gpu_loaded_lora_adapters{model_name=\"base\",engine=\"0\",}"), metrics);
+        assertTrue(metrics.contains("vllm:max_gpu_lora_adapters{model_name=\"base\",engine=\"0\",} 256.0"), metrics);
+        admin().delete("/v1/adapters/resident").then().statusCode(204);
+        await(
+                "it is on no device any more",
+                () -> !RestAssured.get("/q/metrics").asString().contains("adapter_name=\"resident\""));
     }
 
     // ---- the doctor -----------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 package io.chorale.api;
 
+import io.chorale.adapter.source.MockHub;
 import io.quarkus.test.junit.QuarkusTestProfile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -20,7 +21,9 @@ public class AdminProfile implements QuarkusTestProfile {
 
     @Override
     public Map<String, String> getConfigOverrides() {
+        MockHub hub;
         try {
+            hub = new MockHub();
             delete(ROOT);
             Path fable = Path.of("models/fable");
             copy(fable.resolve("model"), ROOT.resolve("model"), "config.json", "model.safetensors");
@@ -50,6 +53,11 @@ public class AdminProfile implements QuarkusTestProfile {
                 Map.entry("chorale.adapters.roots", MORE.toString()),
                 Map.entry("chorale.adapters.state-dir", ROOT.resolve("state").toString()),
                 Map.entry("chorale.adapters.watch", "100MS"),
+                Map.entry("chorale.sources.allowed", "hf://," + hub.url() + "/files/"),
+                Map.entry("chorale.sources.hub", hub.url()),
+                Map.entry("chorale.sources.stall-timeout", "300MS"),
+                Map.entry("chorale.sources.retry-pause", "10MS"),
+                Map.entry("chorale.sources.retries", "2"),
                 Map.entry("chorale.adapters.host-bytes", "3M"),
                 Map.entry("chorale.adapters.upload-bytes-max", String.valueOf(UPLOAD_BYTES_MAX)));
     }
