@@ -10,7 +10,7 @@ import java.util.List;
  * @param version dense, never used again; what requests carry instead of the name
  * @param directory that its files lie in
  * @param fingerprint says cheaply whether the files are still those that were registered: hexadecimal SHA-256 of
- *     configuration and header, and of place, size and time of the tensors' file
+ *     configuration and header, and of key, size and time of the tensors' file
  * @param digest hexadecimal SHA-256 of all bytes of configuration and tensors: the identity of what is served; empty until
  *     they were read and checked for the first time
  * @param problems why it cannot be served, one sentence each; empty when it can
@@ -60,9 +60,19 @@ public record AdapterEntry(
         return facts.weightBytes();
     }
 
+    /** The same under another number. */
+    AdapterEntry numbered(int number) {
+        return new AdapterEntry(number, name, directory, facts, fingerprint, digest, problems);
+    }
+
     /** The same version, whose content is known now. */
     AdapterEntry verified(String contentDigest) {
         return new AdapterEntry(version, name, directory, facts, fingerprint, contentDigest, problems);
+    }
+
+    /** The same version, whose files were touched or moved and hold what they held. */
+    AdapterEntry refiled(Path newDirectory, String newFingerprint) {
+        return new AdapterEntry(version, name, newDirectory, facts, newFingerprint, digest, problems);
     }
 
     /** The same version, of which something bad was found in its tensors. */

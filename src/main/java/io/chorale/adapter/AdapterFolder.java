@@ -5,10 +5,12 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.IntFunction;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A folder of adapters: each sub-folder one, its name the name that clients ask for. One that is broken is registered with
@@ -24,6 +26,7 @@ public final class AdapterFolder implements AdapterSource {
     private final ModelShape base;
     private final KnownDigests digests;
     private volatile Consumer<AdapterEntry> changed = entry -> {};
+    private volatile @Nullable ContentStore kept;
 
     public AdapterFolder(ModelShape base) {
         this(base, new KnownDigests());
@@ -38,6 +41,11 @@ public final class AdapterFolder implements AdapterSource {
     /** @param listener told of a version whose files turn out to be others when it is to be staged; a loader thread calls */
     public void onChanged(Consumer<AdapterEntry> listener) {
         changed = listener;
+    }
+
+    /** From now on links to what was verified are kept there, so that one can go back to it. */
+    void keepIn(@Nullable ContentStore store) {
+        kept = store;
     }
 
     static boolean isName(String name) {
@@ -83,9 +91,13 @@ public final class AdapterFolder implements AdapterSource {
             String digest = digests.find(fingerprint);
             return version -> new AdapterEntry(version, name, directory, facts, fingerprint, digest, List.of());
         } catch (FileRejectedException rejected) {
-            return version ->
-                    new AdapterEntry(version, name, directory, AdapterFacts.UNKNOWN, "", "", rejected.problems());
+            return broken(name, directory, rejected);
         }
+    }
+
+    /** An adapter that cannot be served, and why. */
+    IntFunction<AdapterEntry> broken(String name, Path directory, FileRejectedException why) {
+        return version -> new AdapterEntry(version, name, directory, AdapterFacts.UNKNOWN, "", "", why.problems());
     }
 
     /**
@@ -104,35 +116,84 @@ public final class AdapterFolder implements AdapterSource {
 
     @Override
     public AdapterWeights read(AdapterEntry entry) throws FileRejectedException {
-        PeftAdapter adapter = PeftAdapter.open(entry.directory(), base);
-        if (!adapter.fingerprint().equals(entry.fingerprint())) {
-            throw changed(entry);
-        }
+        PeftAdapter adapter = open(entry);
         if (digests.find(entry.fingerprint()).isEmpty()) {
-            digests.keep(entry.fingerprint(), adapter.checkContent());
+            String digest = adapter.checkContent();
+            digests.keep(entry.fingerprint(), digest);
+        }
+        ContentStore store = kept;
+        if (store != null) {
+            store.keep(entry.directory(), digest(entry));
         }
         return adapter.weights(entry.name());
     }
 
-    @Override
-    public void confirm(AdapterEntry entry) throws FilesChangedException {
+    /** The adapter's files: in its folder, or in the store where that folder has others now. */
+    private PeftAdapter open(AdapterEntry entry) throws FileRejectedException {
+        Optional<PeftAdapter> there = openIn(entry, keptFolder(entry));
+        if (there.isPresent()) {
+            return there.get();
+        }
+        PeftAdapter adapter = PeftAdapter.open(entry.directory(), base);
+        if (!adapter.fingerprint().equals(entry.fingerprint())) {
+            changed.accept(entry);
+            throw new FilesChangedException(entry);
+        }
+        return adapter;
+    }
+
+    private Optional<PeftAdapter> openIn(AdapterEntry entry, Optional<Path> directory) {
         try {
-            if (PeftAdapter.open(entry.directory(), base).fingerprint().equals(entry.fingerprint())) {
-                return;
+            if (directory.isPresent() && Files.isDirectory(directory.get())) {
+                PeftAdapter adapter = PeftAdapter.open(directory.get(), base);
+                return Optional.of(adapter).filter(found -> isOf(entry, found));
             }
         } catch (FileRejectedException broken) {
-            // They are not what they were, which is all that matters here.
+            // Then it is not there.
         }
-        throw changed(entry);
+        return Optional.empty();
+    }
+
+    private static boolean isOf(AdapterEntry entry, PeftAdapter adapter) {
+        try {
+            return adapter.fingerprint().equals(entry.fingerprint());
+        } catch (FileRejectedException unreadable) {
+            return false;
+        }
+    }
+
+    private Optional<Path> keptFolder(AdapterEntry entry) {
+        ContentStore store = kept;
+        String digest = digest(entry);
+        return store == null || digest.isEmpty() ? Optional.empty() : Optional.of(store.folderOf(digest));
+    }
+
+    /** Whether the files of a version can still be read. */
+    boolean isThere(AdapterEntry entry) {
+        return openIn(entry, keptFolder(entry)).isPresent()
+                || openIn(entry, Optional.of(entry.directory())).isPresent();
+    }
+
+    /** Of the files in a folder; see {@link AdapterEntry#fingerprint}. */
+    String fingerprint(Path directory) throws FileRejectedException {
+        PeftAdapter adapter = PeftAdapter.open(directory, base);
+        String fingerprint = adapter.fingerprint();
+        if (digests.find(fingerprint).isEmpty()) {
+            digests.keep(fingerprint, adapter.checkContent());
+        }
+        return fingerprint;
+    }
+
+    @Override
+    public void confirm(AdapterEntry entry) throws FilesChangedException {
+        if (!isThere(entry)) {
+            changed.accept(entry);
+            throw new FilesChangedException(entry);
+        }
     }
 
     @Override
     public String digest(AdapterEntry entry) {
         return digests.find(entry.fingerprint());
-    }
-
-    private FilesChangedException changed(AdapterEntry entry) {
-        changed.accept(entry);
-        return new FilesChangedException(entry);
     }
 }

@@ -1,5 +1,6 @@
 package io.chorale.adapter;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -128,6 +129,11 @@ public final class AdapterRegistry {
     /** The content of a version was read and is what this digest says. */
     public void verified(int version, String digest) {
         renew(version, entry -> entry.digest().equals(digest) ? entry : entry.verified(digest));
+    }
+
+    /** The files of a version were touched or moved and hold what they held. */
+    void refiled(int version, Path directory, String fingerprint) {
+        renew(version, entry -> entry.refiled(directory, fingerprint));
     }
 
     /** The content of a version was read and something in it is wrong. */

@@ -68,9 +68,14 @@ public final class AdapterStager implements AutoCloseable {
         int version = named.entry().version();
         store.reinstate(version);
         if (named.pinned()) {
-            store.pin(version);
-            stage(version);
+            pin(version);
         }
+    }
+
+    /** Brings a version into host memory, to stay. */
+    public void pin(int version) {
+        store.pin(version);
+        stage(version);
     }
 
     /** A request wants this adapter: counts it, and sees to it that it is {@link #stage staged}. The serving thread. */

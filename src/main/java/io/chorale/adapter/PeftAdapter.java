@@ -63,7 +63,7 @@ public final class PeftAdapter {
 
     /**
      * Hexadecimal SHA-256 of what can be known of the files without reading the tensors: the configuration, the tensors'
-     * header, and place, size and time of their file.
+     * header, and key, size and time of their file.
      */
     public String fingerprint() throws FileRejectedException {
         try {
@@ -71,8 +71,8 @@ public final class PeftAdapter {
             digest.update(Files.readAllBytes(directory.resolve(CONFIG)));
             digest.update(file.header());
             BasicFileAttributes attributes = Files.readAttributes(file.path(), BasicFileAttributes.class);
-            String place = file.path().toAbsolutePath().normalize() + " " + attributes.fileKey() + " "
-                    + attributes.size() + " " + attributes.lastModifiedTime();
+            // The file's key is its place on the disk: a link to it is the same file, a copy is not.
+            String place = attributes.fileKey() + " " + attributes.size() + " " + attributes.lastModifiedTime();
             digest.update(place.getBytes(StandardCharsets.UTF_8));
             return HexFormat.of().formatHex(digest.digest());
         } catch (IOException unreadable) {

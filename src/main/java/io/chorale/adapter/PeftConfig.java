@@ -124,11 +124,12 @@ final class PeftConfig {
     /** The factor on B times A: alpha by rank, or by the rank's square root (rsLoRA, arXiv 2312.03732). */
     float scaleOf(String module) throws FileRejectedException {
         double moduleRank = rankOf(module);
-        double scale = firstMatch(alphas, module, alpha) / (rankStabilised ? Math.sqrt(moduleRank) : moduleRank);
-        if (!Double.isFinite(scale)) {
+        float scale =
+                (float) (firstMatch(alphas, module, alpha) / (rankStabilised ? Math.sqrt(moduleRank) : moduleRank));
+        if (!Float.isFinite(scale)) {
             throw config.wrong("lora_alpha", "gives " + module + " a scale that is not finite");
         }
-        return (float) scale;
+        return scale;
     }
 
     private static boolean isNamed(List<String> names, String module) {

@@ -38,7 +38,7 @@ public final class Answers {
 
     /** @param eventLoop of the connection: everything happens there, wherever the request was read */
     Uni<Reply> answer(CompletionRequest request, ScheduledExecutorService eventLoop) {
-        return Uni.createFrom().emitter(emitter -> {
+        Uni<Reply> reply = Uni.createFrom().emitter(emitter -> {
             if (request.stream()) {
                 StreamedAnswer answer = new StreamedAnswer(request, catalog, json(request), emitter);
                 emitter.onTermination(answer::stopOpening);
@@ -49,6 +49,7 @@ public final class Answers {
                 eventLoop.execute(() -> guarded(emitter, () -> answer.start(door, eventLoop)));
             }
         });
+        return reply.map(settled -> settled.answeredBy(request.model()));
     }
 
     private static void guarded(UniEmitter<? super Reply> emitter, Runnable start) {

@@ -1,5 +1,6 @@
 package io.chorale.api;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import io.chorale.api.CompletionRequest.Prompt;
 import io.chorale.api.CompletionRequest.Shape;
 import io.chorale.core.model.SamplingParams;
@@ -45,7 +46,7 @@ public final class CompletionReader {
     }
 
     private CompletionRequest read(Fields body, Shape shape, boolean stream) {
-        ModelCatalog.Served model = catalog.find(modelName(body));
+        ModelCatalog.Served model = catalog.find(modelName(body), user(body));
         UnsupportedParameters.refuse(body, shape);
         boolean echo = shape == Shape.TEXT && body.flag("echo", false);
         int n = body.integer("n", 1, 1, choicesMax);
@@ -95,6 +96,17 @@ public final class CompletionReader {
                 stream,
                 usageIncluded,
                 usageContinuous);
+    }
+
+    /** Who asks, as the client says; what is not a string is nobody. */
+    private static String user(Fields body) {
+        for (String name : List.of("user", "safety_identifier")) {
+            JsonNode value = body.get(name);
+            if (value != null && value.isTextual()) {
+                return value.textValue();
+            }
+        }
+        return "";
     }
 
     private static String modelName(Fields body) {

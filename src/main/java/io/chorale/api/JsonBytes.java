@@ -2,6 +2,7 @@ package io.chorale.api;
 
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * Writes JSON and frames as UTF-8 bytes into one growing buffer. A chunk of an answer is a cached head, an escaped piece
@@ -69,6 +70,19 @@ final class JsonBytes {
         room(1);
         bytes[length++] = '"';
         return this;
+    }
+
+    /** A list of quoted strings. */
+    JsonBytes strings(List<String> texts) {
+        raw("[");
+        for (int i = 0; i < texts.size(); i++) {
+            raw(i == 0 ? "" : ",").string(texts.get(i));
+        }
+        return raw("]");
+    }
+
+    JsonBytes flag(boolean value) {
+        return raw(value ? "true" : "false");
     }
 
     /** The inside of a string. A surrogate without its partner is written as an escape, so that the bytes stay UTF-8. */

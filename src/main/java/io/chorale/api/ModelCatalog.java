@@ -1,11 +1,14 @@
 package io.chorale.api;
 
+import io.chorale.adapter.AdapterAlias;
+import io.chorale.adapter.AdapterAliases;
 import io.chorale.adapter.AdapterEntry;
 import io.chorale.adapter.AdapterRegistry;
 import io.chorale.core.model.AdapterSet;
 import io.chorale.text.TextModel;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.ThreadLocalRandom;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,8 +20,9 @@ public final class ModelCatalog {
      * A model as a client named it.
      *
      * @param asked the name that every chunk of the answer repeats
+     * @param answering the adapter and version that answer, as far as it is known; empty for the base model
      */
-    public record Served(String asked, AdapterSet adapters) {}
+    public record Served(String asked, AdapterSet adapters, String answering) {}
 
     /**
      * The base model, as far as clients see it.
@@ -34,32 +38,53 @@ public final class ModelCatalog {
 
     private final Base base;
     private final AdapterRegistry adapters;
+    private final AdapterAliases aliases;
     private final Optional<TextModel> text;
 
     /** @param text empty for a checkpoint without tokenizer files */
-    public ModelCatalog(Base base, AdapterRegistry adapters, Optional<TextModel> text) {
+    public ModelCatalog(Base base, AdapterRegistry adapters, AdapterAliases aliases, Optional<TextModel> text) {
         this.base = base;
         this.adapters = adapters;
+        this.aliases = aliases;
         this.text = text;
     }
 
-    /** @throws Problem 404 where there is no such model, 422 where its files are not what they should be */
-    Served find(String name) {
+    /**
+     * @param user who asks, for names that stand for several adapters; empty: nobody in particular
+     * @throws Problem 404 where there is no such model, 422 where its files are not what they should be
+     */
+    Served find(String name, String user) {
         if (name.equals(base.name())) {
-            return new Served(name, AdapterSet.BASE);
+            return new Served(name, AdapterSet.BASE, "");
         }
         // "base:adapter", as other servers spell it.
         String prefix = base.name() + ":";
         String adapter = name.startsWith(prefix) ? name.substring(prefix.length()) : name;
-        AdapterEntry entry = adapters.find(adapter).orElseThrow(() -> unknown(name));
+        AdapterEntry entry = entry(adapter, user).orElseThrow(() -> unknown(name));
         if (!entry.usable()) {
             throw Problem.invalid(
-                    422,
-                    "adapter_invalid",
-                    "model",
-                    "The adapter `" + adapter + "` cannot be served: " + String.join("; ", entry.problems()));
+                            422,
+                            "adapter_invalid",
+                            "model",
+                            "The adapter `" + adapter + "` cannot be served: " + String.join("; ", entry.problems()))
+                    .listing(entry.problems());
         }
-        return new Served(name, AdapterSet.of(entry.version()));
+        String answering = entry.label().isEmpty() ? entry.name() : entry.name() + "@" + entry.label();
+        return new Served(name, AdapterSet.of(entry.version()), answering);
+    }
+
+    private Optional<AdapterEntry> entry(String name, String user) {
+        Optional<AdapterEntry> named = adapters.find(name);
+        if (named.isPresent()) {
+            return named;
+        }
+        Optional<AdapterAlias> alias = aliases.find(name);
+        if (alias.isPresent()) {
+            String somebody =
+                    user.isEmpty() ? Long.toString(ThreadLocalRandom.current().nextLong()) : user;
+            return aliases.resolve(alias.get().of(somebody), adapters);
+        }
+        return name.indexOf('@') < 0 ? Optional.empty() : aliases.resolve(name, adapters);
     }
 
     static Problem unknown(String name) {
@@ -103,6 +128,10 @@ public final class ModelCatalog {
                 writeAdapter(entry, out);
             }
         }
+        for (AdapterAlias alias : aliases.list()) {
+            out.raw(",");
+            write(alias.name(), alias.shares().getFirst().to(), base.name(), out);
+        }
         out.raw("]}");
     }
 
@@ -111,8 +140,9 @@ public final class ModelCatalog {
         if (name.equals(base.name())) {
             writeBase(out);
         } else {
-            find(name);
-            writeAdapter(adapters.find(name).orElseThrow(() -> unknown(name)), out);
+            find(name, "");
+            AdapterEntry entry = entry(name, "").orElseThrow(() -> unknown(name));
+            write(name, entry.directory().toString(), base.name(), out);
         }
     }
 

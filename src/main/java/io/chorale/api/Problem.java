@@ -1,6 +1,7 @@
 package io.chorale.api;
 
 import java.time.Duration;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -23,6 +24,7 @@ final class Problem extends RuntimeException {
     private final @Nullable String param;
     private final Retry retry;
     private final Duration retryAfter;
+    private final List<String> problems;
 
     private Problem(
             int status,
@@ -31,7 +33,8 @@ final class Problem extends RuntimeException {
             @Nullable String param,
             String message,
             Retry retry,
-            Duration retryAfter) {
+            Duration retryAfter,
+            List<String> problems) {
         super(message, null, false, false);
         this.status = status;
         this.type = type;
@@ -39,11 +42,18 @@ final class Problem extends RuntimeException {
         this.param = param;
         this.retry = retry;
         this.retryAfter = retryAfter;
+        this.problems = List.copyOf(problems);
+    }
+
+    /** The same with a list of all that is wrong, a sentence each. */
+    Problem listing(List<String> all) {
+        return new Problem(status, type, code, param, message(), retry, retryAfter, all);
     }
 
     /** The request itself is wrong. */
     static Problem invalid(int status, String code, @Nullable String param, String message) {
-        return new Problem(status, "invalid_request_error", code, param, message, Retry.UNSAID, Duration.ZERO);
+        return new Problem(
+                status, "invalid_request_error", code, param, message, Retry.UNSAID, Duration.ZERO, List.of());
     }
 
     static Problem badValue(String param, String message) {
@@ -61,12 +71,12 @@ final class Problem extends RuntimeException {
     /** The server does not answer now, but will. */
     static Problem overloaded(int status, String code, String message, Duration retryAfter) {
         String type = status == 429 ? "rate_limit_error" : "server_error";
-        return new Problem(status, type, code, null, message, Retry.YES, retryAfter);
+        return new Problem(status, type, code, null, message, Retry.YES, retryAfter, List.of());
     }
 
     /** The server failed. */
     static Problem failed(int status, String code, String message, Retry retry) {
-        return new Problem(status, "server_error", code, null, message, retry, Duration.ofSeconds(1));
+        return new Problem(status, "server_error", code, null, message, retry, Duration.ofSeconds(1), List.of());
     }
 
     int status() {
@@ -105,6 +115,10 @@ final class Problem extends RuntimeException {
         } else {
             out.string(param);
         }
-        out.raw(",\"code\":").string(code).raw("}");
+        out.raw(",\"code\":").string(code);
+        if (!problems.isEmpty()) {
+            out.raw(",\"problems\":").strings(problems);
+        }
+        out.raw("}");
     }
 }

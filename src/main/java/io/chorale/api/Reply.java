@@ -1,6 +1,7 @@
 package io.chorale.api;
 
 import io.smallrye.mutiny.Multi;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -17,6 +18,16 @@ record Reply(int status, Map<String, List<String>> headers, Multi<byte[]> body) 
 
     static Reply json(byte[] body) {
         return new Reply(200, JSON, Multi.createFrom().item(body));
+    }
+
+    /** The same with the adapter and version that answer, which an alias does not tell. */
+    Reply answeredBy(ModelCatalog.Served model) {
+        if (model.answering().isEmpty()) {
+            return this;
+        }
+        Map<String, List<String>> more = new HashMap<>(headers);
+        more.put("X-Adapter", List.of(model.answering()));
+        return new Reply(status, more, body);
     }
 
     static Reply events(Multi<byte[]> body) {

@@ -1,11 +1,18 @@
 package io.chorale.boot;
 
+import io.chorale.adapter.AdapterAdministration;
+import io.chorale.adapter.AdapterAliases;
 import io.chorale.adapter.AdapterEntry;
 import io.chorale.adapter.AdapterFolder;
 import io.chorale.adapter.AdapterRegistry;
+import io.chorale.adapter.AdapterShelf;
 import io.chorale.adapter.AdapterSource;
 import io.chorale.adapter.DummyAdapters;
 import io.chorale.adapter.FileRejectedException;
+import io.chorale.adapter.KnownDigests;
+import io.chorale.adapter.source.SourceEvents;
+import io.chorale.api.AdapterJson;
+import io.chorale.api.AdminGate;
 import io.chorale.api.Answers;
 import io.chorale.api.CompletionReader;
 import io.chorale.api.JsonBody;
@@ -21,12 +28,14 @@ import io.chorale.engine.Engine;
 import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
 import io.chorale.ops.LivenessProbe;
+import io.chorale.ops.ResidencyMetrics;
 import io.chorale.ops.ServingMetrics;
 import io.chorale.serving.Door;
 import io.chorale.serving.Lifecycle;
 import io.chorale.serving.Service;
 import io.chorale.text.TextException;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.prometheus.client.CollectorRegistry;
 import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
 import io.quarkus.runtime.ShutdownEvent;
@@ -43,6 +52,7 @@ import java.time.InstantSource;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.eclipse.microprofile.config.inject.ConfigProperty;
 import org.jboss.logging.Logger;
 
@@ -61,6 +71,8 @@ public class ServingProducer {
     private final String engineKind;
 
     private final AdapterRegistry registry = new AdapterRegistry();
+    private final AdapterShelf shelf;
+    private final AdapterAdministration administration;
     private final Service service;
     private final ModelCatalog catalog;
     private final EngineSpec spec;
@@ -75,7 +87,9 @@ public class ServingProducer {
             SettingsCheck settings,
             EngineFactory engines,
             ServiceFactory services,
-            MeterRegistry meters) {
+            SourceFactory sources,
+            MeterRegistry meters,
+            CollectorRegistry collectors) {
         this.model = model;
         this.adapters = adapters;
         this.streams = streams;
@@ -83,12 +97,18 @@ public class ServingProducer {
         this.engineKind = engineSettings.kind().name().toLowerCase(Locale.ROOT);
         settings.pass();
         BaseModel base = readModel();
-        AdapterSource source = readAdapters(base);
+        KnownDigests digests = new KnownDigests();
+        AdapterFolder folder = new AdapterFolder(base.files().shape(), digests);
+        shelf = new AdapterShelf(folder, registry, digests, adapters.stateDir());
+        Optional<Path> watched = adapters.dir().or(base::adaptersBeside);
+        AdapterSource source = readAdapters(base, folder, watched);
         Engine engine = createEngine(engines, base);
         spec = engine.spec();
         ServingMetrics metrics = new ServingMetrics(meters);
         service = services.create(engine, registry, source, metrics);
         metrics.bind(service.door());
+        SourceEvents sourceEvents = new SourceEvents();
+        metrics.bind(sourceEvents);
         ModelCatalog.Base served = new ModelCatalog.Base(
                 base.name(),
                 base.root(),
@@ -96,7 +116,19 @@ public class ServingProducer {
                 spec.contextMax(),
                 spec.vocab(),
                 base.endTokens());
-        catalog = new ModelCatalog(served, registry, base.text());
+        catalog = new ModelCatalog(served, registry, shelf.aliases(), base.text());
+        new ResidencyMetrics(base.name(), registry, service.stager(), service.door(), spec.slotsMax())
+                .register(collectors);
+        administration = new AdapterAdministration(
+                folder,
+                registry,
+                service.stager(),
+                shelf,
+                Stream.concat(watched.stream(), adapters.roots().stream().flatMap(List::stream))
+                        .toList(),
+                sources.create(sourceEvents),
+                base.name(),
+                adapters.uploadBytesMax().asLongValue());
         hasText = base.text().isPresent();
     }
 
@@ -108,16 +140,13 @@ public class ServingProducer {
         }
     }
 
-    /** Registers what the folder has and what is to be made up. */
-    private AdapterSource readAdapters(BaseModel base) {
-        AdapterFolder folder = new AdapterFolder(base.files().shape());
-        Optional<Path> directory = adapters.dir().or(base::adaptersBeside);
+    /** Registers what the folder has, what is remembered and what is to be made up. */
+    private AdapterSource readAdapters(BaseModel base, AdapterFolder folder, Optional<Path> watched) {
         try {
-            if (directory.isPresent()) {
-                folder.scan(directory.get(), registry);
-            }
+            shelf.open(watched);
         } catch (FileRejectedException rejected) {
-            throw refused("chorale.adapters.dir", directory.orElseThrow(), rejected);
+            throw new ConfigurationException(
+                    "chorale: cannot start: the adapters cannot be read: " + rejected.getMessage());
         }
         for (AdapterEntry entry : registry.list()) {
             if (!entry.usable()) {
@@ -160,6 +189,10 @@ public class ServingProducer {
                 .map(within -> new ProcessEnd(within, Quarkus::asyncExit, Runtime.getRuntime()::halt))
                 .ifPresent(service.lifecycle()::whenDead);
         service.start();
+        registry.namesAfter("", Integer.MAX_VALUE).stream()
+                .filter(named -> named.pinned() && named.entry().usable())
+                .forEach(named -> service.stager().pin(named.entry().version()));
+        shelf.begin(adapters.watch());
         LOG.infof(
                 "serving %s and %d adapters on %s (%s): %d pages of %d tokens, %d MiB, context %d",
                 catalog.baseName(),
@@ -203,6 +236,7 @@ public class ServingProducer {
     }
 
     void stop(@Observes ShutdownEvent event) {
+        shelf.close();
         service.close();
     }
 
@@ -222,6 +256,30 @@ public class ServingProducer {
     @Singleton
     ModelCatalog catalog() {
         return catalog;
+    }
+
+    @Produces
+    @Singleton
+    AdapterAdministration administration() {
+        return administration;
+    }
+
+    @Produces
+    @Singleton
+    AdapterAliases aliases() {
+        return shelf.aliases();
+    }
+
+    @Produces
+    @Singleton
+    AdapterJson adapterJson() {
+        return new AdapterJson(registry, service.stager(), service.door());
+    }
+
+    @Produces
+    @Singleton
+    AdminGate.Key adminKey() {
+        return new AdminGate.Key(adapters.adminKey());
     }
 
     @Produces

@@ -7,6 +7,7 @@ import io.chorale.config.EngineSettings;
 import io.chorale.config.LifecycleSettings;
 import io.chorale.config.ModelSettings;
 import io.chorale.config.SchedulerSettings;
+import io.chorale.config.SourceSettings;
 import io.chorale.config.StreamSettings;
 import io.quarkus.runtime.configuration.ConfigurationException;
 import jakarta.inject.Singleton;
@@ -31,12 +32,34 @@ public class SettingsCheck {
             SchedulerSettings scheduler,
             AdmissionSettings admission,
             StreamSettings streams,
-            LifecycleSettings lifecycle) {
+            LifecycleSettings lifecycle,
+            SourceSettings sources) {
         model(model);
         adapters.dir().ifPresent(dir -> directory("chorale.adapters.dir", dir));
+        notNegative("chorale.adapters.watch", adapters.watch());
+        check(
+                adapters.adminKey().map(key -> !key.isBlank()).orElse(true),
+                "chorale.adapters.admin-key",
+                "",
+                "must not be blank");
+        adapters.roots().ifPresent(roots -> roots.forEach(root -> directory("chorale.adapters.roots", root)));
+        range("chorale.adapters.upload-bytes-max", adapters.uploadBytesMax().asLongValue(), 1, Long.MAX_VALUE);
         range("chorale.adapters.host-bytes", adapters.hostBytes().asLongValue(), 1, Long.MAX_VALUE);
         range("chorale.adapters.resident-max", adapters.residentMax(), 1, 1 << 16);
         range("chorale.adapters.dummy.count", adapters.dummy().count(), 0, 1 << 20);
+        sources.allowed()
+                .ifPresent(prefixes -> prefixes.forEach(prefix -> check(
+                        prefix.matches("(hf|https?|s3)://.*/"),
+                        "chorale.sources.allowed",
+                        prefix,
+                        "must begin with hf://, https://, http:// or s3:// and end with a slash")));
+        positive("chorale.sources.connect-timeout", sources.connectTimeout());
+        positive("chorale.sources.stall-timeout", sources.stallTimeout());
+        positive("chorale.sources.try-timeout", sources.tryTimeout());
+        positive("chorale.sources.retry-pause", sources.retryPause());
+        positive("chorale.sources.breaker-pause", sources.breakerPause());
+        range("chorale.sources.retries", sources.retries(), 0, 100);
+        range("chorale.sources.fetches-max", sources.fetchesMax(), 1, 1_000);
         range("chorale.engine.threads", engine.threads(), 0, 4_096);
         engine.poolBytes()
                 .ifPresent(bytes -> range("chorale.engine.pool-bytes", bytes.asLongValue(), 1, Long.MAX_VALUE));

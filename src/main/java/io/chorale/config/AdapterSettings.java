@@ -4,6 +4,7 @@ import io.quarkus.runtime.configuration.MemorySize;
 import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithDefault;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 
@@ -12,6 +13,26 @@ import java.util.Optional;
 public interface AdapterSettings {
     /** Folder whose sub-folders are adapters. Unset: "adapters" beside the model's folder, where there is one. */
     Optional<Path> dir();
+
+    /** How often that folder is looked at for adapters that are new, changed or gone; 0S: never. */
+    @WithDefault("5S")
+    Duration watch();
+
+    /** Key for administration, sent as "Authorization: Bearer KEY". Unset: there is no administration. */
+    Optional<String> adminKey();
+
+    /**
+     * Folder for what is to be known after a restart (versions, aliases, pins) and for adapters that were uploaded or
+     * fetched. Unset: nothing is remembered, and nothing can be uploaded or fetched.
+     */
+    Optional<Path> stateDir();
+
+    /** Folders, besides the one above, in which an administrator may name an adapter's folder. */
+    Optional<List<Path>> roots();
+
+    /** Bytes of the files of one adapter that is uploaded or fetched. */
+    @WithDefault("1G")
+    MemorySize uploadBytesMax();
 
     /** Host memory that adapters may take which are read but not in the page pool. */
     @WithDefault("2G")

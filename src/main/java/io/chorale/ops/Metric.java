@@ -29,6 +29,12 @@ public enum Metric {
     ADAPTER_LOADS(Kind.COUNTER, "loads", "", "Adapters brought into the page pool."),
     ADAPTER_STAGING(Kind.TIMER, "seconds", "", "Time to read, check and lay out an adapter in host memory."),
     ADAPTER_EVICTIONS(Kind.COUNTER, "evictions", "", "Idle adapters that left the page pool."),
+    SOURCE_CALLS(
+            Kind.COUNTER,
+            "calls",
+            "event",
+            "What happened when adapters were fetched: succeeded, failed, retried, timed_out, rejected, prevented."),
+    SOURCES_OPEN(Kind.GAUGE, "sources", "", "Sources left alone by their circuit breaker, having failed too often."),
     PREEMPTIONS(Kind.COUNTER, "preemptions", "", "Running sequences that gave their pages back."),
     EARLY_ABORTS(Kind.COUNTER, "requests", "", "Waiting sequences given up because their objective was lost.");
 

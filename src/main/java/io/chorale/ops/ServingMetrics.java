@@ -1,5 +1,6 @@
 package io.chorale.ops;
 
+import io.chorale.adapter.source.SourceEvents;
 import io.chorale.core.model.DropReason;
 import io.chorale.core.model.FinishReason;
 import io.chorale.core.model.LoadSnapshot;
@@ -91,6 +92,19 @@ public final class ServingMetrics implements ServingObserver {
         ofSnapshot(Metric.ADAPTER_EVICTIONS, "", door, LoadSnapshot::evictions);
         ofSnapshot(Metric.PREEMPTIONS, "", door, LoadSnapshot::preemptions);
         ofSnapshot(Metric.EARLY_ABORTS, "", door, LoadSnapshot::earlyAborts);
+    }
+
+    /** Binds what happens at the places that adapters are fetched from. */
+    public void bind(SourceEvents sources) {
+        for (SourceEvents.Event event : SourceEvents.Event.values()) {
+            FunctionCounter.builder(Metric.SOURCE_CALLS.meterName(), sources, s -> s.of(event))
+                    .tag(Metric.SOURCE_CALLS.label(), event.name().toLowerCase(Locale.ROOT))
+                    .description(Metric.SOURCE_CALLS.sentence())
+                    .register(registry);
+        }
+        Gauge.builder(Metric.SOURCES_OPEN.meterName(), sources, SourceEvents::openBreakers)
+                .description(Metric.SOURCES_OPEN.sentence())
+                .register(registry);
     }
 
     // ---- from the serving thread ----

@@ -1,4 +1,4 @@
-/** What an operator sees: health probes and metrics. Any thread. May import serving and core. */
+/** What an operator sees: health probes and metrics. Any thread. May import serving, adapter and core. */
 @NullMarked
 package io.chorale.ops;
 

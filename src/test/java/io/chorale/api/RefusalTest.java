@@ -288,6 +288,17 @@ class RefusalTest {
     }
 
     @Test
+    void shouldHaveNoAdministrationWithoutAKey() {
+        for (String header : List.of("Bearer ", "Bearer null", "Bearer x")) {
+            Response response = given().contentType(ContentType.JSON)
+                    .header("Authorization", header)
+                    .body("{\"lora_name\":\"pirate\"}")
+                    .post("/v1/unload_lora_adapter");
+            refused(response, 403, "administration_off", null, "chorale.adapters.admin-key is not set");
+        }
+    }
+
+    @Test
     void shouldRefuseChatWithoutATokenizer() {
         refused(
                 post(CHAT, "{'model':'tokens','messages':[{'role':'user','content':'Hi'}]}"),

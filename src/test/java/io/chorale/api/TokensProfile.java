@@ -23,6 +23,7 @@ public class TokensProfile implements QuarkusTestProfile {
                 Map.entry("chorale.model.dir", modelWithoutTokenizer().toString()),
                 Map.entry("chorale.model.name", "tokens"),
                 Map.entry("chorale.engine.kind", "simulated"),
+                Map.entry("chorale.adapters.watch", "0S"),
                 Map.entry("chorale.engine.simulated.step", "2MS"),
                 Map.entry("chorale.engine.simulated.stop-probability", "0"),
                 Map.entry("chorale.admission.requests-max", String.valueOf(REQUESTS_MAX)),

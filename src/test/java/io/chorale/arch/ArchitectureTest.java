@@ -35,7 +35,7 @@ class ArchitectureTest {
             Map.entry("serving", List.of("engine", "adapter", "core")),
             Map.entry("text", List.of("platform", "core")),
             Map.entry("api", List.of("serving", "adapter", "text", "simulate", "core")),
-            Map.entry("ops", List.of("serving", "core")),
+            Map.entry("ops", List.of("serving", "adapter", "core")),
             Map.entry("config", List.of("core")));
 
     @Test

@@ -24,6 +24,7 @@ class ConfigDocTest {
     private static final List<Class<?>> GROUPS = List.of(
             ModelSettings.class,
             AdapterSettings.class,
+            SourceSettings.class,
             EngineSettings.class,
             SchedulerSettings.class,
             AdmissionSettings.class,

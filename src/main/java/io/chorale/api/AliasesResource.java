@@ -1,0 +1,112 @@
+package io.chorale.api;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.chorale.adapter.AdapterAdministration;
+import io.chorale.adapter.AdapterAlias;
+import io.chorale.adapter.AdapterAliases;
+import io.chorale.adapter.AdapterRefusal;
+import io.smallrye.common.annotation.Blocking;
+import jakarta.ws.rs.Consumes;
+import jakarta.ws.rs.DELETE;
+import jakarta.ws.rs.GET;
+import jakarta.ws.rs.PUT;
+import jakarta.ws.rs.Path;
+import jakarta.ws.rs.PathParam;
+import jakarta.ws.rs.core.MediaType;
+import jakarta.ws.rs.core.Response;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Names that stand for adapters.
+ *
+ * <pre>
+ * GET    /v1/aliases
+ * GET    /v1/aliases/NAME
+ * PUT    /v1/aliases/NAME   {"to":"ADAPTER"} or {"weights":{"ADAPTER":95,"ADAPTER@VERSION":5}}
+ * DELETE /v1/aliases/NAME
+ * </pre>
+ *
+ * A user, as the field {@code user} of a request names one, always gets the same of several adapters.
+ */
+@Path("/v1/aliases")
+public class AliasesResource {
+    private final AdapterAdministration administration;
+    private final AdapterAliases aliases;
+
+    AliasesResource(AdapterAdministration administration, AdapterAliases aliases) {
+        this.administration = administration;
+        this.aliases = aliases;
+    }
+
+    @GET
+    public Response list() {
+        JsonBytes out = new JsonBytes().raw("{\"object\":\"list\",\"data\":[");
+        List<AdapterAlias> all = aliases.list();
+        for (int i = 0; i < all.size(); i++) {
+            out.raw(i == 0 ? "" : ",");
+            AdapterJson.write(all.get(i), out);
+        }
+        return AdaptersResource.answer(200, out.raw("]}"));
+    }
+
+    @GET
+    @Path("/{name}")
+    public Response get(@PathParam("name") String name) {
+        return alias(name);
+    }
+
+    @PUT
+    @Path("/{name}")
+    @Consumes(MediaType.APPLICATION_JSON)
+    @AdminOnly
+    @Blocking
+    public Response put(@PathParam("name") String name, Fields body) {
+        List<AdapterAlias.Share> shares = shares(body);
+        return AdaptersResource.granted(() -> {
+            administration.alias(new AdapterAlias(name, shares));
+            return alias(name);
+        });
+    }
+
+    private static List<AdapterAlias.Share> shares(Fields body) {
+        String to = body.text("to");
+        Fields weights = body.child("weights");
+        if ((to == null) == (weights == null)) {
+            throw Problem.invalid(400, "missing_parameter", "to", "You must provide either 'to' or 'weights'.");
+        }
+        if (weights == null) {
+            return List.of(new AdapterAlias.Share(String.valueOf(to), 1));
+        }
+        if (weights.object().isEmpty() || weights.object().size() > AdapterAlias.SHARES_MAX) {
+            throw Problem.badValue("weights", "'weights' must name 1 to " + AdapterAlias.SHARES_MAX + " adapters.");
+        }
+        List<AdapterAlias.Share> shares = new ArrayList<>();
+        for (Map.Entry<String, JsonNode> weight : weights.object().properties()) {
+            String name = "weights." + weight.getKey();
+            shares.add(new AdapterAlias.Share(weight.getKey(), Fields.number(name, weight.getValue(), 1e-6f, 1e9f)));
+        }
+        return shares;
+    }
+
+    @DELETE
+    @Path("/{name}")
+    @AdminOnly
+    @Blocking
+    public Response remove(@PathParam("name") String name) {
+        return AdaptersResource.granted(() -> {
+            administration.removeAlias(name);
+            return Response.noContent().build();
+        });
+    }
+
+    private Response alias(String name) {
+        AdapterAlias alias = aliases.find(name)
+                .orElseThrow(() -> AdaptersResource.problemOf(
+                        new AdapterRefusal(AdapterRefusal.Kind.NOT_FOUND, "there is no alias '" + name + "'")));
+        JsonBytes out = new JsonBytes();
+        AdapterJson.write(alias, out);
+        return AdaptersResource.answer(200, out);
+    }
+}
