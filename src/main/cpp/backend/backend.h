@@ -176,6 +176,8 @@ struct BackendParams {
   std::span<const float> inv_freq;  // [rotary_dims / 2]
   std::span<const int32_t> windows;  // [layers] 0: sees the whole context
   int64_t pool_bytes = 0;           // 0: what the device's memory allows; only where there is a device
+  int32_t page_count = 0;           // not 0: so many pages, whatever pool_bytes says
+  int32_t page_tokens = 0;          // of a page: 16, 32 or 64; 0: by the model's shape
   int32_t threads = 0;
   int32_t rows_max = 0;
   int32_t samples_max = 0;

@@ -59,6 +59,8 @@ Result<std::unique_ptr<Engine>> Engine::Create(const EngineConfig& config, const
   params.inv_freq = manifest.inv_freq();
   params.windows = manifest.windows();
   params.pool_bytes = config.pool_bytes;
+  params.page_count = static_cast<int32_t>(config.page_count);
+  params.page_tokens = static_cast<int32_t>(config.page_tokens);
   params.threads = static_cast<int32_t>(config.threads);
   params.rows_max = static_cast<int32_t>(config.rows_max);
   params.samples_max = static_cast<int32_t>(config.samples_max);

@@ -16,6 +16,8 @@ struct EngineConfig {
   std::string library_dir;
   int64_t threads = 0;
   int64_t pool_bytes = 0;
+  int64_t page_count = 0;
+  int64_t page_tokens = 0;
   int64_t slots_max = 256;
   int64_t scratch_max = 256;
   int64_t rows_max = 4096;

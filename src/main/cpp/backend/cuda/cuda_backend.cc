@@ -30,8 +30,8 @@ Result<std::unique_ptr<Backend>> CudaBackend::Create(const BackendParams& params
 CudaBackend::CudaBackend(const BackendParams& params)
     : spec_(params.spec),
       element_(ElementOf(params)),
-      geometry_(PageGeometry::Of(spec_.layers, spec_.kv_heads, spec_.head_dim, DTypeOf(element_))),
-      pool_bytes_(params.pool_bytes),
+      geometry_(PageGeometry::Of(spec_.layers, spec_.kv_heads, spec_.head_dim, DTypeOf(element_), params.page_tokens)),
+      pool_bytes_(params.page_count > 0 ? params.page_count * geometry_.page_bytes : params.pool_bytes),
       rows_max_(params.rows_max),
       samples_max_(params.samples_max),
       scratch_max_(params.scratch_max),

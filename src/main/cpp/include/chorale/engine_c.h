@@ -40,6 +40,8 @@ int64_t ch_last_error(uint8_t* out, int64_t capacity);
 //     mode            fast | reference              (cpu only; default fast, or $CHORALE_CPU)
 //     threads         worker threads, 0 = one a core (default 0)
 //     pool_bytes      bytes of the page pool        (required; cuda: 0, the default, for what the device has left)
+//     page_count      pages of the pool, instead of pool_bytes (default 0: as pool_bytes says)
+//     page_tokens     16 | 32 | 64: tokens of a page (default 0: by the shape of the model and the backend's type)
 //     slots_max       resident adapters             (default 256)
 //     scratch_max     sequences with penalties      (default 256)
 //     rows_max        rows of a step                (default 4096)
