@@ -12,6 +12,7 @@ struct TextKey {
 };
 constexpr TextKey kTextKeys[] = {{"backend", &EngineConfig::backend},
                                  {"mode", &EngineConfig::mode},
+                                 {"merge", &EngineConfig::merge},
                                  {"record_dir", &EngineConfig::record_dir},
                                  {"library_dir", &EngineConfig::library_dir}};
 
@@ -78,6 +79,12 @@ Result<EngineConfig> EngineConfig::Parse(std::string_view text) {
   if (config.pool_bytes == 0 && config.page_count == 0 && config.backend != "cuda") return Status::Invalid("config: pool_bytes is missing");
   if (config.backend != "cpu" && config.backend != "cuda") {
     return Status::Invalid(Format("config: backend=%s is neither cpu nor cuda", config.backend.c_str()));
+  }
+  if (config.merge != "auto" && config.merge != "shadow" && config.merge != "in_place") {
+    return Status::Invalid(Format("config: merge=%s is none of auto, shadow and in_place", config.merge.c_str()));
+  }
+  if (config.merge == "in_place" && config.backend == "cpu") {
+    return Status::Invalid("config: merge=in_place is for backend=cuda, not cpu");
   }
   const auto check_mode = [](const char* name, const std::string& mode) {
     if (mode == "fast" || mode == "reference") return Status::Ok();

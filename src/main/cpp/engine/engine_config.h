@@ -6,12 +6,14 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "lora/merge.h"
 
 namespace chorale {
 
 struct EngineConfig {
   std::string backend = "cpu";
   std::string mode = "fast";  // or reference, which $CHORALE_CPU=reference forces
+  std::string merge = "auto";  // or shadow, in_place
   std::string record_dir;
   std::string library_dir;
   int64_t threads = 0;
@@ -30,6 +32,9 @@ struct EngineConfig {
   // Lines "key=value\n"; unknown keys and values out of range are refused by name.
   static Result<EngineConfig> Parse(std::string_view text);
   bool reference() const { return mode == "reference"; }
+  MergeWay merge_way() const {
+    return merge == "shadow" ? MergeWay::kShadow : merge == "in_place" ? MergeWay::kInPlace : MergeWay::kEither;
+  }
 };
 
 }  // namespace chorale

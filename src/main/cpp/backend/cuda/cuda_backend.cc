@@ -105,6 +105,7 @@ Status CudaBackend::Open() {
       allocate(&summaries_, samples_max_ * chunks * static_cast<int64_t>(sizeof(SampleSummary)), "sampling"));
   const int64_t drawn_bytes = int64_t{4} * samples_max_ * (2 + 2 * kTopLogprobsMax);
   CHORALE_RETURN_IF_ERROR(allocate(&drawn_, drawn_bytes, "drawn tokens"));
+  CHORALE_RETURN_IF_ERROR(allocate(&merge_count_, 4, "a merge"));
   CHORALE_RETURN_IF_ERROR(allocate(&drawn_apart_, int64_t{4} * samples_max_, "drawn tokens"));
   for (Turn& turn : turns_) {
     Result<PinnedMemory> host = PinnedMemory::Allocate(drawn_bytes, "drawn tokens");

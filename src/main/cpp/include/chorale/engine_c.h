@@ -47,6 +47,8 @@ int64_t ch_last_error(uint8_t* out, int64_t capacity);
 //     rows_max        rows of a step                (default 4096)
 //     sequences_max   sequences of a step           (default 512)
 //     samples_max     sampled rows of a step        (default 512)
+//     merge           auto | shadow | in_place: where a merge puts its sums; auto: in copies of the weights, or in the
+//                     weights themselves when there is no memory for copies (cuda only; default auto)
 //     graphs          0 | 1: record and replay the launches of decode steps (cuda only; default 1)
 //     poison          0 | 1: freed and unwritten memory is filled with NaN and checked (default 0)
 //     record_dir, record_steps   keep the last N step buffers there (default none, 64)
