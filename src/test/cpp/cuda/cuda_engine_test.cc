@@ -452,6 +452,29 @@ TEST_F(CudaEngineTest, CountsUpToEachSampledRow) {
   for (size_t i = 0; i < logprobs[0].size(); ++i) EXPECT_NEAR(logprobs[0][i], logprobs[1][i], 0.1) << i;
 }
 
+// A step that needs memory which is not there fails alone, and says what for.
+TEST_F(CudaEngineTest, AStepWithoutMemoryFailsAlone) {
+  const Case c = Cases()[0];
+  auto harness = std::make_unique<EngineHarness>(c.spec, 71, "fast", c.options, kPoolBytes);
+  harness->config().backend = "cuda";
+  harness->config().library_dir = directory_;
+  harness->config().pool_bytes = 0;  // all but a little
+  harness->config().poison = 0;
+  harness->config().scratch_max = 1 << 20;  // token counts of 4 GB, made when first used
+  harness->Open();
+  const auto run = [&](int32_t scratch) {
+    StepBuilder step;
+    step.Sequence({5, 6, 7}, 0, {140}, 3, scratch).Segment().Sample();
+    EXPECT_TRUE(harness->Begin(step).ok());
+    return harness->Await();
+  };
+  EXPECT_EQ(run(-1).header().status, CH_OK);
+  const testing::ResultReader failed = run(0);
+  EXPECT_EQ(failed.header().status, CH_RESOURCE_EXHAUSTED);
+  EXPECT_NE(failed.fault().find("token counts"), std::string::npos) << failed.fault();
+  EXPECT_EQ(run(-1).header().status, CH_OK);
+}
+
 // Weights that are made on the device are those that the CPU makes: the embedding of a bfloat16 model to the bit.
 TEST_F(CudaEngineTest, MakesTheSameNumbersAsTheCpu) {
   const ModelSpec spec = Cases()[0].spec;
