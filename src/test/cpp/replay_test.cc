@@ -119,6 +119,22 @@ TempDirectory* ReplayTest::directory_ = nullptr;
 
 #define EXPECT_CONTAINS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
 
+// On a machine with a GPU: the steps that the CPU has recorded run on it, though its pages hold half as many bytes.
+TEST_F(ReplayTest, RunsOnADevice) {
+  const char* directory = std::getenv("CHORALE_CUDA_LIBRARY_DIR");
+  if (directory == nullptr) GTEST_SKIP() << "CHORALE_CUDA_LIBRARY_DIR does not say where libchorale_cuda.so is";
+  Recording recording = Recorded();
+  recording.config += Format("library_dir=%s\n", directory);
+  auto cuda = MakeEngine(recording, "cuda");
+  if (!cuda.ok() && cuda.status().message().find("no device") != std::string::npos) GTEST_SKIP() << cuda.status().message();
+  ASSERT_TRUE(cuda.ok()) << cuda.status().message();
+  EXPECT_EQ(cuda.value()->Limits().page_tokens, Make(recording, "fast")->Limits().page_tokens);
+  EXPECT_EQ(Run(recording, *cuda.value(), {}, 2e-2), "5 agree");
+  auto faulty = MakeEngine(recording, "cuda");
+  ASSERT_TRUE(faulty.ok());
+  EXPECT_EQ(Run(recording, *faulty.value(), Plant{kOpDown, 1}, 2e-2), "down@1");
+}
+
 TEST_F(ReplayTest, TheFastPathAgreesWithTheReference) {
   EXPECT_EQ(Run(Recorded()), "5 agree");
   EXPECT_EQ(Run(Recorded(), {}, 2e-6), "5 agree") << "each operation starts from the same values: rounding is small";

@@ -115,7 +115,12 @@ Status CreateEngine(std::span<const uint8_t> config_bytes, std::span<const uint8
   Result<std::unique_ptr<Engine>> engine = Engine::Create(config.value(), manifest.value(), spans);
   if (!engine.ok()) return engine.status();
   const StepRecorder& recorder = engine.value()->recorder();
-  CHORALE_RETURN_IF_ERROR(recorder.Write("config.txt", config_bytes));
+  // What the engine has made of it comes last: another backend must have the same pages to run the same steps.
+  std::string recorded(config_bytes.begin(), config_bytes.end());
+  const StepLimits limits = engine.value()->Limits();
+  recorded += Format("\npage_count=%d\npage_tokens=%d\n", limits.page_count, limits.page_tokens);
+  CHORALE_RETURN_IF_ERROR(
+      recorder.Write("config.txt", {reinterpret_cast<const uint8_t*>(recorded.data()), recorded.size()}));
   CHORALE_RETURN_IF_ERROR(recorder.Write("model.manifest", manifest_bytes));
   *out = Engines().Add(std::move(engine).value());
   return Status::Ok();

@@ -147,6 +147,12 @@ struct MergeParams {
   std::span<const Part> parts;
 };
 
+// What subtracting a merge again would not give back.
+class MergeUndo {
+ public:
+  virtual ~MergeUndo() = default;
+};
+
 struct SampleStepParams {
   Activation* logits = nullptr;     // [K, V], overwritten
   const LateView* late = nullptr;   // masks and bias, or null
@@ -176,6 +182,8 @@ struct BackendParams {
   std::span<const float> inv_freq;  // [rotary_dims / 2]
   std::span<const int32_t> windows;  // [layers] 0: sees the whole context
   int64_t pool_bytes = 0;           // 0: what the device's memory allows; only where there is a device
+  int32_t page_count = 0;           // not 0: so many pages, whatever pool_bytes says
+  int32_t page_tokens = 0;          // of a page: 16, 32 or 64; 0: by the model's shape
   int32_t threads = 0;
   int32_t rows_max = 0;
   int32_t samples_max = 0;
@@ -263,6 +271,15 @@ class Backend {
   virtual void WritePage(int32_t page, const uint8_t* bytes) = 0;
   virtual void ResetCounts(int32_t scratch) = 0;
   virtual Result<std::unique_ptr<Weight>> Merge(const MergeParams& params) = 0;
+  // The same without a copy: the base weight itself changes, and Unmerge gives it back to the bit; MergeAgain merges what
+  // was unmerged. A backend may have only the copy.
+  virtual Result<std::unique_ptr<MergeUndo>> MergeInPlace(const MergeParams&) {
+    return Status::Invalid("backend=" + info().name + " merges into shadow weights only");
+  }
+  virtual void Unmerge(const MergeParams&, const MergeUndo&) {}
+  virtual void MergeAgain(const MergeParams&) {}
+  // What was begun has ended: memory that it used may be freed.
+  virtual void WaitForSteps() {}
 
   // A step: Prepare once; then, unless Replay has done the same, the operations up to Logits in order, and EndForward;
   // then Sample. Token ids may refer to what the step before drew; the backend knows.

@@ -59,6 +59,8 @@ Result<std::unique_ptr<Engine>> Engine::Create(const EngineConfig& config, const
   params.inv_freq = manifest.inv_freq();
   params.windows = manifest.windows();
   params.pool_bytes = config.pool_bytes;
+  params.page_count = static_cast<int32_t>(config.page_count);
+  params.page_tokens = static_cast<int32_t>(config.page_tokens);
   params.threads = static_cast<int32_t>(config.threads);
   params.rows_max = static_cast<int32_t>(config.rows_max);
   params.samples_max = static_cast<int32_t>(config.samples_max);
@@ -398,16 +400,17 @@ Status Engine::RunStep(StepJob* job) {
                                   static_cast<long long>(step.step_id())));
   }
   const bool merged = step.merged_slot() >= 0;
-  if (merged && step.merged_slot() != shadow_slot_) {
-    return Status::Exhausted(Format("slot %d has no shadow weights: its merge failed", step.merged_slot()));
+  if (merged && step.merged_slot() != merged_slot_) {
+    return Status::Exhausted(Format("slot %d has no merged weights: its merge failed", step.merged_slot()));
   }
+  if (merged_ != nullptr) merged_->Select(merged);
   CHORALE_RETURN_IF_ERROR(backend_->Prepare({.step = &step,
                                              .lora = &job->lora,
                                              .turn = job->turn,
-                                             .weights = merged ? merges_ : 0,
+                                             .weights = merged && !merged_->in_place() ? merges_ : 0,
                                              .observed = observer_ != nullptr}));
   if (!backend_->Replay()) {
-    llama_.Forward(weights_, step.sample_row(), step.hidden_rows(), merged ? &*shadow_ : nullptr, observer_);
+    llama_.Forward(weights_, step.sample_row(), step.hidden_rows(), merged ? merged_.get() : nullptr, observer_);
     backend_->EndForward();
   }
   job->hidden.resize(step.hidden_rows().size() * static_cast<size_t>(spec().hidden));
@@ -458,6 +461,14 @@ Status Engine::RunMoves(StepJob* job) {
   return first_failure;
 }
 
+void Engine::Unmerge() {
+  merged_slot_ = -1;
+  if (merged_ == nullptr) return;
+  merged_->Select(false);
+  backend_->WaitForSteps();  // they may still read what is freed
+  merged_.reset();
+}
+
 // Layer group by layer group when the step itself reads the adapter, so that its first layers need not wait for the last.
 void Engine::Load(const ResolvedMove& resolved, const StepJob& job) {
   const Move& move = resolved.move;
@@ -503,18 +514,17 @@ Status Engine::RunMove(const ResolvedMove& resolved, StepJob* job) {
       return Status::Ok();
     }
     case kMoveMerge: {
-      shadow_.reset();  // first, so that two sets of shadow weights never exist at once
-      shadow_slot_ = -1;
-      Result<ShadowWeights> made = ShadowWeights::Make(weights_, *resolved.adapter, move.scale, *backend_);
+      Unmerge();  // first, so that two sets of merged weights never exist at once
+      Result<std::unique_ptr<MergedWeights>> made =
+          MergedWeights::Make(weights_, resolved.adapter, move.scale, config_.merge_way(), *backend_);
       if (!made.ok()) return made.status();
-      shadow_.emplace(std::move(made).value());
+      merged_ = std::move(made).value();
       ++merges_;
-      shadow_slot_ = move.slot;
+      merged_slot_ = move.slot;
       return Status::Ok();
     }
     case kMoveUnmerge:
-      shadow_.reset();
-      shadow_slot_ = -1;
+      Unmerge();
       return Status::Ok();
     case kMoveResetSequence:
       backend_->ResetCounts(move.a);

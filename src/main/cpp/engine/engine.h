@@ -95,6 +95,7 @@ class Engine {
   Status RunMoves(StepJob* job);
   Status RunMove(const ResolvedMove& resolved, StepJob* job);
   void Load(const ResolvedMove& resolved, const StepJob& job);
+  void Unmerge();
   Status CheckForNan(const StepJob& job);
   void Die(std::string message);
 
@@ -114,8 +115,8 @@ class Engine {
   int32_t last_samples_ = -1;
 
   // The engine thread.
-  std::optional<ShadowWeights> shadow_;
-  int32_t shadow_slot_ = -1;
+  std::unique_ptr<MergedWeights> merged_;
+  int32_t merged_slot_ = -1;
   int64_t merges_ = 0;
   bool last_failed_ = false;
   std::vector<float> checked_;

@@ -12,6 +12,7 @@ struct TextKey {
 };
 constexpr TextKey kTextKeys[] = {{"backend", &EngineConfig::backend},
                                  {"mode", &EngineConfig::mode},
+                                 {"merge", &EngineConfig::merge},
                                  {"record_dir", &EngineConfig::record_dir},
                                  {"library_dir", &EngineConfig::library_dir}};
 
@@ -22,6 +23,8 @@ struct NumberKey {
 };
 constexpr NumberKey kNumberKeys[] = {{"threads", &EngineConfig::threads, 0, 1024},
                                      {"pool_bytes", &EngineConfig::pool_bytes, 0, int64_t{1} << 50},
+                                     {"page_count", &EngineConfig::page_count, 0, (int64_t{1} << 31) - 2},
+                                     {"page_tokens", &EngineConfig::page_tokens, 0, 64},
                                      {"slots_max", &EngineConfig::slots_max, 1, 1 << 20},
                                      {"scratch_max", &EngineConfig::scratch_max, 1, 1 << 20},
                                      {"rows_max", &EngineConfig::rows_max, 1, 1 << 20},
@@ -69,9 +72,19 @@ Result<EngineConfig> EngineConfig::Parse(std::string_view text) {
     }
     CHORALE_RETURN_IF_ERROR(Set(line.substr(0, equals), line.substr(equals + 1), &config));
   }
-  if (config.pool_bytes == 0 && config.backend != "cuda") return Status::Invalid("config: pool_bytes is missing");
+  if (config.page_tokens != 0 && config.page_tokens != 16 && config.page_tokens != 32 && config.page_tokens != 64) {
+    return Status::Invalid(Format("config: page_tokens=%lld is none of 0, 16, 32 and 64",
+                                  static_cast<long long>(config.page_tokens)));
+  }
+  if (config.pool_bytes == 0 && config.page_count == 0 && config.backend != "cuda") return Status::Invalid("config: pool_bytes is missing");
   if (config.backend != "cpu" && config.backend != "cuda") {
     return Status::Invalid(Format("config: backend=%s is neither cpu nor cuda", config.backend.c_str()));
+  }
+  if (config.merge != "auto" && config.merge != "shadow" && config.merge != "in_place") {
+    return Status::Invalid(Format("config: merge=%s is none of auto, shadow and in_place", config.merge.c_str()));
+  }
+  if (config.merge == "in_place" && config.backend == "cpu") {
+    return Status::Invalid("config: merge=in_place is for backend=cuda, not cpu");
   }
   const auto check_mode = [](const char* name, const std::string& mode) {
     if (mode == "fast" || mode == "reference") return Status::Ok();

@@ -6,16 +6,20 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "lora/merge.h"
 
 namespace chorale {
 
 struct EngineConfig {
   std::string backend = "cpu";
   std::string mode = "fast";  // or reference, which $CHORALE_CPU=reference forces
+  std::string merge = "auto";  // or shadow, in_place
   std::string record_dir;
   std::string library_dir;
   int64_t threads = 0;
   int64_t pool_bytes = 0;
+  int64_t page_count = 0;
+  int64_t page_tokens = 0;
   int64_t slots_max = 256;
   int64_t scratch_max = 256;
   int64_t rows_max = 4096;
@@ -28,6 +32,9 @@ struct EngineConfig {
   // Lines "key=value\n"; unknown keys and values out of range are refused by name.
   static Result<EngineConfig> Parse(std::string_view text);
   bool reference() const { return mode == "reference"; }
+  MergeWay merge_way() const {
+    return merge == "shadow" ? MergeWay::kShadow : merge == "in_place" ? MergeWay::kInPlace : MergeWay::kEither;
+  }
 };
 
 }  // namespace chorale

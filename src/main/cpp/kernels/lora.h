@@ -73,18 +73,28 @@ struct LoraSiteArgs {
 void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
 void LoraExpand(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
 
+// What is done to the weights: see lora_merge.cu.
+enum class MergeMode : int32_t { kMerge, kCount, kLog, kUnmerge };
+
 struct LoraMergeArgs {
   LoraPool pool;
   const int32_t* pages = nullptr;  // of the adapter, device
   int32_t layer = 0;
   LoraMatrix matrix;
   float scale = 1.0f;              // factor on the matrix's own
-  void* weight = nullptr;          // [outputs, stride], changed in place
+  void* weight = nullptr;          // [rows, stride], of which `outputs` from row_begin on are changed in place
+  int64_t row_begin = 0;
   int64_t stride = 0;
   int32_t inputs = 0;
   int32_t outputs = 0;
+  MergeMode mode = MergeMode::kMerge;
+  uint32_t* log_count = nullptr;   // kCount, kLog: added to
+  uint32_t* log_places = nullptr;  // kLog: elements from `weight` on, which has fewer than 2^32
+  uint16_t* log_bits = nullptr;    // kLog: what was there
 };
-// weight += scale * B A, each sum in float32 and rounded once.
+// weight += scale * B A, each sum in float32 and rounded once, or the other way.
 void LoraMerge(Launcher& launcher, Element element, const LoraMergeArgs& args);
+// Puts back what a log holds.
+void RestoreWeights(Launcher& launcher, void* weight, const uint32_t* places, const uint16_t* bits, int64_t count);
 
 }  // namespace chorale::cuda

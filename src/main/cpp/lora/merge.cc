@@ -1,31 +1,88 @@
 #include "lora/merge.h"
 
+#include "chorale/engine_c.h"
+
 namespace chorale {
 
-Result<ShadowWeights> ShadowWeights::Make(const ModelWeights& base, const ResidentAdapter& adapter, float scale,
-                                          Backend& backend) {
-  ShadowWeights shadow;
-  shadow.layers_.resize(base.layers.size());
+MergedWeights::MergedWeights(const ModelWeights& base, std::shared_ptr<const ResidentAdapter> adapter, float scale,
+                             Backend& backend)
+    : base_(base), adapter_(std::move(adapter)), scale_(scale), backend_(backend) {
   for (int32_t layer = 0; layer < static_cast<int32_t>(base.layers.size()); ++layer) {
     for (int32_t site = 0; site < kSites; ++site) {
-      std::vector<MergeParams::Part> parts;
+      Touched touched{layer, static_cast<Site>(site), {}, nullptr};
       int64_t row_begin = 0;
       for (int32_t i = 0; i < kSiteTargets[site].count; ++i) {
         const int32_t target = kSiteTargets[site].first + i;
-        if (adapter.layout->at(layer, target).rank() > 0) parts.push_back({target, row_begin});
+        if (adapter_->layout->at(layer, target).rank() > 0) touched.parts.push_back({target, row_begin});
         row_begin += OutWidth(base.spec, static_cast<Target>(target));
       }
-      if (parts.empty()) continue;
-      Result<std::unique_ptr<Weight>> made = backend.Merge({.base = base.layers[layer].linear[site].get(),
-                                                            .adapter = &adapter,
-                                                            .layer = layer,
-                                                            .scale = scale,
-                                                            .parts = parts});
-      if (!made.ok()) return made.status();
-      shadow.layers_[layer][site] = std::move(made).value();
+      if (!touched.parts.empty()) touched_.push_back(std::move(touched));
     }
   }
-  return shadow;
+}
+
+MergeParams MergedWeights::ParamsOf(const Touched& touched) const {
+  return {.base = base_.layers[touched.layer].linear[touched.site].get(),
+          .adapter = adapter_.get(),
+          .layer = touched.layer,
+          .scale = scale_,
+          .parts = touched.parts};
+}
+
+Result<std::unique_ptr<MergedWeights>> MergedWeights::Make(const ModelWeights& base,
+                                                           std::shared_ptr<const ResidentAdapter> adapter, float scale,
+                                                           MergeWay way, Backend& backend) {
+  std::unique_ptr<MergedWeights> merged(new MergedWeights(base, std::move(adapter), scale, backend));
+  if (way == MergeWay::kInPlace) {
+    CHORALE_RETURN_IF_ERROR(merged->MergeInPlace());
+    return merged;
+  }
+  const Status made = merged->MakeShadows();
+  if (made.ok()) return merged;
+  merged->shadows_.clear();
+  if (way == MergeWay::kShadow || made.code() != CH_RESOURCE_EXHAUSTED) return made;
+  if (const Status status = merged->MergeInPlace(); !status.ok()) {
+    return Status::Exhausted(made.message() + "; in place: " + status.message());
+  }
+  return merged;
+}
+
+Status MergedWeights::MakeShadows() {
+  shadows_.resize(base_.layers.size());
+  for (const Touched& touched : touched_) {
+    Result<std::unique_ptr<Weight>> made = backend_.Merge(ParamsOf(touched));
+    if (!made.ok()) return made.status();
+    shadows_[touched.layer][touched.site] = std::move(made).value();
+  }
+  return Status::Ok();
+}
+
+Status MergedWeights::MergeInPlace() {
+  for (Touched& touched : touched_) {
+    Result<std::unique_ptr<MergeUndo>> made = backend_.MergeInPlace(ParamsOf(touched));
+    if (!made.ok()) {
+      for (Touched& done : touched_) {
+        if (done.undo != nullptr) backend_.Unmerge(ParamsOf(done), *done.undo);
+      }
+      backend_.WaitForSteps();  // for the logs, which end here
+      return made.status();
+    }
+    touched.undo = std::move(made).value();
+  }
+  base_is_merged_ = true;
+  return Status::Ok();
+}
+
+void MergedWeights::Select(bool merged) {
+  if (!in_place() || merged == base_is_merged_) return;
+  for (const Touched& touched : touched_) {
+    if (merged) {
+      backend_.MergeAgain(ParamsOf(touched));
+    } else {
+      backend_.Unmerge(ParamsOf(touched), *touched.undo);
+    }
+  }
+  base_is_merged_ = merged;
 }
 
 }  // namespace chorale

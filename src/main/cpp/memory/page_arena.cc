@@ -8,12 +8,13 @@
 
 namespace chorale {
 
-PageGeometry PageGeometry::Of(int32_t layers, int32_t kv_heads, int32_t head_dim, int32_t element) {
+PageGeometry PageGeometry::Of(int32_t layers, int32_t kv_heads, int32_t head_dim, int32_t element,
+                              int32_t page_tokens) {
   constexpr int64_t kSliceBytesWanted = 32 << 10;
   const int64_t token_bytes = int64_t{2} * kv_heads * head_dim * ElementBytes(element);
   PageGeometry geometry{
-      .element = element, .layers = layers, .kv_heads = kv_heads, .head_dim = head_dim, .page_tokens = 16};
-  while (geometry.page_tokens < 64 && geometry.page_tokens * token_bytes < kSliceBytesWanted) geometry.page_tokens *= 2;
+      .element = element, .layers = layers, .kv_heads = kv_heads, .head_dim = head_dim, .page_tokens = page_tokens > 0 ? page_tokens : 16};
+  while (page_tokens == 0 && geometry.page_tokens < 64 && geometry.page_tokens * token_bytes < kSliceBytesWanted) geometry.page_tokens *= 2;
   geometry.slice_bytes = (geometry.page_tokens * token_bytes + kSliceAlign - 1) / kSliceAlign * kSliceAlign;
   geometry.page_bytes = geometry.slice_bytes * layers;
   return geometry;

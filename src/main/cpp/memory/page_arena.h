@@ -26,8 +26,9 @@ struct PageGeometry {
   int64_t slice_bytes = 0;
   int64_t page_bytes = 0;
 
-  // page_tokens: the smallest of 16, 32, 64 whose slice reaches 32 KiB, else 64. Slices are rounded up to kSliceAlign.
-  static PageGeometry Of(int32_t layers, int32_t kv_heads, int32_t head_dim, int32_t element);
+  // page_tokens: 0 for the smallest of 16, 32, 64 whose slice reaches 32 KiB, else 64. Slices are rounded up to
+  // kSliceAlign.
+  static PageGeometry Of(int32_t layers, int32_t kv_heads, int32_t head_dim, int32_t element, int32_t page_tokens = 0);
 };
 
 inline constexpr int64_t kSliceAlign = 512;  // one rank row of an adapter tile (page_layout.h) never straddles slices

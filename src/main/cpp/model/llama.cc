@@ -29,9 +29,9 @@ Result<Llama> Llama::Create(const ModelSpec& spec, Backend& backend, int32_t row
 }
 
 void Llama::Forward(const ModelWeights& weights, std::span<const int32_t> sampled, std::span<const int32_t> hidden,
-                    const ShadowWeights* shadow, OpObserver* observer) {
+                    const MergedWeights* merged, OpObserver* observer) {
   weights_ = &weights;
-  shadow_ = shadow;
+  merged_ = merged;
   observer_ = observer;
   rows_ = backend_->rows();
   sampled_ = static_cast<int64_t>(sampled.size());
@@ -109,7 +109,7 @@ void Llama::Linear(int32_t layer, Site site, const Activation* x, Activation* y)
   const LayerWeights& w = weights_->layers[layer];
   static constexpr std::array<TimedOp, kSites> kTimed = {kTimedQkv, kTimedO, kTimedGateUp, kTimedDown};
   OpTimer timer(times_, kTimed[site]);
-  const Weight* weight = shadow_ == nullptr ? nullptr : shadow_->at(layer, site);
+  const Weight* weight = merged_ == nullptr ? nullptr : merged_->at(layer, site);
   backend_->Gemm({.x = x,
                   .weight = weight != nullptr ? weight : w.linear[site].get(),
                   .bias = w.bias[site].get(),

@@ -21,7 +21,7 @@ class Llama {
   // One pass over the rows of the step that the backend has prepared. Only the rows of `sampled`, then those of
   // `hidden`, go through the final norm; only `sampled` through the head.
   void Forward(const ModelWeights& weights, std::span<const int32_t> sampled, std::span<const int32_t> hidden,
-               const ShadowWeights* shadow, OpObserver* observer);
+               const MergedWeights* merged, OpObserver* observer);
 
   void SetTimes(OpTimes* times) { times_ = times; }  // null: times nothing
 
@@ -42,7 +42,7 @@ class Llama {
   OpTimes* times_ = nullptr;
   // Of the Forward at hand:
   const ModelWeights* weights_ = nullptr;
-  const ShadowWeights* shadow_ = nullptr;  // null: unmerged
+  const MergedWeights* merged_ = nullptr;  // null: unmerged
   OpObserver* observer_ = nullptr;
   int64_t rows_ = 0;
   int64_t sampled_ = 0;

@@ -59,7 +59,7 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
   const std::map<std::string, int64_t*> numbers = {
       {"--seed", &options.seed},       {"--threads", &options.threads}, {"--graphs", &options.graphs},
       {"--context", &options.context}, {"--steps", &options.steps},     {"--uploads", &options.uploads},
-      {"--pool-bytes", &options.pool_bytes}};
+      {"--pool-bytes", &options.pool_bytes}, {"--upload-percent", &options.upload_percent}};
   const std::map<std::string, std::vector<int64_t>*> lists = {{"--batch", &options.batches},
                                                               {"--adapters", &options.adapters},
                                                               {"--rank", &options.ranks},

@@ -18,6 +18,7 @@ Result<EngineConfig> ConfigOf(const Recording& recording, const std::string& kin
   Result<EngineConfig> config = EngineConfig::Parse(recording.config);
   if (!config.ok()) return config;
   config.value().record_dir.clear();
+  config.value().merge = "auto";  // each backend as it can
   config.value().backend = kind == "cuda" ? "cuda" : "cpu";
   config.value().mode = kind == "reference" ? "reference" : "fast";
   if (kind == "cuda" || kind == "reference" || kind == "fast") return config;

@@ -239,29 +239,50 @@ TEST_F(CudaEngineTest, PagesMayLieAnywhereAndRunsAreAlike) {
 
 TEST_F(CudaEngineTest, MergedFollowsUnmergedAndLeavesTheBaseAlone) {
   const Case c = Cases()[0];
-  auto harness = Cuda(c, 41);
-  LoadAdapters(*harness, 3);
-  const auto generate = [&](int32_t merged_slot) {
-    Generation g;
-    g.prompt = harness->Prompt(30, 1);
-    g.slot = merged_slot >= 0 ? -1 : 0;
-    for (int32_t page = 0; page < 4; ++page) g.pages.push_back(150 + page);
-    std::vector<Generation*> one = {&g};
-    harness->Generate(one, 1, 1000, merged_slot);
-    return g.logits[0];
-  };
-  const Result<int64_t> before = harness->engine().WeightsDigest();
-  const std::vector<float> unmerged = generate(-1);
-  StepBuilder merge;
-  merge.Merge(0, 1.0f);
-  harness->Run(merge);
-  const std::vector<float> merged = generate(0);
-  EXPECT_LT(RelativeError(merged, unmerged), 2e-2);
-  StepBuilder unmerge;
-  unmerge.Unmerge();
-  harness->Run(unmerge);
-  EXPECT_TRUE(testing::SameBits(generate(-1), unmerged));
-  EXPECT_EQ(harness->engine().WeightsDigest().value(), before.value());
+  std::vector<std::vector<float>> merged_logits;
+  for (const std::string way : {"shadow", "in_place"}) {
+    SCOPED_TRACE(way);
+    auto harness = Cuda(c, 41);
+    harness->config().merge = way;
+    harness->Open();
+    LoadAdapters(*harness, 3);
+    const auto generate = [&](int32_t slot, bool merged) {
+      Generation g;
+      g.prompt = harness->Prompt(30, 1);
+      g.slot = merged ? -1 : slot;
+      for (int32_t page = 0; page < 4; ++page) g.pages.push_back(150 + page);
+      std::vector<Generation*> one = {&g};
+      harness->Generate(one, 1, 1000, merged ? slot : -1);
+      return g.logits[0];
+    };
+    const auto merge = [&](int32_t slot, float scale) {
+      StepBuilder step;
+      step.Merge(slot, scale);
+      harness->Run(step);
+    };
+    const int64_t before = harness->engine().WeightsDigest().value();
+    const std::vector<std::vector<float>> unmerged = {generate(0, false), generate(1, false)};
+    for (int32_t cycle = 0; cycle < 6; ++cycle) {  // one adapter after another, without unmerging between
+      const int32_t slot = cycle % 2;
+      merge(slot, 1.0f);
+      const std::vector<float> merged = generate(slot, true);
+      EXPECT_LT(RelativeError(merged, unmerged[slot]), 2e-2);
+      EXPECT_EQ(harness->engine().WeightsDigest().value() == before, way == "shadow");
+      // A step of others goes between, and merged steps go on as they were.
+      EXPECT_TRUE(testing::SameBits(generate(1 - slot, false), unmerged[1 - slot]));
+      EXPECT_EQ(harness->engine().WeightsDigest().value(), before);
+      EXPECT_TRUE(testing::SameBits(generate(slot, true), merged));
+      if (cycle < 2) merged_logits.push_back(merged);
+    }
+    StepBuilder unmerge;
+    unmerge.Unmerge();
+    harness->Run(unmerge);
+    EXPECT_TRUE(testing::SameBits(generate(0, false), unmerged[0]));
+    EXPECT_EQ(harness->engine().WeightsDigest().value(), before);
+  }
+  ASSERT_EQ(merged_logits.size(), 4u);
+  EXPECT_TRUE(testing::SameBits(merged_logits[0], merged_logits[2]));
+  EXPECT_TRUE(testing::SameBits(merged_logits[1], merged_logits[3]));
 }
 
 // Decode steps, two in flight, each fed what the one before drew: tokens, log-probabilities and all pages at the end.
@@ -429,6 +450,29 @@ TEST_F(CudaEngineTest, CountsUpToEachSampledRow) {
   }
   EXPECT_EQ(ids[0], ids[1]);
   for (size_t i = 0; i < logprobs[0].size(); ++i) EXPECT_NEAR(logprobs[0][i], logprobs[1][i], 0.1) << i;
+}
+
+// A step that needs memory which is not there fails alone, and says what for.
+TEST_F(CudaEngineTest, AStepWithoutMemoryFailsAlone) {
+  const Case c = Cases()[0];
+  auto harness = std::make_unique<EngineHarness>(c.spec, 71, "fast", c.options, kPoolBytes);
+  harness->config().backend = "cuda";
+  harness->config().library_dir = directory_;
+  harness->config().pool_bytes = 0;  // all but a little
+  harness->config().poison = 0;
+  harness->config().scratch_max = 1 << 20;  // token counts of 4 GB, made when first used
+  harness->Open();
+  const auto run = [&](int32_t scratch) {
+    StepBuilder step;
+    step.Sequence({5, 6, 7}, 0, {140}, 3, scratch).Segment().Sample();
+    EXPECT_TRUE(harness->Begin(step).ok());
+    return harness->Await();
+  };
+  EXPECT_EQ(run(-1).header().status, CH_OK);
+  const testing::ResultReader failed = run(0);
+  EXPECT_EQ(failed.header().status, CH_RESOURCE_EXHAUSTED);
+  EXPECT_NE(failed.fault().find("token counts"), std::string::npos) << failed.fault();
+  EXPECT_EQ(run(-1).header().status, CH_OK);
 }
 
 // Weights that are made on the device are those that the CPU makes: the embedding of a bfloat16 model to the bit.

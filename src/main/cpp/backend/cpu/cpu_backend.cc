@@ -18,8 +18,10 @@ constexpr int64_t kStrideElements = 32;
 
 Result<std::unique_ptr<Backend>> CreateCpuBackend(const BackendParams& params) {
   const ModelSpec& spec = params.spec;
+  const PageGeometry geometry =
+      PageGeometry::Of(spec.layers, spec.kv_heads, spec.head_dim, kF32, params.page_tokens);
   Result<PageArena> arena = PageArena::Create(
-      PageGeometry::Of(spec.layers, spec.kv_heads, spec.head_dim, kF32), params.pool_bytes);
+      geometry, params.page_count > 0 ? params.page_count * geometry.page_bytes : params.pool_bytes);
   if (!arena.ok()) return arena.status();
   if (params.poison) {
     for (int32_t page = 0; page < arena.value().page_count(); ++page) arena.value().FillWithNan(page);

@@ -41,6 +41,7 @@ class AdapterLoader {
     bool waited = false;  // by the stream of steps
   };
 
+  void CopyPages(const AdapterLoad& load);
   bool HasEnded(const Copy& copy) const;
   void RetireEnded(std::vector<Copy>& copies);
   cudaEvent_t TakeEvent();
@@ -52,6 +53,9 @@ class AdapterLoader {
   std::vector<int32_t> loading_;    // slots with copies
   std::vector<Copy> dropped_;       // copies to slots that have been dropped meanwhile
   std::vector<cudaEvent_t> events_;  // not in use
+  std::vector<void*> targets_;       // of the copies at hand
+  std::vector<const void*> sources_;
+  std::vector<size_t> sizes_;
 };
 
 }  // namespace chorale::cuda

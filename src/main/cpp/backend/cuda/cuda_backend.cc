@@ -30,8 +30,8 @@ Result<std::unique_ptr<Backend>> CudaBackend::Create(const BackendParams& params
 CudaBackend::CudaBackend(const BackendParams& params)
     : spec_(params.spec),
       element_(ElementOf(params)),
-      geometry_(PageGeometry::Of(spec_.layers, spec_.kv_heads, spec_.head_dim, DTypeOf(element_))),
-      pool_bytes_(params.pool_bytes),
+      geometry_(PageGeometry::Of(spec_.layers, spec_.kv_heads, spec_.head_dim, DTypeOf(element_), params.page_tokens)),
+      pool_bytes_(params.page_count > 0 ? params.page_count * geometry_.page_bytes : params.pool_bytes),
       rows_max_(params.rows_max),
       samples_max_(params.samples_max),
       scratch_max_(params.scratch_max),
@@ -105,6 +105,7 @@ Status CudaBackend::Open() {
       allocate(&summaries_, samples_max_ * chunks * static_cast<int64_t>(sizeof(SampleSummary)), "sampling"));
   const int64_t drawn_bytes = int64_t{4} * samples_max_ * (2 + 2 * kTopLogprobsMax);
   CHORALE_RETURN_IF_ERROR(allocate(&drawn_, drawn_bytes, "drawn tokens"));
+  CHORALE_RETURN_IF_ERROR(allocate(&merge_count_, 4, "a merge"));
   CHORALE_RETURN_IF_ERROR(allocate(&drawn_apart_, int64_t{4} * samples_max_, "drawn tokens"));
   for (Turn& turn : turns_) {
     Result<PinnedMemory> host = PinnedMemory::Allocate(drawn_bytes, "drawn tokens");

@@ -53,6 +53,10 @@ class CudaBackend final : public Backend {
   void WritePage(int32_t page, const uint8_t* bytes) override;
   void ResetCounts(int32_t scratch) override;
   Result<std::unique_ptr<Weight>> Merge(const MergeParams& params) override;
+  Result<std::unique_ptr<MergeUndo>> MergeInPlace(const MergeParams& params) override;
+  void Unmerge(const MergeParams& params, const MergeUndo& undo) override;
+  void MergeAgain(const MergeParams& params) override;
+  void WaitForSteps() override { Finish("steps"); }
 
   Status Prepare(const StepPlan& plan) override;
   bool Replay() override;
@@ -98,6 +102,8 @@ class CudaBackend final : public Backend {
     return pool_.data() + page * geometry_.page_bytes + layer * geometry_.slice_bytes;
   }
   KvPages Kv(int32_t layer) const;
+  Status PlaceMergePages(const ResidentAdapter& adapter);
+  void LaunchMerge(const MergeParams& params, const DeviceMemory& weight, LoraMergeArgs args);
   int32_t PaddedRows(const StepPlan& plan) const;
   void AddRows();
   Status AddLora(const LoraBatch& lora);
@@ -148,6 +154,8 @@ class CudaBackend final : public Backend {
   bool capturing_ = false;
   bool observed_ = false;  // somebody has looked at intermediate results
   StepTables eager_tables_, late_tables_, merge_tables_;
+  const int32_t* merge_pages_ = nullptr;
+  DeviceMemory merge_count_;
   std::map<int32_t, StepTables> padded_tables_;  // by rows
   StepTables* tables_ = nullptr;
   StepGraphs graphs_;

@@ -6,6 +6,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -57,8 +58,8 @@ class StepGraphs {
 
  private:
   std::map<StepKind, StepGraph> graphs_;
-  int64_t captures_ = 0;
-  int64_t replays_ = 0;
+  std::atomic<int64_t> captures_{0};  // read by any thread
+  std::atomic<int64_t> replays_{0};
 };
 
 }  // namespace chorale::cuda

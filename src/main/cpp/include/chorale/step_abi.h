@@ -91,8 +91,8 @@ enum MoveKind : int32_t {
   kMoveCopyPage = 3,       // pages[first] -> pages[first+1]
   kMoveExportPages = 4,    // pages[first, first+count) -> result section kPageBytes
   kMoveImportPages = 5,    // step section kMoveBytes (count * page_bytes, from byte handle) -> pages[first, first+count)
-  kMoveMerge = 6,          // shadow weights for slot: W + scale * s * B * A; becomes the merged slot
-  kMoveUnmerge = 7,        // forget the shadow weights
+  kMoveMerge = 6,          // merged weights for slot: W + scale * s * B * A; becomes the merged slot
+  kMoveUnmerge = 7,        // forget the merged weights
   kMoveResetSequence = 8,  // a = scratch slot: token counts become zero
 };
 
