@@ -12,10 +12,12 @@ public enum Metric {
     PLACES(Kind.GAUGE, "requests", "", "Sequences behind the door, waiting and running."),
     WAITING(Kind.GAUGE, "requests", "", "Sequences that wait for their first step, or again after a preemption."),
     RUNNING(Kind.GAUGE, "requests", "", "Sequences that take part in steps."),
+    RUNNING_MAX(Kind.GAUGE, "requests", "", "Sequences that may run at once."),
     WAITING_TOKENS(Kind.GAUGE, "tokens", "", "Tokens that the waiting sequences want computed."),
     TTFT(Kind.TIMER, "seconds", "", "Arrival at the door to the first token."),
     ITL(Kind.TIMER, "seconds", "", "Each gap between a sequence's tokens."),
     QUEUE(Kind.TIMER, "seconds", "", "Arrival at the door to the first planned step."),
+    QUEUE_ESTIMATE(Kind.GAUGE, "seconds", "", "How long a request that comes now would wait for its first step."),
     TOKENS(Kind.COUNTER, "tokens", "kind", "Tokens computed (rows) and tokens sent (answer)."),
     STEPS(Kind.COUNTER, "steps", "", "Engine steps begun."),
     STEPS_FAILED(Kind.COUNTER, "steps", "", "Engine steps that were refused or failed."),
@@ -71,7 +73,8 @@ public enum Metric {
         return switch (kind) {
             case COUNTER -> name + "_total";
             case TIMER -> name + "_seconds";
-            case GAUGE, SUMMARY -> name;
+            case GAUGE -> unit.equals("seconds") ? name + "_seconds" : name;
+            case SUMMARY -> name;
         };
     }
 

@@ -32,6 +32,7 @@ public final class ServingMetrics implements ServingObserver {
     private static final Duration[] LATENCIES =
             millis(5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000);
     private static final Duration[] GAPS = millis(1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000);
+    private static final double NANOS_PER_SECOND = 1e9;
     private static final double[] SIZES = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
 
     /** In the order of {@link StepOutcome#phaseNanos}. */
@@ -77,7 +78,9 @@ public final class ServingMetrics implements ServingObserver {
         total(Metric.REJECTIONS, "", door, Door::refusals);
         ofSnapshot(Metric.WAITING, "", door, LoadSnapshot::waitingRequests);
         ofSnapshot(Metric.RUNNING, "", door, LoadSnapshot::runningSequences);
+        gauge(Metric.RUNNING_MAX, "", door, Door::runningMax);
         ofSnapshot(Metric.WAITING_TOKENS, "", door, LoadSnapshot::waitingTokens);
+        ofSnapshot(Metric.QUEUE_ESTIMATE, "", door, load -> load.queueNanosEstimate() / NANOS_PER_SECOND);
         ofSnapshot(Metric.PAGES, "kv", door, LoadSnapshot::pagesKv);
         ofSnapshot(Metric.PAGES, "adapter", door, LoadSnapshot::pagesAdapter);
         ofSnapshot(Metric.PAGES, "quarantined", door, LoadSnapshot::pagesQuarantined);
@@ -186,6 +189,8 @@ public final class ServingMetrics implements ServingObserver {
         Gauge.builder(metric.meterName(), door, value)
                 .tags(tags(metric, label))
                 .description(metric.sentence())
+                // Names get the unit that they end with from it.
+                .baseUnit(metric.unit().equals("seconds") ? metric.unit() : null)
                 .register(registry);
     }
 
