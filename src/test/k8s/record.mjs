@@ -1,7 +1,7 @@
 // Records what one server says of itself in an overload, as the autoscaler's test replays it:
 //   node src/test/k8s/record.mjs places|pages JAVA OUT.csv
 // A packaged application with a simulated engine gets requests at random times, at a rate that rises to well above what it
-// can do, stays there, and falls; every five seconds its metrics are read. A recording takes quarter of an hour.
+// can do, stays there, and falls; every five seconds its metrics are read. A recording takes twenty minutes.
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 
@@ -11,20 +11,20 @@ const overloads = {
   places: {
     settings: { 'simulated.step': '40MS', 'simulated.stop-probability': '0.01' },
     limits: ['chorale.scheduler.sequences-max=32', 'chorale.admission.queue-requests-max=400'],
-    rate: [[0, 2], [60, 2], [300, 13], [390, 13], [391, 1], [840, 1]],
+    rate: [[0, 2], [60, 2], [300, 13], [390, 13], [391, 1], [1230, 1]],
     prompt: 20,
   },
   // Long prompts fill the pages: about 70 requests of 56 pages, 10 a second; then a short queue, then refusals.
   pages: {
     settings: { 'simulated.step': '60MS', 'simulated.stop-probability': '0.01' },
     limits: ['chorale.admission.queue-requests-max=40'],
-    rate: [[0, 2], [60, 2], [240, 16], [330, 16], [331, 1], [840, 1]],
+    rate: [[0, 2], [60, 2], [240, 16], [330, 16], [331, 1], [1230, 1]],
     prompt: 800,
   },
 };
 
 const SCRAPE_SECONDS = 5;
-const WANTED = /^chorale_(queue_estimate_seconds|queue_seconds_bucket|ttft_seconds_(bucket|count)|pages|running|running_max|waiting|rejections_total|early_aborts_total|requests_total)(\{|$)/;
+const WANTED = /^chorale_(queue_estimate_seconds|queue_seconds_bucket|ttft_seconds_(bucket|count)|pages|running|running_limit|waiting|rejections_total|early_aborts_total|requests_total)(\{|$)/;
 
 const [name, java, out] = process.argv.slice(2);
 const overload = overloads[name];

@@ -22,6 +22,7 @@ import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
 import io.chorale.ops.LivenessProbe;
 import io.chorale.ops.ServingMetrics;
+import io.chorale.ops.VllmMetrics;
 import io.chorale.serving.Door;
 import io.chorale.serving.Lifecycle;
 import io.chorale.serving.Service;
@@ -61,6 +62,7 @@ public class ServingProducer {
     private final String engineKind;
 
     private final AdapterRegistry registry = new AdapterRegistry();
+    private final ServingMetrics metrics;
     private final Service service;
     private final ModelCatalog catalog;
     private final EngineSpec spec;
@@ -86,7 +88,7 @@ public class ServingProducer {
         AdapterSource source = readAdapters(base);
         Engine engine = createEngine(engines, base);
         spec = engine.spec();
-        ServingMetrics metrics = new ServingMetrics(meters);
+        metrics = new ServingMetrics(meters);
         service = services.create(engine, registry, source, metrics);
         metrics.bind(service.door());
         ModelCatalog.Base served = new ModelCatalog.Base(
@@ -249,6 +251,13 @@ public class ServingProducer {
                 answers,
                 new StreamSessions.Options(
                         streams.resumableMax(), streams.replayEventsMax(), streams.resumeGrace(), streams.keepAlive()));
+    }
+
+    @Produces
+    @Singleton
+    VllmMetrics vllmMetrics() {
+        ServedAdapters view = new ServedAdapters(registry, service.stager().store(), adapters.residentMax());
+        return new VllmMetrics(metrics, service.door(), view, catalog.baseName(), spec.pageTokens());
     }
 
     @Produces

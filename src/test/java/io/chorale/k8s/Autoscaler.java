@@ -65,12 +65,14 @@ final class Autoscaler {
         JsonNode spec = object.path("spec");
         List<Signal> signals = StreamSupport.stream(spec.path("metrics").spliterator(), false)
                 .map(metric -> new Signal(
-                        "sum(pod:"
-                                + metric.at("/pods/metric/name").asText().replaceFirst("_ratio$", ":ratio") + ")",
+                        "sum(pod:" + metric.at("/pods/metric/name").asText().replaceFirst("_ratio$", ":ratio") + ")",
                         quantity(metric.at("/pods/target/averageValue").asText())))
                 .toList();
         return new Autoscaler(
-                signals, spec.path("minReplicas").asInt(), spec.path("maxReplicas").asInt(), spec.path("behavior"));
+                signals,
+                spec.path("minReplicas").asInt(),
+                spec.path("maxReplicas").asInt(),
+                spec.path("behavior"));
     }
 
     static Autoscaler ofScaledObject(JsonNode object) {
@@ -89,7 +91,9 @@ final class Autoscaler {
 
     private static double quantity(String text) {
         return text.endsWith("m")
-                ? new BigDecimal(text.substring(0, text.length() - 1)).movePointLeft(3).doubleValue()
+                ? new BigDecimal(text.substring(0, text.length() - 1))
+                        .movePointLeft(3)
+                        .doubleValue()
                 : Double.parseDouble(text);
     }
 

@@ -51,7 +51,10 @@ class AutoscalingTest {
                         .orElseThrow(() -> new AssertionError(seen));
                 // A replica needs time to start: on a node that has the image, half a minute is much.
                 assertTrue(rise + 30 <= missed, seen);
-                int most = replicas.values().stream().mapToInt(Integer::intValue).max().orElseThrow();
+                int most = replicas.values().stream()
+                        .mapToInt(Integer::intValue)
+                        .max()
+                        .orElseThrow();
                 assertTrue(most >= 3, seen);
                 assertTrue(replicas.headMap(over).lastEntry().getValue() == most, seen);
                 // Not at once, lest the next wave finds them gone.

@@ -66,7 +66,8 @@ final class Prometheus implements AutoCloseable {
     }
 
     private static void promtool(String... arguments) throws IOException {
-        List<String> command = Stream.concat(Stream.of("promtool"), Stream.of(arguments)).toList();
+        List<String> command =
+                Stream.concat(Stream.of("promtool"), Stream.of(arguments)).toList();
         Command.Result result = Command.run(SECONDS_MAX, command);
         if (result.status() != 0) {
             throw new IOException(command + ": " + result.output() + result.errors());
@@ -112,12 +113,12 @@ final class Prometheus implements AutoCloseable {
     }
 
     private HttpResponse<String> get(String path) throws IOException, InterruptedException {
-        return http.send(
-                HttpRequest.newBuilder(URI.create(url + path)).build(), HttpResponse.BodyHandlers.ofString());
+        return http.send(HttpRequest.newBuilder(URI.create(url + path)).build(), HttpResponse.BodyHandlers.ofString());
     }
 
     /** The only series that a query answers, by seconds since the beginning; times without a number are left out. */
-    TreeMap<Integer, Double> query(String query, int seconds, int stepSeconds) throws IOException, InterruptedException {
+    TreeMap<Integer, Double> query(String query, int seconds, int stepSeconds)
+            throws IOException, InterruptedException {
         String path = "/api/v1/query_range?query=" + URLEncoder.encode(query, StandardCharsets.UTF_8) + "&start="
                 + BEGIN_SECONDS + "&end=" + (BEGIN_SECONDS + seconds) + "&step=" + stepSeconds;
         HttpResponse<String> response = get(path);

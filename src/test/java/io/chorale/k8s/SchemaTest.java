@@ -61,8 +61,8 @@ class SchemaTest {
                     "ScaledObject/chorale"),
             new Mistake(
                     "components/autoscaling-hpa/horizontalpodautoscaler.yaml",
-                    "averageValue: 700m",
-                    "averageValu: 700m",
+                    "averageValue: 600m",
+                    "averageValu: 600m",
                     "HorizontalPodAutoscaler/chorale"),
             new Mistake(
                     "components/gateway/inferencepool.yaml",
