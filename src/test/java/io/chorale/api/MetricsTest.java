@@ -57,9 +57,7 @@ class MetricsTest {
         for (String gauge : List.of("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")) {
             assertEquals(0, value(lines, "vllm:" + gauge + model + "}"), gauge);
         }
-        assertEquals(
-                1,
-                value(lines, "vllm:cache_config_info" + model + ",block_size=\"64\",num_gpu_blocks=\"1024\"}"));
+        assertEquals(1, value(lines, "vllm:cache_config_info" + model + ",block_size=\"64\",num_gpu_blocks=\"1024\"}"));
         assertEquals(1, value(lines, "vllm:num_gpu_loaded_lora_adapters" + model + "}"));
         assertEquals(
                 1,
