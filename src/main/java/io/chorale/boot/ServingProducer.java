@@ -21,10 +21,12 @@ import io.chorale.engine.Engine;
 import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
 import io.chorale.ops.LivenessProbe;
+import io.chorale.ops.RequestLog;
 import io.chorale.ops.ServingMetrics;
 import io.chorale.ops.VllmMetrics;
 import io.chorale.serving.Door;
 import io.chorale.serving.Lifecycle;
+import io.chorale.serving.RequestReporter;
 import io.chorale.serving.Service;
 import io.chorale.text.TextException;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -251,6 +253,12 @@ public class ServingProducer {
                 answers,
                 new StreamSessions.Options(
                         streams.resumableMax(), streams.replayEventsMax(), streams.resumeGrace(), streams.keepAlive()));
+    }
+
+    @Produces
+    @Singleton
+    RequestReporter reporter() {
+        return new RequestLog();
     }
 
     @Produces

@@ -16,8 +16,12 @@ public final class RequestTimes {
         ANSWERING
     }
 
+    /** Of a request that has not come to the door. */
+    public static final RequestTimes NONE = new RequestTimes(0);
+
     private final long arrivalNanos;
     private Stage stage = Stage.QUEUED;
+    private boolean ended;
     private long adapterReadNanos;
     private long startedNanos;
     private long firstTokenNanos;
@@ -51,6 +55,7 @@ public final class RequestTimes {
 
     /** What was reached last has taken the time up to now. */
     void ended(long nowNanos) {
+        ended = true;
         endedNanos = nowNanos;
         switch (stage) {
             case QUEUED -> {
@@ -90,6 +95,11 @@ public final class RequestTimes {
     /** Whether a step of it was planned. */
     public boolean started() {
         return stage != Stage.QUEUED;
+    }
+
+    /** Whether it is over. */
+    public boolean ended() {
+        return ended;
     }
 
     /** Whether there was a first token. */

@@ -44,9 +44,10 @@ class FitTest {
         }
         String application = Files.readString(Path.of("src/main/resources/application.properties"));
         assertTrue(application.contains("quarkus.smallrye-health.root-path=/q/health\n"));
-        assertTrue(application.contains("quarkus.micrometer.export.prometheus.path=/q/metrics\n"));
+        assertTrue(Files.readString(Path.of("src/main/java/io/chorale/boot/MetricsRoute.java"))
+                .contains("router.get(\"/metrics\")"));
         assertEquals(
-                "/q/metrics",
+                "/metrics",
                 Manifests.ofOverlay("cpu")
                         .only("PodMonitor")
                         .at("/spec/podMetricsEndpoints/0/path")
