@@ -36,26 +36,31 @@ public final class Answers {
         return new AnswerJson(request, catalog, id, wallClock.instant().getEpochSecond());
     }
 
-    /** @param eventLoop of the connection: everything happens there, wherever the request was read */
-    Uni<Reply> answer(CompletionRequest request, ScheduledExecutorService eventLoop) {
+    /**
+     * @param eventLoop of the connection: everything happens there, wherever the request was read
+     * @param exchange that the answer belongs to
+     */
+    Uni<Reply> answer(CompletionRequest request, ScheduledExecutorService eventLoop, Exchange exchange) {
         Uni<Reply> reply = Uni.createFrom().emitter(emitter -> {
             if (request.stream()) {
-                StreamedAnswer answer = new StreamedAnswer(request, catalog, json(request), emitter);
+                StreamedAnswer answer = new StreamedAnswer(request, catalog, json(request), emitter, exchange);
                 emitter.onTermination(answer::stopOpening);
-                eventLoop.execute(() -> guarded(emitter, () -> answer.start(door, eventLoop, pingEvery)));
+                eventLoop.execute(() -> guarded(emitter, exchange, () -> answer.start(door, eventLoop, pingEvery)));
             } else {
-                WholeAnswer answer = new WholeAnswer(request, catalog, json(request), emitter);
+                WholeAnswer answer = new WholeAnswer(request, catalog, json(request), emitter, exchange);
                 emitter.onTermination(answer::stop);
-                eventLoop.execute(() -> guarded(emitter, () -> answer.start(door, eventLoop)));
+                eventLoop.execute(() -> guarded(emitter, exchange, () -> answer.start(door, eventLoop)));
             }
         });
         return reply.map(settled -> settled.answeredBy(request.model()));
     }
 
-    private static void guarded(UniEmitter<? super Reply> emitter, Runnable start) {
+    private static void guarded(UniEmitter<? super Reply> emitter, Exchange exchange, Runnable start) {
         try {
             start.run();
         } catch (RuntimeException refused) {
+            // Before the emitter ends, which the answer would take for a client that leaves.
+            exchange.refused(refused);
             emitter.fail(refused);
         }
     }

@@ -1,6 +1,7 @@
 package io.chorale.api;
 
 import io.chorale.api.CompletionRequest.Shape;
+import io.chorale.serving.RequestReporter;
 import io.vertx.core.http.HttpServerRequest;
 import jakarta.ws.rs.Consumes;
 import jakarta.ws.rs.POST;
@@ -16,10 +17,12 @@ import org.jboss.resteasy.reactive.RestMulti;
 public class CompletionsResource {
     private final CompletionReader reader;
     private final Answers answers;
+    private final RequestReporter reporter;
 
-    CompletionsResource(CompletionReader reader, Answers answers) {
+    CompletionsResource(CompletionReader reader, Answers answers, RequestReporter reporter) {
         this.reader = reader;
         this.answers = answers;
+        this.reporter = reporter;
     }
 
     @POST
@@ -36,9 +39,12 @@ public class CompletionsResource {
 
     private RestMulti<byte[]> answer(Fields body, HttpServerRequest http, Shape shape) {
         ScheduledExecutorService eventLoop = EventLoops.of(http);
+        Exchange exchange = Exchange.begin(http, reporter);
         return RestMulti.fromUniResponse(
                 Reading.of(http, eventLoop, () -> reader.read(body, shape))
-                        .flatMap(request -> answers.answer(request, eventLoop)),
+                        .flatMap(request -> answers.answer(request, eventLoop, exchange))
+                        .onFailure()
+                        .invoke(exchange::refused),
                 Reply::body,
                 Reply::headers,
                 Reply::status);

@@ -3,9 +3,11 @@ package io.chorale.api;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.serving.Door;
 import io.chorale.serving.RequestTicket;
+import io.chorale.serving.RequestTimes;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Executor;
+import java.util.function.LongSupplier;
 
 /** The answers to one request while they are being generated: a choice and a ticket for each. Event loop only. */
 final class Generation {
@@ -14,6 +16,9 @@ final class Generation {
     private final AnswerConsumer consumer;
     private final List<Choice> choices = new ArrayList<>();
     private List<RequestTicket> tickets = List.of();
+    private RequestTimes times = RequestTimes.NONE;
+    private long arrivalNanos;
+    private LongSupplier clock = () -> 0;
     private boolean pumping;
 
     Generation(CompletionRequest request, ModelCatalog catalog, AnswerConsumer consumer) {
@@ -32,6 +37,8 @@ final class Generation {
      * @throws Problem when the door refuses
      */
     void start(Door door, Executor eventLoop) {
+        clock = door::nowNanos;
+        arrivalNanos = door.nowNanos();
         List<Door.Entrant> entrants = new ArrayList<>(choices.size());
         for (Choice choice : choices) {
             RequestSpec spec = new RequestSpec(
@@ -42,7 +49,7 @@ final class Generation {
                     request.samplingOf(choice.index()),
                     0,
                     0,
-                    door.nowNanos());
+                    arrivalNanos);
             entrants.add(new Door.Entrant(spec, choice));
         }
         tickets = switch (door.enter(entrants, eventLoop)) {
@@ -50,10 +57,21 @@ final class Generation {
             case Door.Decision.Refused refused -> throw ProblemMapper.problemOf(refused, catalog);
             case Door.Decision.Closed closed -> throw ProblemMapper.problemOf(closed.standing());
         };
+        times = tickets.getFirst().times();
     }
 
     List<Choice> choices() {
         return choices;
+    }
+
+    /** Of the first choice. */
+    RequestTimes times() {
+        return times;
+    }
+
+    /** Since it came to the door; 0 before. */
+    long ageNanos() {
+        return clock.getAsLong() - arrivalNanos;
     }
 
     /** Hands what has come to the consumer, as long as it wants more. */

@@ -8,7 +8,7 @@ import org.jboss.resteasy.reactive.server.ServerRequestFilter;
 
 /** Echoes {@code x-request-id} on every response, whatever it is, and makes one up where the client sent none. */
 public class RequestIds {
-    private static final String HEADER = "x-request-id";
+    static final String HEADER = "x-request-id";
 
     private static final Pattern USABLE = Pattern.compile("[\\x21-\\x7E]{1,128}");
 

@@ -42,6 +42,7 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
     private final CompletionRequest request;
     private final AnswerJson json;
     private final Generation generation;
+    private final Exchange exchange;
     private final JsonBytes out = new JsonBytes();
     private final boolean[] opened;
     private int open;
@@ -53,8 +54,13 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
     private @Nullable Future<?> pings;
 
     StreamedAnswer(
-            CompletionRequest request, ModelCatalog catalog, AnswerJson json, UniEmitter<? super Reply> opening) {
+            CompletionRequest request,
+            ModelCatalog catalog,
+            AnswerJson json,
+            UniEmitter<? super Reply> opening,
+            Exchange exchange) {
         this.opening = opening;
+        this.exchange = exchange;
         this.request = request;
         this.json = json;
         this.open = request.choices();
@@ -145,7 +151,7 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
             } else if (!out.isEmpty()) {
                 phase = Phase.STREAMING;
                 // The subscriber comes within this call, and with it the first demand.
-                opening.complete(Reply.events(this));
+                opening.complete(Reply.events(this).timed(generation.times()));
             }
         } else {
             send();
@@ -202,6 +208,10 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
     }
 
     private void close() {
+        if (phase == Phase.STREAMING || (phase == Phase.OPENING && failure == null)) {
+            String outcome = open == 0 ? "" : "cancelled";
+            exchange.ended(request, generation, failure == null ? outcome : failure.code());
+        }
         phase = Phase.CLOSED;
         generation.cancel();
         if (pings != null) {

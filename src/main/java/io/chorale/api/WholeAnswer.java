@@ -8,14 +8,23 @@ import org.jspecify.annotations.Nullable;
 /** The answers to one request as one body, when all of them have ended. Event loop only. */
 final class WholeAnswer implements AnswerConsumer {
     private final UniEmitter<? super Reply> emitter;
+    private final CompletionRequest request;
+    private final Exchange exchange;
     private final AnswerJson json;
     private final Generation generation;
     private int open;
     private @Nullable Problem failure;
     private boolean told;
 
-    WholeAnswer(CompletionRequest request, ModelCatalog catalog, AnswerJson json, UniEmitter<? super Reply> emitter) {
+    WholeAnswer(
+            CompletionRequest request,
+            ModelCatalog catalog,
+            AnswerJson json,
+            UniEmitter<? super Reply> emitter,
+            Exchange exchange) {
         this.emitter = emitter;
+        this.request = request;
+        this.exchange = exchange;
         this.json = json;
         this.open = request.choices();
         this.generation = new Generation(request, catalog, this);
@@ -29,6 +38,9 @@ final class WholeAnswer implements AnswerConsumer {
 
     /** The client went away, or has its answer. */
     void stop() {
+        if (!told) {
+            exchange.ended(request, generation, "cancelled");
+        }
         told = true;
         generation.cancel();
     }
@@ -67,7 +79,8 @@ final class WholeAnswer implements AnswerConsumer {
             told = true;
             JsonBytes out = new JsonBytes();
             json.whole(generation.choices(), out);
-            emitter.complete(Reply.json(out.take()));
+            exchange.ended(request, generation, "");
+            emitter.complete(Reply.json(out.take()).timed(generation.times()));
         }
     }
 }

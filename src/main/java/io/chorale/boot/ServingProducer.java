@@ -28,14 +28,15 @@ import io.chorale.engine.Engine;
 import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
 import io.chorale.ops.LivenessProbe;
-import io.chorale.ops.ResidencyMetrics;
+import io.chorale.ops.RequestLog;
 import io.chorale.ops.ServingMetrics;
+import io.chorale.ops.VllmMetrics;
 import io.chorale.serving.Door;
 import io.chorale.serving.Lifecycle;
+import io.chorale.serving.RequestReporter;
 import io.chorale.serving.Service;
 import io.chorale.text.TextException;
 import io.micrometer.core.instrument.MeterRegistry;
-import io.prometheus.client.CollectorRegistry;
 import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
 import io.quarkus.runtime.ShutdownEvent;
@@ -73,6 +74,7 @@ public class ServingProducer {
     private final AdapterRegistry registry = new AdapterRegistry();
     private final AdapterShelf shelf;
     private final AdapterAdministration administration;
+    private final ServingMetrics metrics;
     private final Service service;
     private final ModelCatalog catalog;
     private final EngineSpec spec;
@@ -88,8 +90,7 @@ public class ServingProducer {
             EngineFactory engines,
             ServiceFactory services,
             SourceFactory sources,
-            MeterRegistry meters,
-            CollectorRegistry collectors) {
+            MeterRegistry meters) {
         this.model = model;
         this.adapters = adapters;
         this.streams = streams;
@@ -104,7 +105,7 @@ public class ServingProducer {
         AdapterSource source = readAdapters(base, folder, watched);
         Engine engine = createEngine(engines, base);
         spec = engine.spec();
-        ServingMetrics metrics = new ServingMetrics(meters);
+        metrics = new ServingMetrics(meters);
         service = services.create(engine, registry, source, metrics);
         metrics.bind(service.door());
         SourceEvents sourceEvents = new SourceEvents();
@@ -117,8 +118,6 @@ public class ServingProducer {
                 spec.vocab(),
                 base.endTokens());
         catalog = new ModelCatalog(served, registry, shelf.aliases(), base.text());
-        new ResidencyMetrics(base.name(), registry, service.stager(), service.door(), spec.slotsMax())
-                .register(collectors);
         administration = new AdapterAdministration(
                 folder,
                 registry,
@@ -307,6 +306,19 @@ public class ServingProducer {
                 answers,
                 new StreamSessions.Options(
                         streams.resumableMax(), streams.replayEventsMax(), streams.resumeGrace(), streams.keepAlive()));
+    }
+
+    @Produces
+    @Singleton
+    RequestReporter reporter() {
+        return new RequestLog();
+    }
+
+    @Produces
+    @Singleton
+    VllmMetrics vllmMetrics() {
+        ServedAdapters view = new ServedAdapters(registry, service.stager().store(), adapters.residentMax());
+        return new VllmMetrics(metrics, service.door(), view, catalog.baseName(), spec.pageTokens());
     }
 
     @Produces

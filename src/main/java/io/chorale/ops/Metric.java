@@ -12,11 +12,16 @@ public enum Metric {
     PLACES(Kind.GAUGE, "requests", "", "Sequences behind the door, waiting and running."),
     WAITING(Kind.GAUGE, "requests", "", "Sequences that wait for their first step, or again after a preemption."),
     RUNNING(Kind.GAUGE, "requests", "", "Sequences that take part in steps."),
+    RUNNING_LIMIT(Kind.GAUGE, "requests", "", "Sequences that may run at once."),
     WAITING_TOKENS(Kind.GAUGE, "tokens", "", "Tokens that the waiting sequences want computed."),
     TTFT(Kind.TIMER, "seconds", "", "Arrival at the door to the first token."),
     ITL(Kind.TIMER, "seconds", "", "Each gap between a sequence's tokens."),
     QUEUE(Kind.TIMER, "seconds", "", "Arrival at the door to the first planned step."),
-    TOKENS(Kind.COUNTER, "tokens", "kind", "Tokens computed (rows) and tokens sent (answer)."),
+    QUEUE_ESTIMATE(Kind.GAUGE, "seconds", "", "How long a request that comes now would wait for its first step."),
+    PREFILL(Kind.TIMER, "seconds", "", "The first planned step to the first token."),
+    DECODE(Kind.TIMER, "seconds", "", "The first token to the end."),
+    TOTAL(Kind.TIMER, "seconds", "", "Arrival at the door to the end, of requests that had a token."),
+    TOKENS(Kind.COUNTER, "tokens", "kind", "Tokens computed (row), of prompts begun (prompt), and sent (answer)."),
     STEPS(Kind.COUNTER, "steps", "", "Engine steps begun."),
     STEPS_FAILED(Kind.COUNTER, "steps", "", "Engine steps that were refused or failed."),
     STEP(Kind.TIMER, "seconds", "phase", "Time of a step by phase, as the engine measured it."),
@@ -77,7 +82,8 @@ public enum Metric {
         return switch (kind) {
             case COUNTER -> name + "_total";
             case TIMER -> name + "_seconds";
-            case GAUGE, SUMMARY -> name;
+            case GAUGE -> unit.equals("seconds") ? name + "_seconds" : name;
+            case SUMMARY -> name;
         };
     }
 

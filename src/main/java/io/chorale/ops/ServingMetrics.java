@@ -4,10 +4,12 @@ import io.chorale.adapter.source.SourceEvents;
 import io.chorale.core.model.DropReason;
 import io.chorale.core.model.FinishReason;
 import io.chorale.core.model.LoadSnapshot;
+import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SequenceEvent;
 import io.chorale.core.sched.StepOutcome;
 import io.chorale.core.sched.StepPlan;
 import io.chorale.serving.Door;
+import io.chorale.serving.RequestTimes;
 import io.chorale.serving.ServingObserver;
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.DistributionSummary;
@@ -18,6 +20,7 @@ import io.micrometer.core.instrument.Tags;
 import io.micrometer.core.instrument.Timer;
 import java.time.Duration;
 import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -33,6 +36,7 @@ public final class ServingMetrics implements ServingObserver {
     private static final Duration[] LATENCIES =
             millis(5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000);
     private static final Duration[] GAPS = millis(1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000);
+    private static final double NANOS_PER_SECOND = 1e9;
     private static final double[] SIZES = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
 
     /** In the order of {@link StepOutcome#phaseNanos}. */
@@ -44,9 +48,14 @@ public final class ServingMetrics implements ServingObserver {
     private final Timer ttft;
     private final Timer itl;
     private final Timer queue;
+    private final Timer prefill;
+    private final Timer decode;
+    private final Timer total;
     private final Timer stepWait;
     private final Timer gap;
     private final Timer staging;
+    private final Counter promptTokens;
+    private final AdapterActivity activity = new AdapterActivity();
     private final List<Timer> phases;
     private final DistributionSummary stepTokens;
     private final DistributionSummary stepAdapters;
@@ -62,6 +71,13 @@ public final class ServingMetrics implements ServingObserver {
         ttft = timer(Metric.TTFT, Tags.empty(), LATENCIES);
         itl = timer(Metric.ITL, Tags.empty(), GAPS);
         queue = timer(Metric.QUEUE, Tags.empty(), LATENCIES);
+        prefill = timer(Metric.PREFILL, Tags.empty(), LATENCIES);
+        decode = timer(Metric.DECODE, Tags.empty(), LATENCIES);
+        total = timer(Metric.TOTAL, Tags.empty(), LATENCIES);
+        promptTokens = Counter.builder(Metric.TOKENS.meterName())
+                .tag(Metric.TOKENS.label(), "prompt")
+                .description(Metric.TOKENS.sentence())
+                .register(registry);
         stepWait = timer(Metric.STEP_WAIT, Tags.empty(), GAPS);
         gap = timer(Metric.SERVING_LOOP_GAP, Tags.empty(), GAPS);
         staging = timer(Metric.ADAPTER_STAGING, Tags.empty(), LATENCIES);
@@ -78,7 +94,9 @@ public final class ServingMetrics implements ServingObserver {
         total(Metric.REJECTIONS, "", door, Door::refusals);
         ofSnapshot(Metric.WAITING, "", door, LoadSnapshot::waitingRequests);
         ofSnapshot(Metric.RUNNING, "", door, LoadSnapshot::runningSequences);
+        gauge(Metric.RUNNING_LIMIT, "", door, Door::runningMax);
         ofSnapshot(Metric.WAITING_TOKENS, "", door, LoadSnapshot::waitingTokens);
+        ofSnapshot(Metric.QUEUE_ESTIMATE, "", door, load -> load.queueNanosEstimate() / NANOS_PER_SECOND);
         ofSnapshot(Metric.PAGES, "kv", door, LoadSnapshot::pagesKv);
         ofSnapshot(Metric.PAGES, "adapter", door, LoadSnapshot::pagesAdapter);
         ofSnapshot(Metric.PAGES, "quarantined", door, LoadSnapshot::pagesQuarantined);
@@ -110,7 +128,14 @@ public final class ServingMetrics implements ServingObserver {
     // ---- from the serving thread ----
 
     @Override
-    public void started(long queuedNanos) {
+    public void accepted(RequestSpec spec) {
+        activity.accepted(spec);
+    }
+
+    @Override
+    public void started(RequestSpec spec, long queuedNanos) {
+        activity.started(spec);
+        promptTokens.increment(spec.promptTokens().length);
         queue.record(queuedNanos, TimeUnit.NANOSECONDS);
     }
 
@@ -125,7 +150,13 @@ public final class ServingMetrics implements ServingObserver {
     }
 
     @Override
-    public void ended(SequenceEvent terminal) {
+    public void ended(RequestSpec spec, RequestTimes times, SequenceEvent terminal) {
+        activity.ended(spec, times.started());
+        if (times.answered()) {
+            prefill.record(times.prefillNanos(), TimeUnit.NANOSECONDS);
+            decode.record(times.decodeNanos(), TimeUnit.NANOSECONDS);
+            total.record(times.totalNanos(), TimeUnit.NANOSECONDS);
+        }
         switch (terminal) {
             case SequenceEvent.Finished end -> count(finished.get(end.reason()));
             case SequenceEvent.Dropped end -> count(dropped.get(end.reason()));
@@ -156,6 +187,28 @@ public final class ServingMetrics implements ServingObserver {
     @Override
     public void adapterStaged(long nanos) {
         staging.record(nanos, TimeUnit.NANOSECONDS);
+    }
+
+    // ---- for the same under other names ----
+
+    AdapterActivity activity() {
+        return activity;
+    }
+
+    double promptTokens() {
+        return promptTokens.count();
+    }
+
+    /** Requests with a whole answer. */
+    Map<String, Double> finishedByReason() {
+        Map<String, Double> counts = new HashMap<>();
+        finished.forEach((reason, counter) -> counts.put(reason.name().toLowerCase(Locale.ROOT), counter.count()));
+        return counts;
+    }
+
+    /** A timer without labels. */
+    Timer timer(Metric metric) {
+        return registry.get(metric.meterName()).timer();
     }
 
     // ---- binding ----
@@ -200,6 +253,8 @@ public final class ServingMetrics implements ServingObserver {
         Gauge.builder(metric.meterName(), door, value)
                 .tags(tags(metric, label))
                 .description(metric.sentence())
+                // Names get the unit that they end with from it.
+                .baseUnit(metric.unit().equals("seconds") ? metric.unit() : null)
                 .register(registry);
     }
 

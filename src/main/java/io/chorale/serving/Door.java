@@ -93,6 +93,11 @@ public final class Door {
         return Math.min(placesMax, admission.requestsMax());
     }
 
+    /** Sequences that may run at once. */
+    public int runningMax() {
+        return admission.runningMax();
+    }
+
     public int placesTaken() {
         return places.get();
     }

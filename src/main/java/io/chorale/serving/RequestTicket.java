@@ -40,6 +40,7 @@ public final class RequestTicket {
     private volatile @Nullable SequenceEvent terminal;
     private boolean delivered;
 
+    private final RequestTimes times;
     private int tokens;
     private long lastTokenNanos;
 
@@ -54,6 +55,7 @@ public final class RequestTicket {
         this.listener = listener;
         this.inbox = inbox;
         this.ring = new AtomicReferenceArray<>(eventsMax);
+        this.times = new RequestTimes(spec.arrivalNanos());
     }
 
     public long id() {
@@ -62,6 +64,11 @@ public final class RequestTicket {
 
     public RequestSpec spec() {
         return spec;
+    }
+
+    /** As far as the events that were taken out tell. */
+    public RequestTimes times() {
+        return times;
     }
 
     /** The client wants no more. The answer ends within a step; a terminal event still arrives. Any thread. */

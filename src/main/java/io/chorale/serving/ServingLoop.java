@@ -146,9 +146,11 @@ final class ServingLoop {
     private void apply(Command command, long now) {
         switch (command) {
             case Command.Submit submit -> submit(submit.ticket(), now);
-            case Command.AdapterReady ready ->
+            case Command.AdapterReady ready -> {
+                noteAdapterRead(ready.version(), now);
                 scheduler.adapterReady(
                         ready.version(), ready.staged().handle(), ready.staged().pages());
+            }
             case Command.AdapterFailed failed ->
                 scheduler.adapterFailed(failed.version(), failed.reason(), failed.detail());
             case Command.AdapterGone gone -> gone.answer().complete(scheduler.adapterGone(gone.version()));
@@ -167,8 +169,18 @@ final class ServingLoop {
         }
     }
 
+    /** For those who have waited for it. */
+    private void noteAdapterRead(int version, long now) {
+        for (RequestTicket ticket : live.values()) {
+            if (ticket.spec().adapters().has(version)) {
+                ticket.times().adapterRead(now);
+            }
+        }
+    }
+
     private void submit(RequestTicket ticket, long now) {
         live.put(ticket.id(), ticket);
+        observer.accepted(ticket.spec());
         if (ticket.cancelRequested()) {
             drop(ticket, DropReason.CANCELLED, "the client went away");
             return;
@@ -237,7 +249,10 @@ final class ServingLoop {
 
     private void publish(RequestTicket ticket, SequenceEvent event) {
         switch (event) {
-            case SequenceEvent.Started started -> observer.started(started.queuedNanos());
+            case SequenceEvent.Started started -> {
+                ticket.times().started(ticket.spec().arrivalNanos() + started.queuedNanos());
+                observer.started(ticket.spec(), started.queuedNanos());
+            }
             case SequenceEvent.Token token -> observeToken(ticket);
             case SequenceEvent.Finished finished -> {
                 end(ticket, finished);
@@ -260,6 +275,7 @@ final class ServingLoop {
         boolean first = ticket.tokens() == 0;
         long gap = ticket.tokenGap(lastStepEndNanos);
         if (first) {
+            ticket.times().firstToken(lastStepEndNanos);
             observer.firstToken(lastStepEndNanos - ticket.spec().arrivalNanos());
         } else {
             observer.laterToken(gap);
@@ -272,9 +288,10 @@ final class ServingLoop {
 
     private void end(RequestTicket ticket, SequenceEvent last) {
         live.remove(ticket.id());
+        ticket.times().ended(clock.getAsLong());
         ticket.end(last);
         door.placeFreed();
-        observer.ended(last);
+        observer.ended(ticket.spec(), ticket.times(), last);
         fanout.mark(ticket);
     }
 }

@@ -1,20 +1,24 @@
 package io.chorale.serving;
 
+import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SequenceEvent;
 import io.chorale.core.sched.StepOutcome;
 import io.chorale.core.sched.StepPlan;
 
 /** Hears what the serving thread does, on that thread unless said otherwise: an implementation counts and returns. */
 public interface ServingObserver {
+    /** A request came from the door. */
+    void accepted(RequestSpec spec);
+
     /** The first step of a request was planned. */
-    void started(long queuedNanos);
+    void started(RequestSpec spec, long queuedNanos);
 
     void firstToken(long ttftNanos);
 
     void laterToken(long gapNanos);
 
     /** @param terminal Finished or Dropped */
-    void ended(SequenceEvent terminal);
+    void ended(RequestSpec spec, RequestTimes times, SequenceEvent terminal);
 
     /** @param plan what the step was asked to compute */
     void stepBegun(StepPlan plan);
@@ -31,7 +35,10 @@ public interface ServingObserver {
     /** Nobody listens. */
     ServingObserver NONE = new ServingObserver() {
         @Override
-        public void started(long queuedNanos) {}
+        public void accepted(RequestSpec spec) {}
+
+        @Override
+        public void started(RequestSpec spec, long queuedNanos) {}
 
         @Override
         public void firstToken(long ttftNanos) {}
@@ -40,7 +47,7 @@ public interface ServingObserver {
         public void laterToken(long gapNanos) {}
 
         @Override
-        public void ended(SequenceEvent terminal) {}
+        public void ended(RequestSpec spec, RequestTimes times, SequenceEvent terminal) {}
 
         @Override
         public void stepBegun(StepPlan plan) {}

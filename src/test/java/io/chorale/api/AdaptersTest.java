@@ -311,22 +311,22 @@ class AdaptersTest {
         put("absent", Path.of("moral")).then().statusCode(201);
         ask("resident", "").then().statusCode(200);
         await("it is on the device", () -> place("resident").equals("device"));
-        String metrics = RestAssured.get("/q/metrics").asString();
+        String metrics = RestAssured.get("/metrics").asString();
         assertTrue(
                 metrics.contains("vllm:lora_adapter_loaded{model_name=\"base\",engine=\"0\",adapter_name=\"resident\","
-                        + "level=\"gpu\",pinned=\"false\",rank=\"4\",} 1.0"),
+                        + "level=\"gpu\",pinned=\"false\",rank=\"4\"} 1"),
                 metrics);
         assertTrue(!metrics.contains("adapter_name=\"absent\""), metrics);
         assertTrue(
                 metrics.matches("(?s).*vllm:lora_requests_info\\{max_lora=\"256\",running_lora_adapters=\"[^\"]*resident"
-                        + "[^\"]*\",waiting_lora_adapters=\"\",\\} [0-9.E]+\n.*"),
+                        + "[^\"]*\",waiting_lora_adapters=\"\"\\} [0-9.E]+\n.*"),
                 metrics);
-        assertTrue(metrics.contains("vllm:num_gpu_loaded_lora_adapters{model_name=\"base\",engine=\"0\",}"), metrics);
-        assertTrue(metrics.contains("vllm:max_gpu_lora_adapters{model_name=\"base\",engine=\"0\",} 256.0"), metrics);
+        assertTrue(metrics.contains("vllm:num_gpu_loaded_lora_adapters{model_name=\"base\",engine=\"0\"}"), metrics);
+        assertTrue(metrics.contains("vllm:max_gpu_lora_adapters{model_name=\"base\",engine=\"0\"} 256"), metrics);
         admin().delete("/v1/adapters/resident").then().statusCode(204);
         await(
                 "it is on no device any more",
-                () -> !RestAssured.get("/q/metrics").asString().contains("adapter_name=\"resident\""));
+                () -> !RestAssured.get("/metrics").asString().contains("adapter_name=\"resident\""));
     }
 
     // ---- the doctor -----------------------------------------------------------------------------------------------

@@ -41,6 +41,11 @@ public final class AdmissionController {
         return Math.toIntExact(Math.min(Integer.MAX_VALUE, (long) limits.runningMax() + limits.queueRequestsMax()));
     }
 
+    /** Sequences that may run at once. */
+    public int runningMax() {
+        return limits.runningMax();
+    }
+
     /**
      * @param adapterPages pages of its adapters as far as they are known, 0 otherwise: the scheduler asks again
      * @param onTheWay requests let in that the snapshot does not show yet

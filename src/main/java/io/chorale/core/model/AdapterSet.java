@@ -26,6 +26,10 @@ public record AdapterSet(int[] versions, float[] scales) {
         return new AdapterSet(new int[] {version}, new float[] {1});
     }
 
+    public boolean has(int version) {
+        return Arrays.binarySearch(versions, version) >= 0;
+    }
+
     public boolean isBase() {
         return versions.length == 0;
     }

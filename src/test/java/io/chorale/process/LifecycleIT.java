@@ -1,0 +1,104 @@
+package io.chorale.process;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.net.http.HttpClient;
+import java.net.http.HttpResponse;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** What clients, probes and a supervisor see of a process that is told to stop, or is killed. */
+class LifecycleIT {
+    private static final Duration EXIT_MAX = Duration.ofSeconds(30);
+
+    /** 143: ended by SIGTERM, after everything that it had to do. */
+    private static final int TERMINATED = 128 + 15;
+
+    @Test
+    void shouldFinishItsStreamsWhenToldToStop() throws Exception {
+        try (Server server =
+                Server.start("finishes", "chorale.lifecycle.drain-grace=30S").awaitReady()) {
+            List<Answer> answers = new ArrayList<>();
+            for (int i = 0; i < 8; i++) {
+                answers.add(Answer.stream(server.port, 150));
+            }
+            for (Answer answer : answers) {
+                answer.begun();
+            }
+            server.terminate();
+            awaitNotReady(server);
+            assertEquals(200, server.status("/q/health/live"), "a server that drains is alive");
+            try (HttpClient http =
+                    HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build()) {
+                HttpResponse<String> refused =
+                        http.send(Answer.request(server.port, 5, false), HttpResponse.BodyHandlers.ofString());
+                assertEquals(503, refused.statusCode());
+                assertTrue(refused.headers().firstValueAsLong("Retry-After").orElse(0) >= 1);
+                assertEquals(
+                        "draining",
+                        new ObjectMapper()
+                                .readTree(refused.body())
+                                .at("/error/code")
+                                .asText());
+            }
+            for (Answer answer : answers) {
+                assertTrue(answer.isWhole(), "an answer was cut");
+            }
+            assertEquals(TERMINATED, server.awaitExit(EXIT_MAX));
+            assertFalse(server.log().contains("ERROR"), server.log());
+        }
+    }
+
+    /** Longer than the grace: an error that no library takes for a whole answer, and an end in time. */
+    @Test
+    void shouldBreakOffWhatTakesTooLong() throws Exception {
+        try (Server server =
+                Server.start("breaks-off", "chorale.lifecycle.drain-grace=1S").awaitReady()) {
+            Answer answer = Answer.stream(server.port, 900).begun();
+            long told = System.nanoTime();
+            server.terminate();
+            assertFalse(answer.isWhole());
+            assertFalse(answer.endedWell());
+            assertFalse(answer.saysDone());
+            assertEquals(TERMINATED, server.awaitExit(EXIT_MAX));
+            assertTrue(Duration.ofNanos(System.nanoTime() - told).toSeconds() < 20);
+        }
+    }
+
+    @Test
+    void shouldLeaveNoWholeAnswerBehindWhenKilled() throws Exception {
+        try (Server server = Server.start("killed").awaitReady()) {
+            List<Answer> answers = new ArrayList<>();
+            for (int i = 0; i < 8; i++) {
+                answers.add(Answer.stream(server.port, 300));
+            }
+            for (Answer answer : answers) {
+                answer.begun();
+            }
+            server.kill();
+            for (Answer answer : answers) {
+                assertFalse(answer.endedWell(), "half an answer ended as a whole one does");
+                assertFalse(answer.saysDone());
+            }
+        }
+        // Its supervisor starts another.
+        try (Server next = Server.start("killed-next").awaitReady()) {
+            assertTrue(Answer.stream(next.port, 5).isWhole());
+        }
+    }
+
+    private static void awaitNotReady(Server server) throws InterruptedException {
+        for (int i = 0; i < 100; i++) {
+            if (server.status("/q/health/ready") == 503) {
+                return;
+            }
+            Thread.sleep(20);
+        }
+        throw new AssertionError("it is told to stop and still says that it is ready");
+    }
+}
