@@ -27,6 +27,7 @@ public class ProblemMapper {
     static Problem problemOf(DropReason reason, String detail) {
         return switch (reason) {
             case SLO_UNREACHABLE -> Problem.overloaded(503, "slo_unreachable", sentence(detail), RETRY_SOON);
+            case QUOTA_EXCEEDED -> Problem.overloaded(429, "rate_limit_exceeded", sentence(detail), RETRY_SOON);
             case CANCELLED -> Problem.failed(499, "cancelled", sentence(detail), Problem.Retry.NO);
             case SLOW_CONSUMER -> Problem.failed(500, "slow_consumer", sentence(detail), Problem.Retry.NO);
             case REFUSED -> Problem.invalid(400, "request_refused", null, sentence(detail));
@@ -45,6 +46,10 @@ public class ProblemMapper {
             case CONTEXT_EXCEEDED ->
                 CompletionReader.tooLong(catalog.contextMax(), spec.sampling().tokensMax(), spec.promptTokens().length);
             case NEVER_FITS -> Problem.invalid(400, "request_too_large", null, sentence(refused.detail()));
+            case TENANT_BUSY, QUOTA_EXCEEDED ->
+                Problem.overloaded(429, "rate_limit_exceeded", sentence(refused.detail()), refused.retryAfter());
+            case SLO_UNREACHABLE ->
+                Problem.overloaded(503, "slo_unreachable", sentence(refused.detail()), refused.retryAfter());
             case QUEUE_FULL, QUEUE_TOKENS_FULL ->
                 Problem.overloaded(
                         503,
