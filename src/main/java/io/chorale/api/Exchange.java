@@ -21,7 +21,8 @@ final class Exchange {
 
     static Exchange begin(HttpServerRequest http, RequestReporter reporter) {
         String id = http.response().headers().get(RequestIds.HEADER);
-        return new Exchange(id == null ? "" : id, http.path(), reporter.begin());
+        String path = http.path();
+        return new Exchange(id == null ? "" : id, path == null ? "" : path, reporter.begin());
     }
 
     /** The request gets an error instead of an answer. */

@@ -29,6 +29,7 @@ import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
 import io.chorale.ops.LivenessProbe;
 import io.chorale.ops.RequestLog;
+import io.chorale.ops.RequestTraces;
 import io.chorale.ops.ServingMetrics;
 import io.chorale.ops.VllmMetrics;
 import io.chorale.serving.Door;
@@ -37,6 +38,8 @@ import io.chorale.serving.RequestReporter;
 import io.chorale.serving.Service;
 import io.chorale.text.TextException;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.opentelemetry.api.OpenTelemetry;
+import io.opentelemetry.api.trace.Tracer;
 import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
 import io.quarkus.runtime.ShutdownEvent;
@@ -310,8 +313,9 @@ public class ServingProducer {
 
     @Produces
     @Singleton
-    RequestReporter reporter() {
-        return new RequestLog();
+    RequestReporter reporter(OpenTelemetry telemetry) {
+        Tracer tracer = telemetry.getTracer("io.chorale");
+        return RequestReporter.both(new RequestLog(), new RequestTraces(tracer, InstantSource.system()));
     }
 
     @Produces

@@ -68,7 +68,7 @@ class MetricsTest {
                 value(
                         lines,
                         "vllm:lora_adapter_loaded" + model
-                                + ",adapter_name=\"pirate\",level=\"gpu\",pinned=\"false\",rank=\"8\"}"));
+                                + ",adapter_name=\"pirate\",level=\"gpu\",pinned=\"false\",rank=\"16\"}"));
         String requests = lines.stream()
                 .filter(line -> line.startsWith("vllm:lora_requests_info{"))
                 .findFirst()

@@ -93,6 +93,11 @@ class FitTest {
                 .map(key -> environmentName(key.group(1)))
                 .collect(Collectors.toCollection(TreeSet::new));
         assertTrue(known.contains("CHORALE_ENGINE_KIND"), "docs/CONFIG.md names the settings");
+        // Of Quarkus those that application.properties has a default for.
+        Files.readAllLines(Path.of("src/main/resources/application.properties")).stream()
+                .filter(line -> line.startsWith("quarkus."))
+                .map(line -> environmentName(line.substring(0, line.indexOf('='))))
+                .forEach(known::add);
         for (Manifests manifests : List.of(
                 Manifests.ofOverlay("cpu"),
                 Manifests.ofOverlay("gpu"),
