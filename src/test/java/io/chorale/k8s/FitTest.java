@@ -116,6 +116,18 @@ class FitTest {
         return key.toUpperCase(java.util.Locale.ROOT).replaceAll("[^A-Z0-9]", "_");
     }
 
+    /** Nothing secret stands in a manifest, and what the pods read need not be there. */
+    @Test
+    void shouldReadKeysFromASecretOfTheOperators() throws IOException {
+        for (Manifests manifests : List.of(Manifests.ofOverlay("gpu"), Manifests.ofChart())) {
+            JsonNode secret = manifests.container().at("/envFrom/1/secretRef");
+            assertEquals("chorale-keys", secret.path("name").asText());
+            assertTrue(secret.path("optional").asBoolean());
+            assertEquals(0, manifests.ofKind("Secret").count());
+            assertTrue(manifests.settings().keySet().stream().noneMatch(name -> name.endsWith("_KEY")));
+        }
+    }
+
     /** Folders that the settings name are volumes. */
     @Test
     void shouldMountWhatTheSettingsName() throws IOException {
