@@ -4,7 +4,6 @@ import io.chorale.serving.RequestReport;
 import io.chorale.serving.RequestReporter;
 import io.chorale.serving.RequestTimes;
 import io.vertx.core.http.HttpServerRequest;
-import java.util.Objects;
 import java.util.function.Consumer;
 
 /** One request over HTTP, which is reported once when it has ended, however it does. Event loop only. */
@@ -22,7 +21,8 @@ final class Exchange {
 
     static Exchange begin(HttpServerRequest http, RequestReporter reporter) {
         String id = http.response().headers().get(RequestIds.HEADER);
-        return new Exchange(Objects.requireNonNullElse(id, ""), Objects.requireNonNullElse(http.path(), ""), reporter.begin());
+        String path = http.path();
+        return new Exchange(id == null ? "" : id, path == null ? "" : path, reporter.begin());
     }
 
     /** The request gets an error instead of an answer. */

@@ -10,6 +10,7 @@ import io.chorale.adapter.AdapterSource;
 import io.chorale.adapter.DummyAdapters;
 import io.chorale.adapter.FileRejectedException;
 import io.chorale.adapter.KnownDigests;
+import io.chorale.adapter.NamedAdapter;
 import io.chorale.adapter.source.SourceEvents;
 import io.chorale.api.AdapterJson;
 import io.chorale.api.AdminGate;
@@ -27,8 +28,10 @@ import io.chorale.config.StreamSettings;
 import io.chorale.engine.Engine;
 import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
+import io.chorale.ops.HotAdapters;
 import io.chorale.ops.LivenessProbe;
 import io.chorale.ops.RequestLog;
+import io.chorale.ops.RequestTraces;
 import io.chorale.ops.ServingMetrics;
 import io.chorale.ops.VllmMetrics;
 import io.chorale.serving.Door;
@@ -37,6 +40,8 @@ import io.chorale.serving.RequestReporter;
 import io.chorale.serving.Service;
 import io.chorale.text.TextException;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.opentelemetry.api.OpenTelemetry;
+import io.opentelemetry.api.trace.Tracer;
 import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
 import io.quarkus.runtime.ShutdownEvent;
@@ -53,6 +58,7 @@ import java.time.InstantSource;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.eclipse.microprofile.config.inject.ConfigProperty;
 import org.jboss.logging.Logger;
@@ -188,9 +194,7 @@ public class ServingProducer {
                 .map(within -> new ProcessEnd(within, Quarkus::asyncExit, Runtime.getRuntime()::halt))
                 .ifPresent(service.lifecycle()::whenDead);
         service.start();
-        registry.namesAfter("", Integer.MAX_VALUE).stream()
-                .filter(named -> named.pinned() && named.entry().usable())
-                .forEach(named -> service.stager().pin(named.entry().version()));
+        pinnedAdapters().forEach(named -> service.stager().pin(named.entry().version()));
         shelf.begin(adapters.watch());
         LOG.infof(
                 "serving %s and %d adapters on %s (%s): %d pages of %d tokens, %d MiB, context %d",
@@ -202,6 +206,23 @@ public class ServingProducer {
                 spec.pageTokens(),
                 (spec.pageCount() * spec.pageBytes()) >> 20,
                 spec.contextMax());
+    }
+
+    private Stream<NamedAdapter> pinnedAdapters() {
+        return registry.namesAfter("", Integer.MAX_VALUE).stream()
+                .filter(named -> named.pinned() && named.entry().usable());
+    }
+
+    @Produces
+    @Singleton
+    HotAdapters hotAdapters() {
+        return new HotAdapters(() -> {
+            Set<Integer> staged = Set.copyOf(service.stager().store().staged());
+            return pinnedAdapters()
+                    .filter(named -> !staged.contains(named.entry().version()))
+                    .map(NamedAdapter::name)
+                    .toList();
+        });
     }
 
     private List<String> usableAdapters() {
@@ -310,8 +331,9 @@ public class ServingProducer {
 
     @Produces
     @Singleton
-    RequestReporter reporter() {
-        return new RequestLog();
+    RequestReporter reporter(OpenTelemetry telemetry) {
+        Tracer tracer = telemetry.getTracer("io.chorale");
+        return RequestReporter.both(new RequestLog(), new RequestTraces(tracer, InstantSource.system()));
     }
 
     @Produces

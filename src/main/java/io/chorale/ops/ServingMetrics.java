@@ -134,7 +134,7 @@ public final class ServingMetrics implements ServingObserver {
 
     @Override
     public void started(RequestSpec spec, long queuedNanos) {
-        activity.started(spec);
+        activity.waitsNoMore(spec);
         promptTokens.increment(spec.promptTokens().length);
         queue.record(queuedNanos, TimeUnit.NANOSECONDS);
     }
@@ -151,7 +151,9 @@ public final class ServingMetrics implements ServingObserver {
 
     @Override
     public void ended(RequestSpec spec, RequestTimes times, SequenceEvent terminal) {
-        activity.ended(spec, times.started());
+        if (!times.started()) {
+            activity.waitsNoMore(spec);
+        }
         if (times.answered()) {
             prefill.record(times.prefillNanos(), TimeUnit.NANOSECONDS);
             decode.record(times.decodeNanos(), TimeUnit.NANOSECONDS);

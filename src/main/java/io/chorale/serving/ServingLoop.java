@@ -218,7 +218,10 @@ final class ServingLoop {
         inbox.close();
         for (Command command = inbox.poll(); command != null; command = inbox.poll()) {
             switch (command) {
-                case Command.Submit submit -> live.put(submit.ticket().id(), submit.ticket());
+                case Command.Submit submit -> {
+                    live.put(submit.ticket().id(), submit.ticket());
+                    observer.accepted(submit.ticket().spec());
+                }
                 case Command.AdapterGone gone -> gone.answer().complete(true);
                 case Command.AdapterRetired retired -> retiring.add(retired);
                 case Command.AdapterReady ready -> {}

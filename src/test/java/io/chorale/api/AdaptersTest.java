@@ -268,7 +268,10 @@ class AdaptersTest {
                 .statusCode(201)
                 .body("version", notNullValue());
         ask("fetched", "").then().statusCode(200);
-        adminJson("{'source':'hf://breaks/robot'}").put("/v1/adapters/resumed").then().statusCode(201);
+        adminJson("{'source':'hf://breaks/robot'}")
+                .put("/v1/adapters/resumed")
+                .then()
+                .statusCode(201);
         String zip = ConfigProvider.getConfig().getValue("chorale.sources.hub", String.class) + "/files/bullets.zip";
         adminJson("{'source':'" + zip + "','sha256':'" + MockHub.sha256(MockHub.zip("bullets")) + "'}")
                 .put("/v1/adapters/zipped")
@@ -283,9 +286,14 @@ class AdaptersTest {
                 .put("/v1/adapters/foreign")
                 .then()
                 .statusCode(403);
-        adminJson("{'source':'hf://good/ghost'}").put("/v1/adapters/ghost").then().statusCode(404);
-        CompletableFuture<Integer> hanging = CompletableFuture.supplyAsync(
-                () -> adminJson("{'source':'hf://hangs/moral'}").put("/v1/adapters/never").statusCode());
+        adminJson("{'source':'hf://good/ghost'}")
+                .put("/v1/adapters/ghost")
+                .then()
+                .statusCode(404);
+        CompletableFuture<Integer> hanging =
+                CompletableFuture.supplyAsync(() -> adminJson("{'source':'hf://hangs/moral'}")
+                        .put("/v1/adapters/never")
+                        .statusCode());
         ask("pirate", "").then().statusCode(200);
         put("meanwhile", Path.of("moral")).then().statusCode(201);
         assertEquals(502, hanging.join());
@@ -318,8 +326,9 @@ class AdaptersTest {
                 metrics);
         assertTrue(!metrics.contains("adapter_name=\"absent\""), metrics);
         assertTrue(
-                metrics.matches("(?s).*vllm:lora_requests_info\\{max_lora=\"256\",running_lora_adapters=\"[^\"]*resident"
-                        + "[^\"]*\",waiting_lora_adapters=\"\"\\} [0-9.E]+\n.*"),
+                metrics.matches(
+                        "(?s).*vllm:lora_requests_info\\{max_lora=\"256\",running_lora_adapters=\"[^\"]*resident"
+                                + "[^\"]*\",waiting_lora_adapters=\"\"\\} [0-9.E]+\n.*"),
                 metrics);
         assertTrue(metrics.contains("vllm:num_gpu_loaded_lora_adapters{model_name=\"base\",engine=\"0\"}"), metrics);
         assertTrue(metrics.contains("vllm:max_gpu_lora_adapters{model_name=\"base\",engine=\"0\"} 256"), metrics);

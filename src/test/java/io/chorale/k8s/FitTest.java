@@ -93,6 +93,11 @@ class FitTest {
                 .map(key -> environmentName(key.group(1)))
                 .collect(Collectors.toCollection(TreeSet::new));
         assertTrue(known.contains("CHORALE_ENGINE_KIND"), "docs/CONFIG.md names the settings");
+        // Of Quarkus those that application.properties has a default for.
+        Files.readAllLines(Path.of("src/main/resources/application.properties")).stream()
+                .filter(line -> line.startsWith("quarkus."))
+                .map(line -> environmentName(line.substring(0, line.indexOf('='))))
+                .forEach(known::add);
         for (Manifests manifests : List.of(
                 Manifests.ofOverlay("cpu"),
                 Manifests.ofOverlay("gpu"),
@@ -109,6 +114,18 @@ class FitTest {
 
     private static String environmentName(String key) {
         return key.toUpperCase(java.util.Locale.ROOT).replaceAll("[^A-Z0-9]", "_");
+    }
+
+    /** Nothing secret stands in a manifest, and what the pods read need not be there. */
+    @Test
+    void shouldReadKeysFromASecretOfTheOperators() throws IOException {
+        for (Manifests manifests : List.of(Manifests.ofOverlay("gpu"), Manifests.ofChart())) {
+            JsonNode secret = manifests.container().at("/envFrom/1/secretRef");
+            assertEquals("chorale-keys", secret.path("name").asText());
+            assertTrue(secret.path("optional").asBoolean());
+            assertEquals(0, manifests.ofKind("Secret").count());
+            assertTrue(manifests.settings().keySet().stream().noneMatch(name -> name.endsWith("_KEY")));
+        }
     }
 
     /** Folders that the settings name are volumes. */

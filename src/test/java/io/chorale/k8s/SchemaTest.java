@@ -61,8 +61,8 @@ class SchemaTest {
                     "ScaledObject/chorale"),
             new Mistake(
                     "components/autoscaling-hpa/horizontalpodautoscaler.yaml",
-                    "averageValue: 600m",
-                    "averageValu: 600m",
+                    "averageValue: 500m",
+                    "averageValu: 500m",
                     "HorizontalPodAutoscaler/chorale"),
             new Mistake(
                     "components/gateway/inferencepool.yaml",
