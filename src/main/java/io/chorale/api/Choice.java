@@ -78,7 +78,8 @@ final class Choice implements TicketListener {
             case SequenceEvent.Finished finished -> finished(finished);
             case SequenceEvent.Dropped dropped -> {
                 ended = true;
-                consumer.failed(this, ProblemMapper.problemOf(dropped.reason(), dropped.detail()));
+                consumer.failed(
+                        this, ProblemMapper.problemOf(dropped.reason(), dropped.detail(), dropped.retryAfterNanos()));
             }
         }
     }

@@ -36,16 +36,16 @@ public final class CompletionReader {
         return prompts;
     }
 
-    CompletionRequest read(Fields body, Shape shape) {
-        return read(body, shape, body.flag("stream", false));
+    CompletionRequest read(Fields body, Shape shape, Caller caller) {
+        return read(body, shape, caller, body.flag("stream", false));
     }
 
     /** The same, for an endpoint that always streams. */
-    CompletionRequest readStreamed(Fields body, Shape shape) {
-        return read(body, shape, true);
+    CompletionRequest readStreamed(Fields body, Shape shape, Caller caller) {
+        return read(body, shape, caller, true);
     }
 
-    private CompletionRequest read(Fields body, Shape shape, boolean stream) {
+    private CompletionRequest read(Fields body, Shape shape, Caller caller, boolean stream) {
         ModelCatalog.Served model = catalog.find(modelName(body), user(body));
         UnsupportedParameters.refuse(body, shape);
         boolean echo = shape == Shape.TEXT && body.flag("echo", false);
@@ -95,7 +95,9 @@ public final class CompletionReader {
                 body.flag("return_tokens_as_token_ids", !hasText),
                 stream,
                 usageIncluded,
-                usageContinuous);
+                usageContinuous,
+                caller,
+                caller.priority(body.integer("priority", 0, Integer.MIN_VALUE, Integer.MAX_VALUE)));
     }
 
     /** Who asks, as the client says; what is not a string is nobody. */

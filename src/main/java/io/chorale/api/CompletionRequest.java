@@ -1,5 +1,6 @@
 package io.chorale.api;
 
+import io.chorale.core.model.Priority;
 import io.chorale.core.model.SamplingParams;
 import java.util.List;
 
@@ -15,6 +16,7 @@ import java.util.List;
  * @param userStopIds stop tokens that the client named: the answer says which one ended it
  * @param specialTokensSkipped whether special tokens are left out of the text
  * @param echo whether the prompt is repeated before the answer
+ * @param caller for whom it is
  * @param logProbs whether log-probabilities were asked for; how many is in {@code sampling}
  */
 record CompletionRequest(
@@ -33,7 +35,9 @@ record CompletionRequest(
         boolean tokensAsIds,
         boolean stream,
         boolean usageIncluded,
-        boolean usageContinuous) {
+        boolean usageContinuous,
+        Caller caller,
+        Priority priority) {
 
     /** Which endpoint's form an answer has. */
     enum Shape {

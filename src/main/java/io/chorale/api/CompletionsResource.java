@@ -16,11 +16,13 @@ import org.jboss.resteasy.reactive.RestMulti;
 @Consumes(MediaType.APPLICATION_JSON)
 public class CompletionsResource {
     private final CompletionReader reader;
+    private final Callers callers;
     private final Answers answers;
     private final RequestReporter reporter;
 
-    CompletionsResource(CompletionReader reader, Answers answers, RequestReporter reporter) {
+    CompletionsResource(CompletionReader reader, Callers callers, Answers answers, RequestReporter reporter) {
         this.reader = reader;
+        this.callers = callers;
         this.answers = answers;
         this.reporter = reporter;
     }
@@ -39,9 +41,10 @@ public class CompletionsResource {
 
     private RestMulti<byte[]> answer(Fields body, HttpServerRequest http, Shape shape) {
         ScheduledExecutorService eventLoop = EventLoops.of(http);
+        Caller caller = callers.of(http);
         Exchange exchange = Exchange.begin(http, reporter);
         return RestMulti.fromUniResponse(
-                Reading.of(http, eventLoop, () -> reader.read(body, shape))
+                Reading.of(http, eventLoop, () -> reader.read(body, shape, caller))
                         .flatMap(request -> answers.answer(request, eventLoop, exchange))
                         .onFailure()
                         .invoke(exchange::refused),

@@ -43,13 +43,14 @@ final class Generation {
         for (Choice choice : choices) {
             RequestSpec spec = new RequestSpec(
                     door.nextId(),
-                    0,
+                    request.caller().tenant().index(),
                     request.model().adapters(),
                     request.promptOf(choice.index()).ids(),
                     request.samplingOf(choice.index()),
+                    request.caller().ttftNanos(request.priority()),
                     0,
-                    0,
-                    arrivalNanos);
+                    arrivalNanos,
+                    request.priority());
             entrants.add(new Door.Entrant(spec, choice));
         }
         tickets = switch (door.enter(entrants, eventLoop)) {

@@ -56,6 +56,10 @@ final class Problem extends RuntimeException {
                 status, "invalid_request_error", code, param, message, Retry.UNSAID, Duration.ZERO, List.of());
     }
 
+    static Problem unauthorized(String message) {
+        return new Problem(401, "authentication_error", "invalid_api_key", null, message, Retry.NO, Duration.ZERO);
+    }
+
     static Problem badValue(String param, String message) {
         return invalid(400, "invalid_value", param, message);
     }

@@ -24,10 +24,12 @@ public class ProblemMapper {
     /** Said where nothing better is known: long enough to matter, short enough not to. */
     private static final Duration RETRY_SOON = Duration.ofSeconds(1);
 
-    static Problem problemOf(DropReason reason, String detail) {
+    /** @param retryAfterNanos what the scheduler knows about it; 0: nothing */
+    static Problem problemOf(DropReason reason, String detail, long retryAfterNanos) {
+        Duration later = retryAfterNanos > 0 ? Duration.ofNanos(retryAfterNanos) : RETRY_SOON;
         return switch (reason) {
-            case SLO_UNREACHABLE -> Problem.overloaded(503, "slo_unreachable", sentence(detail), RETRY_SOON);
-            case QUOTA_EXCEEDED -> Problem.overloaded(429, "rate_limit_exceeded", sentence(detail), RETRY_SOON);
+            case SLO_UNREACHABLE -> Problem.overloaded(503, "slo_unreachable", sentence(detail), later);
+            case QUOTA_EXCEEDED -> Problem.overloaded(429, "rate_limit_exceeded", sentence(detail), later);
             case CANCELLED -> Problem.failed(499, "cancelled", sentence(detail), Problem.Retry.NO);
             case SLOW_CONSUMER -> Problem.failed(500, "slow_consumer", sentence(detail), Problem.Retry.NO);
             case REFUSED -> Problem.invalid(400, "request_refused", null, sentence(detail));
@@ -83,7 +85,7 @@ public class ProblemMapper {
         return response(problem);
     }
 
-    private static Response response(Problem problem) {
+    static Response response(Problem problem) {
         JsonBytes body = new JsonBytes();
         problem.write(body);
         Response.ResponseBuilder response = Response.status(problem.status())
@@ -99,6 +101,9 @@ public class ProblemMapper {
                 response.header("Retry-After", (millis + 999) / 1000);
                 response.header("x-should-retry", "true");
             }
+        }
+        if (problem.status() == 401) {
+            response.header("WWW-Authenticate", "Bearer");
         }
         if (problem.status() == 413) {
             // The rest of the body is not read.

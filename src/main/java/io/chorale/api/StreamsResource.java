@@ -49,10 +49,12 @@ public class StreamsResource {
     private static final int REQUESTS_MAX = 64;
 
     private final CompletionReader reader;
+    private final Callers callers;
     private final StreamSessions sessions;
 
-    StreamsResource(CompletionReader reader, StreamSessions sessions) {
+    StreamsResource(CompletionReader reader, Callers callers, StreamSessions sessions) {
         this.reader = reader;
+        this.callers = callers;
         this.sessions = sessions;
     }
 
@@ -60,15 +62,16 @@ public class StreamsResource {
     @Consumes(MediaType.APPLICATION_JSON)
     public Uni<Response> open(Fields body, @Context HttpServerRequest http) {
         ScheduledExecutorService eventLoop = EventLoops.of(http);
-        return Reading.of(http, eventLoop, () -> requests(body))
+        Caller caller = callers.of(http);
+        return Reading.of(http, eventLoop, () -> requests(body, caller))
                 .flatMap(requests -> sessions.open(requests, eventLoop))
                 .map(this::ticket);
     }
 
-    private List<CompletionRequest> requests(Fields body) {
+    private List<CompletionRequest> requests(Fields body, Caller caller) {
         JsonNode list = body.get("requests");
         if (list == null) {
-            return List.of(request(body));
+            return List.of(request(body, caller));
         }
         if (!list.isArray()) {
             throw body.wrongType("requests", "a list of requests", list);
@@ -84,14 +87,14 @@ public class StreamsResource {
             if (!list.get(i).isObject()) {
                 throw Fields.wrongTypeOf(path, "an object", list.get(i));
             }
-            requests.add(request(new Fields(list.get(i), path + ".")));
+            requests.add(request(new Fields(list.get(i), path + "."), caller));
         }
         return requests;
     }
 
-    private CompletionRequest request(Fields fields) {
+    private CompletionRequest request(Fields fields, Caller caller) {
         boolean completions = fields.get("messages") == null && fields.get("prompt") != null;
-        return reader.readStreamed(fields, completions ? Shape.TEXT : Shape.CHAT);
+        return reader.readStreamed(fields, completions ? Shape.TEXT : Shape.CHAT, caller);
     }
 
     private Response ticket(StreamSession session) {

@@ -5,6 +5,7 @@ import io.chorale.core.model.AdapterSet;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SamplingParams;
 import io.chorale.core.model.SequenceEvent;
+import io.chorale.core.policy.PolicySettings;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.core.sched.EventBatch;
 import io.chorale.core.sched.Scheduler;
@@ -55,7 +56,8 @@ final class SchedulerBench {
                 StepCostModel.Linear.FREE,
                 new SimClock.Virtual(),
                 FaultPlan.NONE));
-        scheduler = new Scheduler(geometry, limits, SchedulerPolicies.PLAIN);
+        scheduler = new Scheduler(
+                geometry, limits, SchedulerPolicies.of(PolicySettings.CHORALE, StepCostModel.Linear.LARGE_GPU));
         for (int version = 1; version <= ADAPTERS; version++) {
             long pages = 1L + version % 7;
             StagedAdapter staged = engine.stage(

@@ -6,11 +6,14 @@ import io.chorale.config.AdapterSettings;
 import io.chorale.config.AdmissionSettings;
 import io.chorale.config.EngineSettings;
 import io.chorale.config.LifecycleSettings;
+import io.chorale.config.PolicyOverrides;
 import io.chorale.config.SchedulerSettings;
 import io.chorale.config.StreamSettings;
+import io.chorale.config.TenantSettings;
 import io.chorale.core.admission.AdmissionController;
 import io.chorale.core.admission.AdmissionLimits;
 import io.chorale.core.memory.PoolGeometry;
+import io.chorale.core.policy.PolicySettings;
 import io.chorale.core.sched.Scheduler;
 import io.chorale.core.sched.SchedulerLimits;
 import io.chorale.core.sched.SchedulerPolicies;
@@ -19,6 +22,7 @@ import io.chorale.engine.EngineSpec;
 import io.chorale.serving.Service;
 import io.chorale.serving.ServingObserver;
 import io.chorale.serving.ServingOptions;
+import io.chorale.serving.Tenants;
 import jakarta.inject.Singleton;
 
 /** Puts scheduler, door and loop around an engine, as the settings say. */
@@ -30,6 +34,8 @@ public class ServiceFactory {
     private final AdmissionSettings admission;
     private final StreamSettings streams;
     private final LifecycleSettings lifecycle;
+    private final PolicyOverrides policies;
+    private final TenantSettings tenants;
 
     ServiceFactory(
             EngineSettings engineSettings,
@@ -37,16 +43,26 @@ public class ServiceFactory {
             SchedulerSettings scheduler,
             AdmissionSettings admission,
             StreamSettings streams,
-            LifecycleSettings lifecycle) {
+            LifecycleSettings lifecycle,
+            PolicyOverrides policies,
+            TenantSettings tenants) {
         this.engineSettings = engineSettings;
         this.adapters = adapters;
         this.scheduler = scheduler;
         this.admission = admission;
         this.streams = streams;
         this.lifecycle = lifecycle;
+        this.policies = policies;
+        this.tenants = tenants;
     }
 
-    Service create(Engine engine, AdapterRegistry registry, AdapterSource source, ServingObserver observer) {
+    /** @param profile what is known of the engine's costs */
+    Service create(
+            Engine engine,
+            AdapterRegistry registry,
+            AdapterSource source,
+            ServingObserver observer,
+            CostProfile profile) {
         EngineSpec spec = engine.spec();
         PoolGeometry pool = new PoolGeometry(spec.pageCount(), spec.pageTokens(), spec.slotsMax(), spec.scratchMax());
         SchedulerLimits limits = new SchedulerLimits(
@@ -60,12 +76,16 @@ public class ServiceFactory {
                 scheduler.adaptersPerStepMax(),
                 scheduler.bypassMax(),
                 scheduler.prefetchAdaptersMax());
+        PolicySettings choices = PolicyFactory.policies(policies);
+        Tenants known = PolicyFactory.tenants(tenants, System::nanoTime);
         AdmissionController door = new AdmissionController(new AdmissionLimits(
                 limits.sequencesMax(),
                 admission.queueRequestsMax(),
                 admission.queueTokensMax(),
                 spec.contextMax(),
-                pool));
+                pool,
+                limits.prefillChunkTokens(),
+                choices.abort().estimate() != PolicySettings.Estimate.NEVER));
         ServingOptions options = new ServingOptions(
                 engineSettings.overlapped(),
                 admission.requestsMax(),
@@ -74,12 +94,16 @@ public class ServiceFactory {
                 lifecycle.drainGrace());
         return new Service(
                 engine,
-                new Scheduler(pool, limits, SchedulerPolicies.PLAIN),
+                new Scheduler(
+                        pool,
+                        limits,
+                        SchedulerPolicies.of(choices, profile.costs()).withWeights(known::weight)),
                 door,
                 registry,
                 source,
                 observer,
                 System::nanoTime,
+                known,
                 options);
     }
 }

@@ -15,6 +15,7 @@ import io.chorale.adapter.source.SourceEvents;
 import io.chorale.api.AdapterJson;
 import io.chorale.api.AdminGate;
 import io.chorale.api.Answers;
+import io.chorale.api.Callers;
 import io.chorale.api.CompletionReader;
 import io.chorale.api.JsonBody;
 import io.chorale.api.ModelCatalog;
@@ -24,6 +25,8 @@ import io.chorale.config.AdapterSettings;
 import io.chorale.config.EngineSettings;
 import io.chorale.config.LifecycleSettings;
 import io.chorale.config.ModelSettings;
+import io.chorale.config.ObjectiveSettings;
+import io.chorale.config.SchedulerSettings;
 import io.chorale.config.StreamSettings;
 import io.chorale.engine.Engine;
 import io.chorale.engine.EngineFault;
@@ -82,6 +85,8 @@ public class ServingProducer {
     private final AdapterAdministration administration;
     private final ServingMetrics metrics;
     private final Service service;
+    private final CostProfile profile;
+    private final ObjectiveSettings objectives;
     private final ModelCatalog catalog;
     private final EngineSpec spec;
     private final boolean hasText;
@@ -92,6 +97,8 @@ public class ServingProducer {
             StreamSettings streams,
             LifecycleSettings lifecycle,
             EngineSettings engineSettings,
+            SchedulerSettings scheduler,
+            ObjectiveSettings objectives,
             SettingsCheck settings,
             EngineFactory engines,
             ServiceFactory services,
@@ -101,6 +108,7 @@ public class ServingProducer {
         this.adapters = adapters;
         this.streams = streams;
         this.lifecycle = lifecycle;
+        this.objectives = objectives;
         this.engineKind = engineSettings.kind().name().toLowerCase(Locale.ROOT);
         settings.pass();
         BaseModel base = readModel();
@@ -112,7 +120,8 @@ public class ServingProducer {
         Engine engine = createEngine(engines, base);
         spec = engine.spec();
         metrics = new ServingMetrics(meters);
-        service = services.create(engine, registry, source, metrics);
+        profile = new CostProfile(scheduler.costProfile());
+        service = services.create(engine, registry, source, metrics, profile);
         metrics.bind(service.door());
         SourceEvents sourceEvents = new SourceEvents();
         metrics.bind(sourceEvents);
@@ -258,6 +267,7 @@ public class ServingProducer {
     void stop(@Observes ShutdownEvent event) {
         shelf.close();
         service.close();
+        profile.save();
     }
 
     @Produces
@@ -312,6 +322,12 @@ public class ServingProducer {
     @Singleton
     CompletionReader reader() {
         return new CompletionReader(catalog, streams.choicesMax());
+    }
+
+    @Produces
+    @Singleton
+    Callers callers() {
+        return new Callers(service.door().tenants(), PolicyFactory.objectives(objectives));
     }
 
     @Produces

@@ -6,16 +6,22 @@ import io.chorale.config.AdmissionSettings;
 import io.chorale.config.EngineSettings;
 import io.chorale.config.LifecycleSettings;
 import io.chorale.config.ModelSettings;
+import io.chorale.config.ObjectiveSettings;
+import io.chorale.config.PolicyOverrides;
 import io.chorale.config.SchedulerSettings;
 import io.chorale.config.SourceSettings;
 import io.chorale.config.StreamSettings;
+import io.chorale.config.TenantSettings;
+import io.chorale.core.policy.PolicySettings;
 import io.quarkus.runtime.configuration.ConfigurationException;
 import jakarta.inject.Singleton;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /** Looks at all settings before anything is built, and says of each that is wrong its key, its value and why. */
@@ -33,7 +39,10 @@ public class SettingsCheck {
             AdmissionSettings admission,
             StreamSettings streams,
             LifecycleSettings lifecycle,
-            SourceSettings sources) {
+            SourceSettings sources,
+            PolicyOverrides policies,
+            TenantSettings tenants,
+            ObjectiveSettings objectives) {
         model(model);
         adapters.dir().ifPresent(dir -> directory("chorale.adapters.dir", dir));
         notNegative("chorale.adapters.watch", adapters.watch());
@@ -86,6 +95,52 @@ public class SettingsCheck {
         notNegative("chorale.lifecycle.drain-grace", lifecycle.drainGrace());
         lifecycle.endWithin().ifPresent(within -> positive("chorale.lifecycle.end-within", within));
         positive("chorale.lifecycle.stuck-after", lifecycle.stuckAfter());
+        for (PolicySettings.Problem problem : PolicyFactory.policies(policies).problems()) {
+            check(false, "chorale.policy." + problem.key(), problem.value(), problem.allowed());
+        }
+        tenants.byName().forEach(this::checkTenant);
+        checkKeys(tenants);
+        objectives.byClass().forEach((priority, bounds) -> {
+            String key = "chorale.objectives." + PolicySettings.nameOf(priority);
+            bounds.ttft().ifPresent(ttft -> positive(key + ".ttft", ttft));
+            positive(key + ".ttft-min", bounds.ttftMin());
+            check(
+                    bounds.ttftMax().compareTo(bounds.ttftMin()) >= 0,
+                    key + ".ttft-max",
+                    bounds.ttftMax(),
+                    "must not be less than ttft-min = " + bounds.ttftMin());
+        });
+    }
+
+    private void checkTenant(String name, TenantSettings.Tenant tenant) {
+        String key = "chorale.tenants." + name;
+        above0(key + ".weight", tenant.weight());
+        tenant.requestsPerSecond().ifPresent(rate -> above0(key + ".requests-per-second", rate));
+        tenant.tokensPerSecond().ifPresent(rate -> above0(key + ".tokens-per-second", rate));
+        above0(key + ".burst-seconds", tenant.burstSeconds());
+        tenant.concurrencyMax().ifPresent(most -> range(key + ".concurrency-max", most, 1, 1 << 24));
+        double share = tenant.queueShare();
+        check(share > 0 && share <= 1, key + ".queue-share", share, "must be above 0 and at most 1");
+    }
+
+    /** A key says who asks, so it is one tenant's. The message does not repeat it. */
+    private void checkKeys(TenantSettings tenants) {
+        Map<String, String> owners = new LinkedHashMap<>();
+        tenants.byName().forEach((name, tenant) -> {
+            for (String key : tenant.keys().orElse(List.of())) {
+                String before = owners.putIfAbsent(key, name);
+                check(!key.isBlank(), "chorale.tenants." + name + ".keys", "", "a key must not be empty");
+                check(
+                        before == null,
+                        "chorale.tenants." + name + ".keys",
+                        "...",
+                        "one of the keys is also a key of tenant " + before);
+            }
+        });
+    }
+
+    private void above0(String key, double value) {
+        check(value > 0 && value <= 1e9, key, value, "must be above 0 and at most 1000000000");
     }
 
     private void model(ModelSettings model) {

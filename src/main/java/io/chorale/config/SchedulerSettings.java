@@ -2,6 +2,8 @@ package io.chorale.config;
 
 import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithDefault;
+import java.nio.file.Path;
+import java.util.Optional;
 
 /** The bounds of one step. */
 @ConfigMapping(prefix = "chorale.scheduler")
@@ -29,4 +31,10 @@ public interface SchedulerSettings {
     /** Adapters of waiting requests that are uploaded ahead in one step. */
     @WithDefault("2")
     int prefetchAdaptersMax();
+
+    /**
+     * File with what steps cost on this machine: read at start, corrected by every step, written at stop. Unset, or not there
+     * yet: nothing is known at first, and nothing is merged.
+     */
+    Optional<Path> costProfile();
 }

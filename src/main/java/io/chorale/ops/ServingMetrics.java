@@ -4,6 +4,7 @@ import io.chorale.adapter.source.SourceEvents;
 import io.chorale.core.model.DropReason;
 import io.chorale.core.model.FinishReason;
 import io.chorale.core.model.LoadSnapshot;
+import io.chorale.core.model.Rejection;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SequenceEvent;
 import io.chorale.core.sched.StepOutcome;
@@ -46,6 +47,10 @@ public final class ServingMetrics implements ServingObserver {
     private final Map<FinishReason, Counter> finished = new EnumMap<>(FinishReason.class);
     private final Map<DropReason, Counter> dropped = new EnumMap<>(DropReason.class);
     private final Timer ttft;
+    private final Timer ttftExpected;
+    private final Timer ttftError;
+    private final Counter objectivesMet;
+    private final Counter objectivesMissed;
     private final Timer itl;
     private final Timer queue;
     private final Timer prefill;
@@ -69,6 +74,10 @@ public final class ServingMetrics implements ServingObserver {
             dropped.put(reason, outcome(reason));
         }
         ttft = timer(Metric.TTFT, Tags.empty(), LATENCIES);
+        ttftExpected = timer(Metric.TTFT_EXPECTED, Tags.empty(), LATENCIES);
+        ttftError = timer(Metric.TTFT_ERROR, Tags.empty(), LATENCIES);
+        objectivesMet = counter(Metric.OBJECTIVES, "met");
+        objectivesMissed = counter(Metric.OBJECTIVES, "missed");
         itl = timer(Metric.ITL, Tags.empty(), GAPS);
         queue = timer(Metric.QUEUE, Tags.empty(), LATENCIES);
         prefill = timer(Metric.PREFILL, Tags.empty(), LATENCIES);
@@ -91,7 +100,9 @@ public final class ServingMetrics implements ServingObserver {
     /** Binds what is read from the door and its snapshot. */
     public void bind(Door door) {
         gauge(Metric.PLACES, "", door, Door::placesTaken);
-        total(Metric.REJECTIONS, "", door, Door::refusals);
+        for (Rejection reason : Rejection.values()) {
+            total(Metric.REJECTIONS, reason.name().toLowerCase(Locale.ROOT), door, d -> d.refusals(reason));
+        }
         ofSnapshot(Metric.WAITING, "", door, LoadSnapshot::waitingRequests);
         ofSnapshot(Metric.RUNNING, "", door, LoadSnapshot::runningSequences);
         gauge(Metric.RUNNING_LIMIT, "", door, Door::runningMax);
@@ -109,6 +120,13 @@ public final class ServingMetrics implements ServingObserver {
         ofSnapshot(Metric.ADAPTER_LOADS, "", door, LoadSnapshot::adapterLoads);
         ofSnapshot(Metric.ADAPTER_EVICTIONS, "", door, LoadSnapshot::evictions);
         ofSnapshot(Metric.PREEMPTIONS, "", door, LoadSnapshot::preemptions);
+        ofSnapshot(Metric.STEP_COST_ERROR, "", door, load -> load.scheduling().costError());
+        ofSnapshot(Metric.OLDEST_WAIT, "", door, load -> load.scheduling().oldestWaitNanos() / 1e9);
+        ofSnapshot(Metric.FAIRNESS_GAP, "", door, load -> load.scheduling().serviceGap());
+        ofSnapshot(Metric.TENANTS_WAITING, "", door, load -> load.scheduling().tenantsWaiting());
+        ofSnapshot(Metric.ADAPTERS_RUNNING, "", door, load -> load.scheduling().adaptersRunning());
+        ofSnapshot(Metric.MERGES, "", door, load -> load.scheduling().merges());
+        ofSnapshot(Metric.MERGED_STEPS, "", door, load -> load.scheduling().mergedSteps());
         ofSnapshot(Metric.EARLY_ABORTS, "", door, LoadSnapshot::earlyAborts);
     }
 
@@ -140,8 +158,15 @@ public final class ServingMetrics implements ServingObserver {
     }
 
     @Override
-    public void firstToken(long ttftNanos) {
+    public void firstToken(long ttftNanos, long expectedNanos) {
         ttft.record(ttftNanos, TimeUnit.NANOSECONDS);
+        ttftExpected.record(expectedNanos, TimeUnit.NANOSECONDS);
+        ttftError.record(Math.abs(ttftNanos - expectedNanos), TimeUnit.NANOSECONDS);
+    }
+
+    @Override
+    public void objective(boolean met) {
+        (met ? objectivesMet : objectivesMissed).increment();
     }
 
     @Override
@@ -222,9 +247,13 @@ public final class ServingMetrics implements ServingObserver {
     }
 
     private Counter outcome(Enum<?> reason) {
-        return Counter.builder(Metric.REQUESTS.meterName())
-                .tag(Metric.REQUESTS.label(), reason.name().toLowerCase(Locale.ROOT))
-                .description(Metric.REQUESTS.sentence())
+        return counter(Metric.REQUESTS, reason.name().toLowerCase(Locale.ROOT));
+    }
+
+    private Counter counter(Metric metric, String label) {
+        return Counter.builder(metric.meterName())
+                .tag(metric.label(), label)
+                .description(metric.sentence())
                 .register(registry);
     }
 

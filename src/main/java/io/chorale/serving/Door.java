@@ -7,7 +7,9 @@ import io.chorale.core.model.Rejection;
 import io.chorale.core.model.RequestSpec;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
@@ -41,8 +43,12 @@ public final class Door {
         record Closed(Lifecycle.Standing standing) implements Decision {}
     }
 
+    private static final long RETRY_NANOS_MIN = 1_000_000_000L;
+    private static final long RETRY_NANOS_MAX = 60_000_000_000L;
+
     private final AdmissionController admission;
     private final Lifecycle lifecycle;
+    private final Tenants tenants;
     private final LongSupplier clock;
     private final int placesMax;
     private final int ticketEventsMax;
@@ -50,7 +56,7 @@ public final class Door {
     private final Inbox inbox = new Inbox();
     private final AtomicInteger places = new AtomicInteger();
     private final AtomicLong ids = new AtomicLong();
-    private final LongAdder refusals = new LongAdder();
+    private final Map<Rejection, LongAdder> refusals = new EnumMap<>(Rejection.class);
     private final AtomicReference<LoadSnapshot> snapshots;
 
     /**
@@ -60,6 +66,7 @@ public final class Door {
     public Door(
             AdmissionController admission,
             Lifecycle lifecycle,
+            Tenants tenants,
             LongSupplier clock,
             LoadSnapshot first,
             int placesMax,
@@ -67,10 +74,18 @@ public final class Door {
         Check.argument(placesMax >= 1, () -> "there must be a place for a request");
         this.admission = admission;
         this.lifecycle = lifecycle;
+        this.tenants = tenants;
+        for (Rejection reason : Rejection.values()) {
+            refusals.put(reason, new LongAdder());
+        }
         this.clock = clock;
         this.snapshots = new AtomicReference<>(first);
         this.placesMax = placesMax;
         this.ticketEventsMax = ticketEventsMax;
+    }
+
+    public Tenants tenants() {
+        return tenants;
     }
 
     /** A number for a {@link RequestSpec}. */
@@ -104,12 +119,18 @@ public final class Door {
 
     /** Requests turned away since the start. */
     public long refusals() {
-        return refusals.sum();
+        return refusals.values().stream().mapToLong(LongAdder::sum).sum();
+    }
+
+    /** Of them for this reason. */
+    public long refusals(Rejection reason) {
+        return refusals.getOrDefault(reason, new LongAdder()).sum();
     }
 
     /**
      * Takes all sequences of a request in, or none.
      *
+     * @param entrants of one tenant
      * @param executor one thread, on which the listeners are called
      */
     public Decision enter(List<Entrant> entrants, Executor executor) {
@@ -117,52 +138,84 @@ public final class Door {
         if (standing.state() != Lifecycle.State.SERVING && standing.state() != Lifecycle.State.WARMING) {
             return new Decision.Closed(standing);
         }
-        int taken = places.addAndGet(entrants.size());
-        Decision decision = decide(entrants, executor, taken);
-        if (!(decision instanceof Decision.Admitted)) {
-            refusals.increment();
+        Tenant tenant = tenants.at(entrants.getFirst().spec().tenant());
+        Decision decision = decide(entrants, executor, tenant);
+        if (decision instanceof Decision.Refused refused) {
+            refusals.getOrDefault(refused.reason(), new LongAdder()).increment();
         }
         return decision;
     }
 
-    private Decision decide(List<Entrant> entrants, Executor executor, int taken) {
+    private Decision decide(List<Entrant> entrants, Executor executor, Tenant tenant) {
         RequestSpec first = entrants.getFirst().spec();
-        if (entrants.size() > requestsMax()) {
-            places.addAndGet(-entrants.size());
+        int count = entrants.size();
+        int tenantPlacesMax = tenant.terms().quota().placesMax(requestsMax());
+        if (count > tenantPlacesMax) {
             return new Decision.Refused(
                     first,
                     Rejection.NEVER_FITS,
-                    "the request asks for " + entrants.size() + " answers, but the server takes at most "
-                            + requestsMax() + " at once, even when it is idle",
+                    "the request asks for " + count + " answers, but the server takes at most " + tenantPlacesMax
+                            + " at once, even when it is idle",
                     Duration.ZERO);
         }
-        if (taken > placesMax) {
-            places.addAndGet(-entrants.size());
-            Duration retryAfter = Duration.ofNanos(snapshot().queueNanosEstimate());
+        long refusedNanos = tenant.refusedNanos(clock.getAsLong());
+        if (refusedNanos > 0) {
             return new Decision.Refused(
-                    first, Rejection.QUEUE_FULL, "the server holds as many requests as it may", retryAfter);
+                    first, Rejection.QUOTA_EXCEEDED, quotaExceeded(tenant), Duration.ofNanos(refusedNanos));
         }
         LoadSnapshot load = snapshot();
-        int onTheWay = taken - entrants.size() - load.waitingRequests() - load.runningSequences();
+        if (!tenant.takePlaces(count, tenant.terms().quota().limitsPlaces() ? tenantPlacesMax : Integer.MAX_VALUE)) {
+            return new Decision.Refused(
+                    first,
+                    Rejection.TENANT_BUSY,
+                    "as many requests of " + tenant.name() + " are here as may be: " + tenantPlacesMax,
+                    placeFreesIn(load));
+        }
+        int taken = places.addAndGet(count);
+        if (taken > placesMax) {
+            giveBack(tenant, count);
+            return new Decision.Refused(
+                    first, Rejection.QUEUE_FULL, "the server holds as many requests as it may", placeFreesIn(load));
+        }
+        int onTheWay = taken - count - load.waitingRequests() - load.runningSequences();
+        int tenantRequests = tenant.placesTaken() - count;
         for (Entrant entrant : entrants) {
-            AdmissionController.Decision decision = admission.decide(entrant.spec(), 0, load, Math.max(0, onTheWay++));
+            AdmissionController.Decision decision =
+                    admission.decide(entrant.spec(), 0, load, Math.max(0, onTheWay++), tenantRequests++);
             if (decision instanceof AdmissionController.Decision.Reject reject) {
-                places.addAndGet(-entrants.size());
+                giveBack(tenant, count);
                 return new Decision.Refused(
                         entrant.spec(), reject.reason(), reject.detail(), Duration.ofNanos(reject.retryAfterNanos()));
             }
         }
-        return submit(entrants, executor);
+        long ttft = admission.ttftNanosEstimate(first, load, Math.max(0, onTheWay - count), tenantRequests - count);
+        return submit(entrants, executor, tenant, ttft);
     }
 
-    private Decision submit(List<Entrant> entrants, Executor executor) {
+    static String quotaExceeded(Tenant tenant) {
+        return tenant.name() + " has used up what it may have in this time";
+    }
+
+    /** At the present rate of admissions. */
+    private static Duration placeFreesIn(LoadSnapshot load) {
+        long nanos =
+                Math.max(load.scheduling().admissionNanos(), load.scheduling().stepNanos());
+        return Duration.ofNanos(Math.clamp(nanos, RETRY_NANOS_MIN, RETRY_NANOS_MAX));
+    }
+
+    private void giveBack(Tenant tenant, int count) {
+        places.addAndGet(-count);
+        tenant.freePlaces(count);
+    }
+
+    private Decision submit(List<Entrant> entrants, Executor executor, Tenant tenant, long ttftNanosEstimate) {
         List<RequestTicket> tickets = new ArrayList<>(entrants.size());
         for (Entrant entrant : entrants) {
-            RequestTicket ticket =
-                    new RequestTicket(entrant.spec(), executor, entrant.listener(), inbox, ticketEventsMax);
+            RequestTicket ticket = new RequestTicket(
+                    entrant.spec(), executor, entrant.listener(), inbox, ticketEventsMax, ttftNanosEstimate);
             if (!inbox.offer(new Command.Submit(ticket))) {
                 // Closed between the look at the life cycle and here. Those that were in time have had their answer.
-                places.addAndGet(tickets.size() - entrants.size());
+                giveBack(tenant, entrants.size() - tickets.size());
                 return new Decision.Closed(lifecycle.standing());
             }
             tickets.add(ticket);
@@ -180,7 +233,7 @@ public final class Door {
         snapshots.set(snapshot);
     }
 
-    void placeFreed() {
-        places.decrementAndGet();
+    void placeFreed(RequestSpec spec) {
+        giveBack(tenants.at(spec.tenant()), 1);
     }
 }

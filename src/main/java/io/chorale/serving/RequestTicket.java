@@ -32,6 +32,7 @@ public final class RequestTicket {
     private final Executor executor;
     private final TicketListener listener;
     private final Inbox inbox;
+    private final long ttftNanosEstimate;
     private final AtomicReferenceArray<@Nullable SequenceEvent> ring;
     private final AtomicLong written = new AtomicLong();
     private final AtomicLong read = new AtomicLong();
@@ -47,13 +48,21 @@ public final class RequestTicket {
     /**
      * @param executor one thread, on which {@code listener} runs and {@link #drain} is called
      * @param eventsMax events that may wait for the reader
+     * @param ttftNanosEstimate when the door expected the first token
      */
-    RequestTicket(RequestSpec spec, Executor executor, TicketListener listener, Inbox inbox, int eventsMax) {
+    RequestTicket(
+            RequestSpec spec,
+            Executor executor,
+            TicketListener listener,
+            Inbox inbox,
+            int eventsMax,
+            long ttftNanosEstimate) {
         Check.argument(eventsMax >= 1, () -> "a ticket needs room for an event");
         this.spec = spec;
         this.executor = executor;
         this.listener = listener;
         this.inbox = inbox;
+        this.ttftNanosEstimate = ttftNanosEstimate;
         this.ring = new AtomicReferenceArray<>(eventsMax);
         this.times = new RequestTimes(spec.arrivalNanos());
     }
@@ -101,6 +110,10 @@ public final class RequestTicket {
     }
 
     // The serving thread's side.
+
+    long ttftNanosEstimate() {
+        return ttftNanosEstimate;
+    }
 
     Executor executor() {
         return executor;

@@ -36,11 +36,18 @@ public final class Service implements AutoCloseable {
             AdapterSource source,
             ServingObserver observer,
             LongSupplier clock,
+            Tenants tenants,
             ServingOptions options) {
         this.engine = engine;
         lifecycle = new Lifecycle(clock);
         door = new Door(
-                admission, lifecycle, clock, scheduler.snapshot(), options.placesMax(), options.ticketEventsMax());
+                admission,
+                lifecycle,
+                tenants,
+                clock,
+                scheduler.snapshot(),
+                options.placesMax(),
+                options.ticketEventsMax());
         stager = new AdapterStager(
                 adapters,
                 source,

@@ -185,6 +185,19 @@ final class ServingLoop {
             drop(ticket, DropReason.CANCELLED, "the client went away");
             return;
         }
+        Tenant tenant = door.tenants().at(ticket.spec().tenant());
+        long waitNanos = tenant.chargeRequest(ticket.spec().promptTokens().length, now);
+        if (waitNanos > 0) {
+            end(
+                    ticket,
+                    new SequenceEvent.Dropped(
+                            ticket.id(),
+                            DropReason.QUOTA_EXCEEDED,
+                            Door.quotaExceeded(tenant),
+                            ticket.usage(),
+                            waitNanos));
+            return;
+        }
         for (int version : ticket.spec().adapters().versions()) {
             stageAdapter.accept(version);
         }
@@ -275,11 +288,16 @@ final class ServingLoop {
     }
 
     private void observeToken(RequestTicket ticket) {
+        door.tenants().at(ticket.spec().tenant()).chargeToken(lastStepEndNanos);
         boolean first = ticket.tokens() == 0;
         long gap = ticket.tokenGap(lastStepEndNanos);
         if (first) {
             ticket.times().firstToken(lastStepEndNanos);
-            observer.firstToken(lastStepEndNanos - ticket.spec().arrivalNanos());
+            long ttft = lastStepEndNanos - ticket.spec().arrivalNanos();
+            observer.firstToken(ttft, ticket.ttftNanosEstimate());
+            if (ticket.spec().ttftNanosMax() > 0) {
+                observer.objective(ttft <= ticket.spec().ttftNanosMax());
+            }
         } else {
             observer.laterToken(gap);
         }
@@ -293,8 +311,11 @@ final class ServingLoop {
         live.remove(ticket.id());
         ticket.times().ended(clock.getAsLong());
         ticket.end(last);
-        door.placeFreed();
+        door.placeFreed(ticket.spec());
         observer.ended(ticket.spec(), ticket.times(), last);
+        if (ticket.tokens() == 0 && ticket.spec().ttftNanosMax() > 0 && last instanceof SequenceEvent.Dropped) {
+            observer.objective(false);
+        }
         fanout.mark(ticket);
     }
 }

@@ -13,7 +13,11 @@ public interface ServingObserver {
     /** The first step of a request was planned. */
     void started(RequestSpec spec, long queuedNanos);
 
-    void firstToken(long ttftNanos);
+    /** @param expectedNanos what the door expected */
+    void firstToken(long ttftNanos, long expectedNanos);
+
+    /** A request that had an objective got its first token, or will get none. */
+    void objective(boolean met);
 
     void laterToken(long gapNanos);
 
@@ -41,7 +45,10 @@ public interface ServingObserver {
         public void started(RequestSpec spec, long queuedNanos) {}
 
         @Override
-        public void firstToken(long ttftNanos) {}
+        public void firstToken(long ttftNanos, long expectedNanos) {}
+
+        @Override
+        public void objective(boolean met) {}
 
         @Override
         public void laterToken(long gapNanos) {}

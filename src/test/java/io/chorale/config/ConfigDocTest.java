@@ -7,13 +7,13 @@ import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithDefault;
 import java.io.IOException;
 import java.lang.reflect.Method;
+import java.lang.reflect.ParameterizedType;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
-import java.util.OptionalLong;
+import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
@@ -27,7 +27,10 @@ class ConfigDocTest {
             SourceSettings.class,
             EngineSettings.class,
             SchedulerSettings.class,
+            PolicyOverrides.class,
             AdmissionSettings.class,
+            TenantSettings.class,
+            ObjectiveSettings.class,
             StreamSettings.class,
             LifecycleSettings.class);
 
@@ -77,8 +80,19 @@ class ConfigDocTest {
                         text);
                 continue;
             }
+            if (method.getReturnType() == Map.class) {
+                Class<?> each =
+                        (Class<?>) ((ParameterizedType) method.getGenericReturnType()).getActualTypeArguments()[1];
+                String name = method.getName().replaceFirst("^by", "").toUpperCase(Locale.ROOT);
+                rows(
+                        each,
+                        prefix + "." + name,
+                        source.substring(source.indexOf("interface " + each.getSimpleName())),
+                        text);
+                continue;
+            }
             WithDefault value = method.getAnnotation(WithDefault.class);
-            boolean optional = method.getReturnType() == Optional.class || method.getReturnType() == OptionalLong.class;
+            boolean optional = method.getReturnType().getName().startsWith("java.util.Optional");
             assertFalse(value == null && !optional, key + " has no default");
             text.append("| `").append(key).append("` | ").append(value == null ? "" : "`" + value.value() + "`");
             text.append(" | ").append(comment(method.getName(), source)).append(" |\n");

@@ -21,6 +21,8 @@ final class SchedulerDriver {
     /** What became of one request. */
     static final class Answer {
         final List<Integer> ids = new ArrayList<>();
+        /** NaN where none was asked for. */
+        final List<Float> logProbs = new ArrayList<>();
         /** Finished or Dropped, when it has ended. */
         SequenceEvent end = new SequenceEvent.Started(0, 0);
 
@@ -109,7 +111,10 @@ final class SchedulerDriver {
         }
         switch (event) {
             case SequenceEvent.Started started -> {}
-            case SequenceEvent.Token token -> answer.ids.add(token.tokenId());
+            case SequenceEvent.Token token -> {
+                answer.ids.add(token.tokenId());
+                answer.logProbs.add(token.logProb());
+            }
             case SequenceEvent.Finished finished -> answer.end = finished;
             case SequenceEvent.Dropped dropped -> answer.end = dropped;
         }

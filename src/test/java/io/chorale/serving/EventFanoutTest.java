@@ -75,6 +75,6 @@ class EventFanoutTest {
 
     private RequestTicket ticket(long id, Executor executor, TicketListener listener) {
         RequestSpec spec = new RequestSpec(id, 0, AdapterSet.BASE, new int[] {1}, SamplingParams.greedy(8), 0, 0, 0);
-        return new RequestTicket(spec, executor, listener, inbox, 4);
+        return new RequestTicket(spec, executor, listener, inbox, 4, 0);
     }
 }

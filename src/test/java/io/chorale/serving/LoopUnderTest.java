@@ -48,7 +48,14 @@ final class LoopUnderTest {
                 faults));
         Scheduler scheduler = new Scheduler(pool, limits, SchedulerPolicies.PLAIN);
         AdmissionController admission = new AdmissionController(new AdmissionLimits(8, 12, 10_000, 128, pool));
-        door = new Door(admission, lifecycle, clock::nanos, scheduler.snapshot(), PLACES, TICKET_EVENTS);
+        door = new Door(
+                admission,
+                lifecycle,
+                Tenants.single(clock::nanos),
+                clock::nanos,
+                scheduler.snapshot(),
+                PLACES,
+                TICKET_EVENTS);
         loop = new ServingLoop(scheduler, engine, door, wanted::add, ServingObserver.NONE, clock::nanos, overlapped);
         lifecycle.advance(Lifecycle.State.SERVING, "");
     }

@@ -114,7 +114,7 @@ class RequestTicketTest {
 
     private RequestTicket ticket(int eventsMax) {
         RequestSpec spec = new RequestSpec(1, 0, AdapterSet.BASE, new int[] {1}, SamplingParams.greedy(8), 0, 0, 0);
-        return new RequestTicket(spec, Runnable::run, ticket -> {}, inbox, eventsMax);
+        return new RequestTicket(spec, Runnable::run, ticket -> {}, inbox, eventsMax, 0);
     }
 
     private static List<Object> drain(RequestTicket ticket) {

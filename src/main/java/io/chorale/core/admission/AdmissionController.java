@@ -3,6 +3,7 @@ package io.chorale.core.admission;
 import io.chorale.core.model.LoadSnapshot;
 import io.chorale.core.model.Rejection;
 import io.chorale.core.model.RequestSpec;
+import io.chorale.core.model.SchedulingState;
 
 /**
  * The door: decides from the last snapshot, before anything is queued, whether a request comes in. Pure; any thread.
@@ -49,8 +50,10 @@ public final class AdmissionController {
     /**
      * @param adapterPages pages of its adapters as far as they are known, 0 otherwise: the scheduler asks again
      * @param onTheWay requests let in that the snapshot does not show yet
+     * @param tenantRequests of its tenant behind the door already
      */
-    public Decision decide(RequestSpec spec, int adapterPages, LoadSnapshot snapshot, int onTheWay) {
+    public Decision decide(
+            RequestSpec spec, int adapterPages, LoadSnapshot snapshot, int onTheWay, int tenantRequests) {
         int promptTokens = spec.promptTokens().length;
         long tokens = (long) promptTokens + spec.sampling().tokensMax();
         if (tokens > limits.contextMax()) {
@@ -80,7 +83,36 @@ public final class AdmissionController {
                     snapshot,
                     "the waiting requests have as many tokens as they may: " + limits.queueTokensMax());
         }
+        if (limits.refusesLost() && spec.ttftNanosMax() > 0) {
+            long ttft = ttftNanosEstimate(spec, snapshot, onTheWay, tenantRequests);
+            if (ttft > spec.ttftNanosMax()) {
+                return new Decision.Reject(
+                        Rejection.SLO_UNREACHABLE,
+                        Math.clamp(ttft - spec.ttftNanosMax(), RETRY_NANOS_MIN, RETRY_NANOS_MAX),
+                        "a first token is expected in " + ttft / 1_000_000 + " ms, the objective is "
+                                + spec.ttftNanosMax() / 1_000_000 + " ms");
+            }
+        }
         return ACCEPT;
+    }
+
+    /**
+     * When the first token of a request can be expected: the step under way, its turn among those who wait, and its
+     * prompt. Service is shared between tenants, so it waits for no more than its tenant's requests times the tenants.
+     */
+    public long ttftNanosEstimate(RequestSpec spec, LoadSnapshot snapshot, int onTheWay, int tenantRequests) {
+        SchedulingState state = snapshot.scheduling();
+        int promptTokens = spec.promptTokens().length;
+        long steps = Math.ceilDiv(promptTokens, limits.prefillChunkTokens());
+        long own = (1 + steps) * state.stepNanos() + promptTokens * state.prefillTokenNanos();
+        long before = (long) snapshot.waitingRequests() + onTheWay;
+        boolean runsAtOnce =
+                snapshot.waitingRequests() == 0 && snapshot.runningSequences() + (long) onTheWay < limits.runningMax();
+        if (runsAtOnce) {
+            return own;
+        }
+        long fairly = (tenantRequests + 1L) * Math.max(1, state.tenantsWaiting());
+        return own + Math.min(before, fairly) * state.admissionNanos();
     }
 
     private static Decision busy(Rejection reason, LoadSnapshot snapshot, String detail) {

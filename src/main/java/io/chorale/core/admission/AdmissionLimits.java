@@ -9,6 +9,20 @@ import io.chorale.core.memory.PoolGeometry;
  * @param queueRequestsMax requests that may wait for those
  * @param queueTokensMax tokens that the waiting requests may want computed
  * @param contextMax tokens of prompt and answer together
+ * @param prefillChunkTokens of a prompt that are computed in one step
+ * @param refusesLost whether a request is refused whose time to first token cannot be met
  */
 public record AdmissionLimits(
-        int runningMax, int queueRequestsMax, long queueTokensMax, int contextMax, PoolGeometry geometry) {}
+        int runningMax,
+        int queueRequestsMax,
+        long queueTokensMax,
+        int contextMax,
+        PoolGeometry geometry,
+        int prefillChunkTokens,
+        boolean refusesLost) {
+
+    public AdmissionLimits(
+            int runningMax, int queueRequestsMax, long queueTokensMax, int contextMax, PoolGeometry geometry) {
+        this(runningMax, queueRequestsMax, queueTokensMax, contextMax, geometry, 512, false);
+    }
+}

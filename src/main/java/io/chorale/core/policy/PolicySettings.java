@@ -385,12 +385,12 @@ public record PolicySettings(
         notNegative("merged-price", prices.merged(), found);
         range("cluster-adapters", clustering.adapters(), 1, 1 << 16, found);
         notNegative("quantum", clustering.quantum(), found);
-        range("prefill-estimate", abort.prefillNanos(), 0, Long.MAX_VALUE, found);
+        longer("prefill-estimate", abort.prefillNanos(), found);
         range("admit-every-steps", batching.admitEverySteps(), 1, 1_000, found);
-        range("merge-patience", merging.patienceNanos(), 1, Long.MAX_VALUE, found);
+        longer("merge-patience", merging.patienceNanos(), found);
         range("shadow-pages", merging.shadowPages(), 0, Integer.MAX_VALUE, found);
         positive("merge-speed-ratio", merging.speedRatio(), found);
-        range("patience", patienceNanos, 1, Long.MAX_VALUE, found);
+        longer("patience", patienceNanos, found);
         return found;
     }
 
@@ -403,6 +403,12 @@ public record PolicySettings(
     private static void positive(String key, double value, List<Problem> found) {
         if (!(value > 0 && value <= 1e9)) {
             found.add(new Problem(key, String.valueOf(value), "must be above 0 and at most 1000000000"));
+        }
+    }
+
+    private static void longer(String key, long nanos, List<Problem> found) {
+        if (nanos <= 0) {
+            found.add(new Problem(key, nanos + " ns", "must be longer than nothing"));
         }
     }
 

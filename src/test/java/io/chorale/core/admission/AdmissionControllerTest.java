@@ -26,12 +26,12 @@ class AdmissionControllerTest {
     }
 
     private Decision.Reject rejected(RequestSpec spec, int adapterPages, LoadSnapshot snapshot, int onTheWay) {
-        return assertInstanceOf(Decision.Reject.class, door.decide(spec, adapterPages, snapshot, onTheWay));
+        return assertInstanceOf(Decision.Reject.class, door.decide(spec, adapterPages, snapshot, onTheWay, 0));
     }
 
     @Test
     void letsInWhatFits() {
-        assertInstanceOf(Decision.Accept.class, door.decide(request(16, 17), 0, LoadSnapshot.idle(4), 2));
+        assertInstanceOf(Decision.Accept.class, door.decide(request(16, 17), 0, LoadSnapshot.idle(4), 2, 0));
     }
 
     @Test
@@ -47,7 +47,7 @@ class AdmissionControllerTest {
 
     @Test
     void countsTheAdapterIntoWhatNeverFits() {
-        assertInstanceOf(Decision.Accept.class, door.decide(request(16, 9), 1, LoadSnapshot.idle(4), 0));
+        assertInstanceOf(Decision.Accept.class, door.decide(request(16, 9), 1, LoadSnapshot.idle(4), 0, 0));
         assertEquals(
                 Rejection.NEVER_FITS,
                 rejected(request(16, 10), 1, LoadSnapshot.idle(4), 0).reason());
@@ -55,7 +55,7 @@ class AdmissionControllerTest {
 
     @Test
     void countsThoseOnTheirWayIntoTheQueue() {
-        assertInstanceOf(Decision.Accept.class, door.decide(request(1, 1), 0, waiting(2, 9, 0), 0));
+        assertInstanceOf(Decision.Accept.class, door.decide(request(1, 1), 0, waiting(2, 9, 0), 0, 0));
         Decision.Reject reject = rejected(request(1, 1), 0, waiting(2, 9, 5_000_000_000L), 1);
         assertEquals(Rejection.QUEUE_FULL, reject.reason());
         assertEquals(5_000_000_000L, reject.retryAfterNanos());
@@ -64,7 +64,7 @@ class AdmissionControllerTest {
     @Test
     void countsNobodyAsWaitingWhoMayRunAtOnce() {
         assertEquals(5, door.requestsMax());
-        assertInstanceOf(Decision.Accept.class, door.decide(request(1, 1), 0, LoadSnapshot.idle(4), 4));
+        assertInstanceOf(Decision.Accept.class, door.decide(request(1, 1), 0, LoadSnapshot.idle(4), 4, 0));
         assertEquals(
                 Rejection.QUEUE_FULL,
                 rejected(request(1, 1), 0, LoadSnapshot.idle(4), 5).reason());
@@ -72,7 +72,7 @@ class AdmissionControllerTest {
 
     @Test
     void boundsTheTokensThatWaitButServesALongPromptWhenNobodyWaits() {
-        assertInstanceOf(Decision.Accept.class, door.decide(request(20, 1), 0, waiting(0, 0, 0), 0));
+        assertInstanceOf(Decision.Accept.class, door.decide(request(20, 1), 0, waiting(0, 0, 0), 0, 0));
         assertEquals(
                 Rejection.QUEUE_TOKENS_FULL,
                 rejected(request(20, 1), 0, waiting(1, 81, 0), 0).reason());
