@@ -268,7 +268,10 @@ class AdaptersTest {
                 .statusCode(201)
                 .body("version", notNullValue());
         ask("fetched", "").then().statusCode(200);
-        adminJson("{'source':'hf://breaks/robot'}").put("/v1/adapters/resumed").then().statusCode(201);
+        adminJson("{'source':'hf://breaks/robot'}")
+                .put("/v1/adapters/resumed")
+                .then()
+                .statusCode(201);
         String zip = ConfigProvider.getConfig().getValue("chorale.sources.hub", String.class) + "/files/bullets.zip";
         adminJson("{'source':'" + zip + "','sha256':'" + MockHub.sha256(MockHub.zip("bullets")) + "'}")
                 .put("/v1/adapters/zipped")
@@ -283,9 +286,14 @@ class AdaptersTest {
                 .put("/v1/adapters/foreign")
                 .then()
                 .statusCode(403);
-        adminJson("{'source':'hf://good/ghost'}").put("/v1/adapters/ghost").then().statusCode(404);
-        CompletableFuture<Integer> hanging = CompletableFuture.supplyAsync(
-                () -> adminJson("{'source':'hf://hangs/moral'}").put("/v1/adapters/never").statusCode());
+        adminJson("{'source':'hf://good/ghost'}")
+                .put("/v1/adapters/ghost")
+                .then()
+                .statusCode(404);
+        CompletableFuture<Integer> hanging =
+                CompletableFuture.supplyAsync(() -> adminJson("{'source':'hf://hangs/moral'}")
+                        .put("/v1/adapters/never")
+                        .statusCode());
         ask("pirate", "").then().statusCode(200);
         put("meanwhile", Path.of("moral")).then().statusCode(201);
         assertEquals(502, hanging.join());

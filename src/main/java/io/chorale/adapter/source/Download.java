@@ -150,8 +150,7 @@ final class Download {
                         AdapterRefusal.Kind.SOURCE_FAILED, shown() + " does not let us in (status " + status + ")");
             case 408, 425, 429, 500, 502, 503, 504 -> throw new IOException(shown() + " answers " + status);
             default ->
-                throw new AdapterRefusal(
-                        AdapterRefusal.Kind.SOURCE_FAILED, shown() + " answers with status " + status);
+                throw new AdapterRefusal(AdapterRefusal.Kind.SOURCE_FAILED, shown() + " answers with status " + status);
         }
         long length = connection.getContentLengthLong();
         long total = length < 0 ? -1 : have + length;

@@ -41,9 +41,10 @@ public final class RemoteSources implements AdapterSources {
     private static final String WEIGHTS = "adapter_model.safetensors";
     private static final long CONFIG_BYTES_MAX = 16L << 20;
     private static final Pattern REMOTE = Pattern.compile("(hf|https?|s3)://.*", Pattern.DOTALL);
-    private static final Pattern HUB =
-            Pattern.compile("hf://([A-Za-z0-9][\\w.-]{0,95})/([A-Za-z0-9][\\w.-]{0,95})(?:@([A-Za-z0-9][\\w./-]{0,127}))?");
-    private static final Pattern BUCKET = Pattern.compile("s3://([a-z0-9][a-z0-9.-]{1,62})/([A-Za-z0-9_./=+-]{1,1024})");
+    private static final Pattern HUB = Pattern.compile(
+            "hf://([A-Za-z0-9][\\w.-]{0,95})/([A-Za-z0-9][\\w.-]{0,95})(?:@([A-Za-z0-9][\\w./-]{0,127}))?");
+    private static final Pattern BUCKET =
+            Pattern.compile("s3://([a-z0-9][a-z0-9.-]{1,62})/([A-Za-z0-9_./=+-]{1,1024})");
     private static final int COPY_BYTES = 1 << 16;
 
     /**
@@ -93,14 +94,13 @@ public final class RemoteSources implements AdapterSources {
     public void fetch(String source, Optional<String> sha256, Path into, long bytesMax)
             throws AdapterRefusal, FileRejectedException, IOException {
         if (!isAllowed(source)) {
-            throw new AdapterRefusal(
-                    Kind.FORBIDDEN, "adapters are not fetched from there (chorale.sources.allowed)");
+            throw new AdapterRefusal(Kind.FORBIDDEN, "adapters are not fetched from there (chorale.sources.allowed)");
         }
         if (source.startsWith("hf://")) {
             fromHub(source, sha256, into, bytesMax);
         } else {
-            String digest = sha256.orElseThrow(() -> new AdapterRefusal(
-                    Kind.MALFORMED, "a source of this kind needs its 'sha256'"));
+            String digest = sha256.orElseThrow(
+                    () -> new AdapterRefusal(Kind.MALFORMED, "a source of this kind needs its 'sha256'"));
             archive(source.startsWith("s3://") ? bucket(source) : web(source), digest, into, bytesMax);
         }
     }
@@ -108,9 +108,12 @@ public final class RemoteSources implements AdapterSources {
     private boolean isAllowed(String source) {
         String lower = source.toLowerCase(Locale.ROOT);
         // Dots that lead out of an allowed path, plainly or encoded; and names and keys before the host.
-        boolean isTwisted = lower.contains("/../") || lower.endsWith("/..") || lower.contains("%") || lower.contains("@")
-                && !lower.startsWith("hf://");
-        return !isTwisted && source.indexOf('\\') < 0 && rules.allowed().stream().anyMatch(source::startsWith);
+        boolean isTwisted = lower.contains("/../") || lower.endsWith("/..") || lower.contains("%");
+        boolean hasUser = lower.contains("@") && !lower.startsWith("hf://");
+        return !isTwisted
+                && !hasUser
+                && source.indexOf('\\') < 0
+                && rules.allowed().stream().anyMatch(source::startsWith);
     }
 
     private void fromHub(String source, Optional<String> sha256, Path into, long bytesMax)
@@ -164,7 +167,8 @@ public final class RemoteSources implements AdapterSources {
         URI uri = rules.s3Endpoint().isPresent()
                 ? address(rules.s3Endpoint().get() + "/" + name.group(1) + "/" + name.group(2))
                 : address("https://" + name.group(1) + ".s3." + rules.s3Region() + ".amazonaws.com/" + name.group(2));
-        Map<String, String> headers = rules.s3AccessKey().isPresent() && rules.s3SecretKey().isPresent()
+        Map<String, String> headers = rules.s3AccessKey().isPresent()
+                        && rules.s3SecretKey().isPresent()
                 ? S3Signature.headers(
                         uri,
                         new S3Signature.Credentials(
@@ -189,7 +193,11 @@ public final class RemoteSources implements AdapterSources {
     private void archive(Download.Wanted wanted, String sha256, Path into, long bytesMax)
             throws AdapterRefusal, FileRejectedException, IOException {
         Path archive = into.resolve("archive");
-        fetch(wanted, archive, bytesMax, wanted.uri().getScheme() + " " + wanted.uri().getAuthority());
+        fetch(
+                wanted,
+                archive,
+                bytesMax,
+                wanted.uri().getScheme() + " " + wanted.uri().getAuthority());
         checkDigest(archive, sha256, wanted.uri().getPath());
         try (InputStream in = Files.newInputStream(archive)) {
             AdapterArchive.unpack(in, into, bytesMax);

@@ -22,21 +22,16 @@ public final class SourceEvents {
         PREVENTED
     }
 
-    private final LongAdder[] counts = new LongAdder[Event.values().length];
+    private final Map<Event, LongAdder> counts = new ConcurrentHashMap<>();
     private final Map<String, Boolean> open = new ConcurrentHashMap<>();
 
-    public SourceEvents() {
-        for (int i = 0; i < counts.length; i++) {
-            counts[i] = new LongAdder();
-        }
-    }
-
     void count(Event event) {
-        counts[event.ordinal()].increment();
+        counts.computeIfAbsent(event, unseen -> new LongAdder()).increment();
     }
 
     public long of(Event event) {
-        return counts[event.ordinal()].sum();
+        LongAdder count = counts.get(event);
+        return count == null ? 0 : count.sum();
     }
 
     void breaker(String source, boolean isOpen) {

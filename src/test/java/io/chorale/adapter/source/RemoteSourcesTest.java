@@ -89,7 +89,9 @@ class RemoteSourcesTest {
     void theHubGivesTheTwoFilesOfARevision() throws Exception {
         fetch(sources(), "hf://good/moral@v1.2");
         assertIsMoral();
-        assertEquals("/good/moral/resolve/v1.2/adapter_config.json", hub.seen.getFirst().path());
+        assertEquals(
+                "/good/moral/resolve/v1.2/adapter_config.json",
+                hub.seen.getFirst().path());
         assertTrue(hub.seen.stream().allMatch(seen -> seen.authorization().equals("Bearer hub-token")));
         fetch(sources(), "hf://good/moral");
         assertTrue(hub.seen.getLast().path().contains("/resolve/main/"));
@@ -146,7 +148,9 @@ class RemoteSourcesTest {
                 Instant.parse("2013-05-24T00:00:00Z"));
         assertEquals("20130524T000000Z", headers.get("x-amz-date"));
         assertTrue(
-                String.valueOf(headers.get("Authorization")).endsWith("Signature=f2dd6d506449bbc7c2a3a5753c4feb5977135f1ce68c7f4fe2f01af66610dc98"), headers::toString);
+                String.valueOf(headers.get("Authorization"))
+                        .endsWith("Signature=f2dd6d506449bbc7c2a3a5753c4feb5977135f1ce68c7f4fe2f01af66610dc98"),
+                headers::toString);
     }
 
     @Test
@@ -161,8 +165,7 @@ class RemoteSourcesTest {
     @Test
     void moreBytesThanAllowedAreNotRead() {
         AdapterRefusal refusal = assertThrows(
-                AdapterRefusal.class,
-                () -> sources().fetch("hf://good/moral", Optional.empty(), into, 20_000));
+                AdapterRefusal.class, () -> sources().fetch("hf://good/moral", Optional.empty(), into, 20_000));
         assertEquals(Kind.TOO_LARGE, refusal.kind());
     }
 
@@ -177,8 +180,7 @@ class RemoteSourcesTest {
                 "HF://good/moral",
             })
     void onlyWhatIsAllowedIsFetched(String source) {
-        AdapterRefusal refusal =
-                assertThrows(AdapterRefusal.class, () -> fetch(sources(), source, "1".repeat(64)));
+        AdapterRefusal refusal = assertThrows(AdapterRefusal.class, () -> fetch(sources(), source, "1".repeat(64)));
         assertEquals(Kind.FORBIDDEN, refusal.kind());
         assertTrue(hub.seen.isEmpty());
     }
