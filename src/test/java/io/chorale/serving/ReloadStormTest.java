@@ -129,7 +129,13 @@ class ReloadStormTest {
 
     private int replace() {
         return registry.add(version -> new AdapterEntry(
-                        version, "hot", Path.of("hot"), new AdapterFacts(4, List.of("q_proj"), 1_000, ""), "", "", List.of()))
+                        version,
+                        "hot",
+                        Path.of("hot"),
+                        new AdapterFacts(4, List.of("q_proj"), 1_000, ""),
+                        "",
+                        "",
+                        List.of()))
                 .version();
     }
 
