@@ -67,6 +67,14 @@ public final class AdapterRegistry {
         return Optional.ofNullable(byVersion.get(version));
     }
 
+    /** Whether its name points to it now. */
+    boolean isCurrent(int version) {
+        return byVersion(version)
+                .flatMap(entry -> find(entry.name()))
+                .map(current -> current.version() == version)
+                .orElse(false);
+    }
+
     /** The current version of every adapter, in the order of names. */
     public List<AdapterEntry> list() {
         return names.values().stream().map(NamedAdapter::entry).toList();
@@ -75,6 +83,14 @@ public final class AdapterRegistry {
     /** All names that come after one, in their order; all where it is empty. */
     public List<NamedAdapter> namesAfter(String name, int countMax) {
         return names.tailMap(name, false).values().stream().limit(countMax).toList();
+    }
+
+    /** The same of those whose name has this part. */
+    public List<NamedAdapter> namesAfter(String name, String part, int countMax) {
+        return names.tailMap(name, false).values().stream()
+                .filter(named -> named.name().contains(part))
+                .limit(countMax)
+                .toList();
     }
 
     public int size() {
@@ -99,17 +115,16 @@ public final class AdapterRegistry {
         return entry;
     }
 
-    /** Registers an older version of a name that is there, to go back to; the name stays where it points. */
-    synchronized AdapterEntry addEarlier(IntFunction<AdapterEntry> made) {
-        AdapterEntry entry = made.apply(nextVersion++);
-        NamedAdapter named = names.get(entry.name());
-        if (named != null && named.versions().size() < NamedAdapter.VERSIONS_MAX) {
-            byVersion.put(entry.version(), entry);
-            List<AdapterEntry> versions = new ArrayList<>(named.versions());
-            versions.add(named.current(), entry);
-            names.put(entry.name(), new NamedAdapter(entry.name(), versions, named.current() + 1, named.pinned()));
+    /** Brings a name back as it was: its versions, the oldest first, and the one that it points to. */
+    synchronized void restore(String name, List<AdapterEntry> versions, int current, boolean pinned) {
+        List<AdapterEntry> numbered = new ArrayList<>();
+        for (AdapterEntry entry : versions) {
+            // One that its folder has was registered already and has its number.
+            AdapterEntry known = entry.version() >= 0 ? entry : entry.numbered(nextVersion++);
+            byVersion.put(known.version(), known);
+            numbered.add(known);
         }
-        return entry;
+        names.put(name, new NamedAdapter(name, numbered, current, pinned));
     }
 
     /** Points a name to one of its versions. False: it is not one of them. */

@@ -112,36 +112,52 @@ public final class AdapterShelf implements AutoCloseable {
         if (name.loaded()) {
             loaded.add(name.name());
         }
+        List<AdapterEntry> versions = new ArrayList<>();
         int current = -1;
+        boolean hasScanned = false;
         for (int i = 0; i < name.versions().size(); i++) {
             AdapterState.Version version = name.versions().get(i);
-            AdapterEntry entry;
-            if (scanned.isPresent() && scanned.get().fingerprint().equals(version.fingerprint())) {
-                entry = scanned.get();
-            } else {
-                Path home = content != null
-                                && Files.isDirectory(content.folderOf(version.digest()))
-                                && !version.digest().isEmpty()
-                        ? content.folderOf(version.digest())
-                        : version.directory();
-                if (registry.find(name.name()).isPresent()) {
-                    entry = registry.addEarlier(files.examine(name.name(), home));
-                } else {
-                    entry = registry.add(files.examine(name.name(), home));
+            boolean isScanned =
+                    scanned.isPresent() && scanned.get().fingerprint().equals(version.fingerprint());
+            Optional<AdapterEntry> entry = isScanned ? scanned : restored(name.name(), version);
+            if (entry.isPresent()) {
+                versions.add(entry.get());
+                current = i == name.current() ? versions.size() - 1 : current;
+                hasScanned |= isScanned;
+            }
+        }
+        if (scanned.isPresent() && !hasScanned) {
+            versions.add(scanned.get()); // it changed meanwhile, and what is there now counts
+            current = versions.size() - 1;
+        }
+        if (!versions.isEmpty()) {
+            registry.restore(name.name(), versions, current < 0 ? versions.size() - 1 : current, name.pinned());
+        }
+    }
+
+    /** A version whose files are still what they were; one of unknown content is not worth going back to. */
+    private Optional<AdapterEntry> restored(String name, AdapterState.Version version) {
+        if (version.digest().isEmpty()) {
+            return Optional.empty();
+        }
+        ContentStore store = content;
+        List<Path> places = store == null
+                ? List.of(version.directory())
+                : List.of(store.folderOf(version.digest()), version.directory());
+        for (Path place : places) {
+            try {
+                AdapterEntry entry = files.examine(name, place).apply(-1);
+                if (entry.usable() && !entry.digest().equals(version.digest())) {
+                    entry = files.verify(name, place).apply(-1);
                 }
-            }
-            if (i == name.current()) {
-                current = entry.version();
+                if (entry.digest().equals(version.digest())) {
+                    return Optional.of(entry);
+                }
+            } catch (FileRejectedException broken) {
+                LOG.log(Level.WARNING, "a version of adapter {0} is gone: {1}", name, broken.getMessage());
             }
         }
-        boolean changedMeanwhile = scanned.isPresent()
-                && name.versions().stream()
-                        .noneMatch(version ->
-                                version.fingerprint().equals(scanned.get().fingerprint()));
-        if (current >= 0 && !changedMeanwhile) {
-            registry.point(name.name(), current);
-        }
-        registry.pin(name.name(), name.pinned());
+        return Optional.empty();
     }
 
     private void forgetUnused(ContentStore store) {

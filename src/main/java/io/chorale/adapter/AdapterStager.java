@@ -129,6 +129,10 @@ public final class AdapterStager implements AutoCloseable {
                 // In this order: once it is in the store, another loader may ask for it to go.
                 listener.adapterReady(version, staged);
                 store.put(version, staged);
+                if (!registry.isCurrent(version)) {
+                    // Replaced while its request was on the way here: it leaves with that request.
+                    store.retire(version);
+                }
                 return;
             }
             engine.release(staged);

@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
  * Adapters as resources.
  *
  * <pre>
- * GET    /v1/adapters?after=NAME&limit=N   what there is, in the order of names, and where it is now
+ * GET    /v1/adapters?after=NAME&search=PART&limit=N   what there is, in the order of names, and where
  * GET    /v1/adapters/NAME
  * PUT    /v1/adapters/NAME                 {"source":"..."} or an archive: 201 new, 200 replaced or the same
  * DELETE /v1/adapters/NAME                 204; requests that run on it end as they would have
@@ -52,9 +52,13 @@ public class AdaptersResource {
     }
 
     @GET
-    public Response list(@QueryParam("after") @Nullable String after, @QueryParam("limit") @Nullable String limit) {
+    public Response list(
+            @QueryParam("after") @Nullable String after,
+            @QueryParam("search") @Nullable String part,
+            @QueryParam("limit") @Nullable String limit) {
         int countMax = limit == null ? LIMIT_DEFAULT : limit(limit);
-        List<NamedAdapter> found = json.registry().namesAfter(after == null ? "" : after, countMax + 1);
+        List<NamedAdapter> found =
+                json.registry().namesAfter(after == null ? "" : after, part == null ? "" : part, countMax + 1);
         JsonBytes out = new JsonBytes();
         out.raw("{\"object\":\"list\",\"data\":[");
         int count = Math.min(found.size(), countMax);

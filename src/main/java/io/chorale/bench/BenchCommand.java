@@ -5,13 +5,13 @@ import java.nio.file.Path;
 import java.util.List;
 
 /**
- * {@code ./chorale bench [engine] [scheduler] [http]}: runs what is named, those three when nothing is. {@code papers} and
+ * {@code ./chorale bench [engine] [scheduler] [http] [adapters]}: runs what is named, the first three when nothing is. {@code papers} and
  * {@code policies} write tables into docs/, from simulation alone. {@code ./chorale bench workload ...}: plays a workload
  * against a server that runs.
  */
 public final class BenchCommand {
     private static final List<String> MEASURED = List.of("engine", "scheduler", "http");
-    private static final List<String> ALL = List.of("engine", "scheduler", "http", "papers", "papers-fit", "policies");
+    private static final List<String> ALL = List.of("engine", "scheduler", "http", "adapters", "papers", "papers-fit", "policies");
 
     private BenchCommand() {}
 
@@ -64,6 +64,9 @@ public final class BenchCommand {
         }
         if (wanted.contains("policies")) {
             new PolicyTables().run();
+        }
+        if (wanted.contains("adapters")) {
+            new AdaptersBench(history).run();
         }
     }
 }

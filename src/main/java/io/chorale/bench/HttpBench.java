@@ -1,13 +1,8 @@
 package io.chorale.bench;
 
 import java.io.IOException;
-import java.net.HttpURLConnection;
-import java.net.ServerSocket;
-import java.net.URI;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 
 /**
  * The whole way: the packaged service in a process of its own, 64 SSE streams over the base model and its six adapters.
@@ -27,14 +22,8 @@ final class HttpBench {
 
     /** @param engineTokensPerSecond what the engine alone reaches in this run; NaN when it was not measured */
     void run(double engineTokensPerSecond) throws IOException, InterruptedException {
-        int port;
-        try (ServerSocket free = new ServerSocket(0)) {
-            port = free.getLocalPort();
-        }
-        Process server = start(port);
-        try {
-            awaitReady(port, server);
-            SseLoad load = new SseLoad(port);
+        try (ServerProcess server = new ServerProcess(List.of())) {
+            SseLoad load = new SseLoad(server.port);
             List<String> bodies = new ArrayList<>();
             for (int i = 0; i < STREAMS; i++) {
                 bodies.add(body(MODELS.get(i % MODELS.size())));
@@ -52,11 +41,6 @@ final class HttpBench {
             String settings = "Fable, " + STREAMS + " SSE streams over 7 models, " + TOKENS_PER_STREAM + " tokens each";
             history.record("http-64-streams", "tokens/s", tokensPerSecond, 0.6 * engineTokensPerSecond, settings);
             history.record("http-first-byte", "ms", firstByteMillis, Double.NaN, settings + ", all at once");
-        } finally {
-            server.destroy();
-            if (!server.waitFor(20, TimeUnit.SECONDS)) {
-                server.destroyForcibly();
-            }
         }
     }
 
@@ -64,44 +48,5 @@ final class HttpBench {
         return """
                 {"model":"%s","prompt":"Tell me a story about a fox named Kit.","max_tokens":%d,"ignore_eos":true,\
                 "temperature":0,"stream":true,"stream_options":{"include_usage":true}}""".formatted(model, TOKENS_PER_STREAM);
-    }
-
-    private static Process start(int port) throws IOException {
-        return new ProcessBuilder(
-                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                        "-Xmx1g",
-                        "-XX:+UseSerialGC",
-                        "--enable-native-access=ALL-UNNAMED",
-                        "-Dorg.bytedeco.javacpp.maxBytes=0",
-                        "-Dorg.bytedeco.javacpp.maxPhysicalBytes=0",
-                        "-Dchorale.native.dir=" + System.getProperty("chorale.native.dir"),
-                        "-Dquarkus.http.port=" + port,
-                        "-jar",
-                        "target/quarkus-app/quarkus-run.jar")
-                .redirectErrorStream(true)
-                .redirectOutput(Path.of("target", "bench-server.log").toFile())
-                .start();
-    }
-
-    private static void awaitReady(int port, Process server) throws IOException, InterruptedException {
-        for (int tries = 0; tries < 600; tries++) {
-            if (!server.isAlive()) {
-                throw new IOException(
-                        "the server ended with status " + server.exitValue() + "; its log is target/bench-server.log");
-            }
-            try {
-                HttpURLConnection connection =
-                        (HttpURLConnection) URI.create("http://127.0.0.1:" + port + "/q/health/ready")
-                                .toURL()
-                                .openConnection();
-                if (connection.getResponseCode() == 200) {
-                    return;
-                }
-            } catch (IOException e) {
-                // Not listening yet.
-            }
-            Thread.sleep(100);
-        }
-        throw new IOException("the server was not ready within a minute; its log is target/bench-server.log");
     }
 }

@@ -21,8 +21,8 @@ async function refusal(response) {
     error?.code ?? `HTTP ${response.status}`);
 }
 
-/** One call; resolves to the body as JSON, rejects with a Problem. */
-export async function call(method, path, body, signal) {
+/** One call; resolves to the body as JSON, rejects with a Problem. The key is an administrator's. */
+export async function call(method, path, body, signal, key = '') {
   let response;
   try {
     response = await fetch(path, {
@@ -30,7 +30,10 @@ export async function call(method, path, body, signal) {
       signal,
       cache: 'no-store',
       keepalive: method === 'DELETE', // goes out even when the page goes away
-      headers: body === undefined ? {} : {'Content-Type': 'application/json'},
+      headers: {
+        ...body === undefined ? {} : {'Content-Type': 'application/json'},
+        ...key ? {Authorization: `Bearer ${key}`} : {},
+      },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {

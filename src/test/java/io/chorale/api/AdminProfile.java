@@ -16,7 +16,7 @@ public class AdminProfile implements QuarkusTestProfile {
     static final Path WATCHED = ROOT.resolve("adapters");
     static final Path MORE = ROOT.resolve("more");
     static final Path OUTSIDE = ROOT.resolve("outside");
-    static final String KEY = "secret-key";
+    public static final String KEY = "secret-key";
     static final long UPLOAD_BYTES_MAX = 2 << 20;
 
     @Override

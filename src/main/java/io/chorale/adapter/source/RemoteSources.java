@@ -108,11 +108,10 @@ public final class RemoteSources implements AdapterSources {
     private boolean isAllowed(String source) {
         String lower = source.toLowerCase(Locale.ROOT);
         // Dots that lead out of an allowed path, plainly or encoded; and names and keys before the host.
-        boolean isTwisted = lower.contains("/../")
-                || lower.endsWith("/..")
-                || lower.contains("%")
-                || lower.contains("@") && !lower.startsWith("hf://");
+        boolean isTwisted = lower.contains("/../") || lower.endsWith("/..") || lower.contains("%");
+        boolean hasUser = lower.contains("@") && !lower.startsWith("hf://");
         return !isTwisted
+                && !hasUser
                 && source.indexOf('\\') < 0
                 && rules.allowed().stream().anyMatch(source::startsWith);
     }
