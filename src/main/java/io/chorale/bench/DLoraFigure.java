@@ -47,8 +47,7 @@ final class DLoraFigure {
     }
 
     void write(StringBuilder page) {
-        page.append(
-                """
+        page.append("""
                 ## dLoRA, figure 10
 
                 Eight adapters of rank 16 on one GPU, with a stand-in for the workload (its files are not redistributed): seconds a token,
@@ -64,7 +63,8 @@ final class DLoraFigure {
 
     private static void table(StringBuilder page, String name, DeviceProfile device, double rate) {
         page.append("### ").append(name).append("\n\n| share of the most wanted | never merged | always merged |");
-        page.append(" dLoRA's thresholds | Chorale's rule | merged time of the last two |\n|---|---|---|---|---|---|\n");
+        page.append(
+                " dLoRA's thresholds | Chorale's rule | merged time of the last two |\n|---|---|---|---|---|---|\n");
         for (double share : TOP_SHARES) {
             SimulationResult dynamic = play(device, share, rate, DYNAMIC);
             SimulationResult ours = play(device, share, rate, OURS);

@@ -34,8 +34,7 @@ final class OverloadTables {
     // ---- overload -------------------------------------------------------------------------------------------------
 
     private void overload(double saturation) {
-        page.append(
-                """
+        page.append("""
                 ## Four times overload
 
                 200 adapters; 60 s at 0.7 of saturation, 60 s at four times saturation, 120 s at 0.7 again. Clients try again as the OpenAI
@@ -63,7 +62,10 @@ final class OverloadTables {
             SimulationResult r = PolicyTables.play(policy, all, Door.SERVER, RetryRule.OPENAI);
             double during = mean(r, r.goodOverTime(), NORMAL_SECONDS, NORMAL_SECONDS + OVERLOAD_SECONDS);
             double after = mean(
-                    r, r.attainmentOverTime(), NORMAL_SECONDS + OVERLOAD_SECONDS + BACK_AFTER_SECONDS, Double.MAX_VALUE);
+                    r,
+                    r.attainmentOverTime(),
+                    NORMAL_SECONDS + OVERLOAD_SECONDS + BACK_AFTER_SECONDS,
+                    Double.MAX_VALUE);
             page.append(String.format(
                     Locale.ROOT,
                     "| %s | %.2f | %.2f | %.0f %% | %.1f %% | %,d |%n",
@@ -89,8 +91,7 @@ final class OverloadTables {
     // ---- a flood --------------------------------------------------------------------------------------------------
 
     private void flood(double saturation) {
-        page.append(
-                """
+        page.append("""
                 ## A tenant that floods
 
                 Ten tenants with 20 adapters each; together they send 0.9 of saturation. Then one of them sends a hundred times its share,

@@ -39,7 +39,8 @@ final class PaperFit {
             }
         }
         for (Cell cell : SLoraCells.fitted()) {
-            System.out.println(cell.column() + " " + Figures.of(cell.simulate(constants(best))) + " of " + cell.paper());
+            System.out.println(
+                    cell.column() + " " + Figures.of(cell.simulate(constants(best))) + " of " + cell.paper());
         }
     }
 
@@ -51,10 +52,12 @@ final class PaperFit {
         double sum = 0;
         for (Cell cell : SLoraCells.fitted()) {
             Figures got = Figures.of(cell.simulate(constants(constants)));
-            sum += square(THROUGHPUT_WEIGHT * Math.log(got.throughput() / cell.paper().throughput()))
+            sum += square(THROUGHPUT_WEIGHT
+                            * Math.log(got.throughput() / cell.paper().throughput()))
                     + square(Math.log(got.latency() / cell.paper().latency()))
                     + square(Math.log(got.ttft() / cell.paper().ttft()))
-                    + square(ATTAINMENT_WEIGHT * (got.attainment() - cell.paper().attainment()));
+                    + square(
+                            ATTAINMENT_WEIGHT * (got.attainment() - cell.paper().attainment()));
         }
         return sum;
     }

@@ -72,7 +72,8 @@ final class PaperTables {
                     .filter(distance -> !Double.isNaN(distance))
                     .sorted()
                     .toArray();
-            long near = java.util.Arrays.stream(distances).filter(d -> d <= NEAR).count();
+            long near =
+                    java.util.Arrays.stream(distances).filter(d -> d <= NEAR).count();
             text.append(String.format(
                     Locale.ROOT,
                     "| %s | %d | %d | %.0f %% |%n",

@@ -52,8 +52,7 @@ final class PolicyTables {
     private final StringBuilder page = new StringBuilder();
 
     void run() throws IOException {
-        page.append(
-                """
+        page.append("""
                 # Policies compared
 
                 Made by `./chorale bench policies`; do not edit. All on one simulated H100 with the Llama-3-8B shape (`h100-8b`, adapters of
@@ -84,7 +83,8 @@ final class PolicyTables {
     }
 
     static Workload workload(int adapters, double alpha, double rate, double variation, double seconds) {
-        return SLoraGenerator.of(adapters, alpha, rate, variation, seconds, RANKS).draw();
+        return SLoraGenerator.of(adapters, alpha, rate, variation, seconds, RANKS)
+                .draw();
     }
 
     /** Requests a second that first-come-first-served completes of far too many. */
@@ -124,8 +124,11 @@ final class PolicyTables {
             }
         }
         page.append("## Chorale / S-LoRA / dLoRA\n\n");
-        page.append("Against the better of the other two, in ").append(all.size()).append(" workloads:\n\n");
-        page.append("| | better | equal (within 0.5 %) | worse by at most 2 % | worse by more |\n|---|---|---|---|---|\n");
+        page.append("Against the better of the other two, in ")
+                .append(all.size())
+                .append(" workloads:\n\n");
+        page.append(
+                "| | better | equal (within 0.5 %) | worse by at most 2 % | worse by more |\n|---|---|---|---|---|\n");
         verdict("goodput", all, SimulationResult::goodput);
         verdict("satisfaction", all, SimulationResult::satisfaction);
         page.append("\nA star marks where Chorale is more than 2 % worse.\n\n");
@@ -164,7 +167,8 @@ final class PolicyTables {
             double rate = 1.1 * saturation(adapters, 0.3);
             Workload workload = workload(adapters, 0.3, rate, 4, SECONDS);
             page.append("%d adapters, alpha 0.3, cv 4, load 1.1:%n%n".formatted(adapters));
-            page.append("| policy | goodput | satisfaction | throughput | TTFT p99, s | ITL p99, s | uploads | merged time |\n");
+            page.append(
+                    "| policy | goodput | satisfaction | throughput | TTFT p99, s | ITL p99, s | uploads | merged time |\n");
             page.append("|---|---|---|---|---|---|---|---|\n");
             for (String policy : ABLATIONS) {
                 SimulationResult r = play(policy, workload, Door.OPEN, RetryRule.NEVER);

@@ -63,7 +63,8 @@ public record DeviceCosts(
         }
         return (long) (Math.max(floor, device)
                 + step.sequences * sequenceNanos
-                + step.uploadRanks * uploadRankNanos + step.merges * mergeNanos);
+                + step.uploadRanks * uploadRankNanos
+                + step.merges * mergeNanos);
     }
 
     /** The base model's products for so many rows. */

@@ -29,16 +29,7 @@ public record DeviceProfile(
 
     public DeviceProfile named(String other) {
         return new DeviceProfile(
-                other,
-                costs,
-                pages,
-                pageTokens,
-                pagesPerRank,
-                slots,
-                contextMax,
-                stepTokensMax,
-                sequencesMax,
-                source);
+                other, costs, pages, pageTokens, pagesPerRank, slots, contextMax, stepTokensMax, sequencesMax, source);
     }
 
     public DeviceProfile withPages(int other) {

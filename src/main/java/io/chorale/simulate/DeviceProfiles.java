@@ -54,21 +54,21 @@ public final class DeviceProfiles {
             "the constants of dLoRA's scheduler");
 
     /** S-LoRA's engine on an A100 80GB with Llama-7B and Llama-13B, on an A100 40GB and on an A10G. */
-    public static final DeviceProfile SLORA_A100_7B =
-            SLoraDevices.profile(SLoraDevices.FITTED, SLoraDevices.Gpu.A100_80, SLoraDevices.Model.LLAMA_7B, 125_000)
-                    .named("slora-a100-7b");
+    public static final DeviceProfile SLORA_A100_7B = SLoraDevices.profile(
+                    SLoraDevices.FITTED, SLoraDevices.Gpu.A100_80, SLoraDevices.Model.LLAMA_7B, 125_000)
+            .named("slora-a100-7b");
 
-    public static final DeviceProfile SLORA_A100_13B =
-            SLoraDevices.profile(SLoraDevices.FITTED, SLoraDevices.Gpu.A100_80, SLoraDevices.Model.LLAMA_13B, 65_000)
-                    .named("slora-a100-13b");
+    public static final DeviceProfile SLORA_A100_13B = SLoraDevices.profile(
+                    SLoraDevices.FITTED, SLoraDevices.Gpu.A100_80, SLoraDevices.Model.LLAMA_13B, 65_000)
+            .named("slora-a100-13b");
 
-    public static final DeviceProfile SLORA_A100_40_13B =
-            SLoraDevices.profile(SLoraDevices.FITTED, SLoraDevices.Gpu.A100_40, SLoraDevices.Model.LLAMA_13B, 14_500)
-                    .named("slora-a100-40-13b");
+    public static final DeviceProfile SLORA_A100_40_13B = SLoraDevices.profile(
+                    SLoraDevices.FITTED, SLoraDevices.Gpu.A100_40, SLoraDevices.Model.LLAMA_13B, 14_500)
+            .named("slora-a100-40-13b");
 
-    public static final DeviceProfile SLORA_A10G_7B =
-            SLoraDevices.profile(SLoraDevices.FITTED, SLoraDevices.Gpu.A10G, SLoraDevices.Model.LLAMA_7B, 14_500)
-                    .named("slora-a10g-7b");
+    public static final DeviceProfile SLORA_A10G_7B = SLoraDevices.profile(
+                    SLoraDevices.FITTED, SLoraDevices.Gpu.A10G, SLoraDevices.Model.LLAMA_7B, 14_500)
+            .named("slora-a10g-7b");
 
     public static final List<DeviceProfile> ALL =
             List.of(H100_8B, DLORA_A800_7B, SLORA_A100_7B, SLORA_A100_13B, SLORA_A100_40_13B, SLORA_A10G_7B);

@@ -18,7 +18,11 @@ final class ResultTable {
             new Row("tries again", "", r -> whole(r.retries()), "by clients, after a refusal"),
             new Row("attainment", "%", r -> percent(r.attainment()), "first token within the objective, of all"),
             new Row("satisfaction", "", r -> fixed(r.satisfaction(), 3), "mean of 1 - (ttft / objective)^2, of all"),
-            new Row("goodput", "req/s", r -> fixed(r.goodput(), 2), "met both objectives from the last try, by time of arrivals"),
+            new Row(
+                    "goodput",
+                    "req/s",
+                    r -> fixed(r.goodput(), 2),
+                    "met both objectives from the last try, by time of arrivals"),
             new Row("throughput", "req/s", r -> fixed(r.throughput(), 2), "served, by the whole time"),
             new Row("tokens", "1/s", r -> whole(Math.round(r.tokensPerSecond())), "of answers"),
             new Row("TTFT mean", "s", r -> seconds(r.ttftMean()), "of requests that got a token"),

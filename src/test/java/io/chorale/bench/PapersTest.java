@@ -54,19 +54,25 @@ class PapersTest {
     @ValueSource(ints = {4, 6, 8})
     void earlyAbortSatisfiesMoreThanNewestFirstAndThatMoreThanOldestFirst(int variation) {
         String table = "A10G S2 by burstiness";
-        double oldest = simulate(cell(table, "cv=" + variation + " oldest first")).satisfaction();
-        double newest = simulate(cell(table, "cv=" + variation + " newest first")).satisfaction();
+        double oldest =
+                simulate(cell(table, "cv=" + variation + " oldest first")).satisfaction();
+        double newest =
+                simulate(cell(table, "cv=" + variation + " newest first")).satisfaction();
         double abort = simulate(cell(table, "cv=" + variation + " early abort")).satisfaction();
         assertTrue(oldest < newest && newest <= abort, () -> oldest + " " + newest + " " + abort);
     }
 
     @Test
     void mergingWinsForOneAdapterAndLosesForFive() {
-        double merged = simulate(cell(SLoraCells.MERGES, "n=1 alpha=1.0 merged")).throughput();
-        double onTheFly = simulate(cell(SLoraCells.MERGES, "n=1 alpha=1.0 on the fly")).throughput();
+        double merged =
+                simulate(cell(SLoraCells.MERGES, "n=1 alpha=1.0 merged")).throughput();
+        double onTheFly =
+                simulate(cell(SLoraCells.MERGES, "n=1 alpha=1.0 on the fly")).throughput();
         assertTrue(merged > 1.1 * onTheFly, () -> merged + " against " + onTheFly);
-        double mergedOfFive = simulate(cell(SLoraCells.MERGES, "n=5 alpha=1.0 merged")).throughput();
-        double onTheFlyOfFive = simulate(cell(SLoraCells.MERGES, "n=5 alpha=1.0 on the fly")).throughput();
+        double mergedOfFive =
+                simulate(cell(SLoraCells.MERGES, "n=5 alpha=1.0 merged")).throughput();
+        double onTheFlyOfFive =
+                simulate(cell(SLoraCells.MERGES, "n=5 alpha=1.0 on the fly")).throughput();
         assertTrue(mergedOfFive < 0.9 * onTheFlyOfFive, () -> mergedOfFive + " against " + onTheFlyOfFive);
     }
 
