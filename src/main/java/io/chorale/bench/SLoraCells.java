@@ -333,7 +333,7 @@ final class SLoraCells {
                 double[] row = s4[a][d];
                 cells.add(new Cell(
                         CLUSTERS,
-                        Gpu.A100_80,
+                        Gpu.A100_40, // whose memory leaves such a pool
                         Setting.S4,
                         POOL_SMALL,
                         32,

@@ -64,7 +64,7 @@ public final class SLoraDevices {
     public enum Gpu {
         A100_80(1, 1),
         A100_40(1555.0 / 2039, 1),
-        A10G(600.0 / 2039, 125.0 / 312);
+        A10G(600.0 / 2039, 70.0 / 312);
 
         private final double bandwidth;
         private final double compute;

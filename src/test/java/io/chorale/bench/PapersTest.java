@@ -76,6 +76,14 @@ class PapersTest {
         assertTrue(mergedOfFive < 0.9 * onTheFlyOfFive, () -> mergedOfFive + " against " + onTheFlyOfFive);
     }
 
+    @Test
+    void clusteringGainsAtSaturation() {
+        Figures clustered = simulate(cell(SLoraCells.CLUSTERS, "alpha=1.0 D=1"));
+        Figures scattered = simulate(cell(SLoraCells.CLUSTERS, "alpha=1.0 D=32"));
+        assertTrue(clustered.attainment() > 1.2 * scattered.attainment(), () -> clustered + " " + scattered);
+        assertTrue(clustered.throughput() > scattered.throughput(), () -> clustered + " " + scattered);
+    }
+
     @ParameterizedTest
     @ValueSource(doubles = {0.15, 0.67, 0.9})
     void dynamicMergingOnAnH100IsAsGoodAsTheBetterOfNeverAndAlways(double topShare) {
