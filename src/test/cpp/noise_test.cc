@@ -16,13 +16,13 @@ using testing::Generation;
 
 TEST(Noise, IsAFunctionOfSeedAndIndex) {
   const Noise noise{.seed = 7, .mean = 0, .deviation = 0.5f};
-  std::vector<float> whole(101), part(17), other(101);
-  noise.Fill(0, 101, whole.data());
-  for (int64_t first : {0, 1, 2, 3, 4, 50, 84}) {
+  std::vector<float> whole(501), part(17), other(501);
+  noise.Fill(0, 501, whole.data());  // most of it many at a time, the parts below a few
+  for (int64_t first : {0, 1, 2, 3, 4, 50, 84, 257, 484}) {
     noise.Fill(first, 17, part.data());
     EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + first)) << first;
   }
-  Noise{.seed = 8, .deviation = 0.5f}.Fill(0, 101, other.data());
+  Noise{.seed = 8, .deviation = 0.5f}.Fill(0, 501, other.data());
   EXPECT_NE(whole, other);
 }
 

@@ -38,11 +38,12 @@ Bench::Bench(const BenchOptions& options)
       engine_(*model_.engine),
       history_(options.history, options.command, options.commit, DeviceOf(engine_)),
       roofs_(engine_.MeasureRoofs()) {
-  std::printf("%s", engine_.Describe().c_str());
+  std::printf("%smade in %.2f s\n", engine_.Describe().c_str(), model_.create_seconds);
   if (roofs_.read > 0) {
     roofs_text_ = Format("read %.3f TB/s, upload %.1f GB/s", roofs_.read / 1e12, roofs_.upload / 1e9);
     std::printf("%s\n", roofs_text_.c_str());
   }
+  history_.Record({"engine-start", Model(), "s", {model_.create_seconds}, 0, roofs_text_});
   LoadAdapters();
   const int64_t batch = *std::max_element(options.batches.begin(), options.batches.end());
   const int64_t tokens = options.context + kWarmSteps + options.steps + 2;
@@ -68,6 +69,7 @@ void Bench::Run() {
       if (adapters == 0) base = milliseconds;
     }
   }
+  if (!options_.merge.empty() && !model_.adapters.empty()) Merge();
   if (options_.uploads == 0) return;
   const std::vector<StagedAdapter> staged = model_.StageRandom(options_, options_.uploads, options_.seed + 1000);
   ColdStart(staged);
@@ -234,6 +236,33 @@ double Bench::Decode(int64_t batch, int64_t adapters, double base) {
                           static_cast<long long>(options_.context), Adapters(adapters).c_str()),
                    "ms", times.wall, floor, roofs_text_});
   return wall;
+}
+
+void Bench::Merge() {
+  std::vector<double> merged, unmerged;
+  const auto run = [&](testing::StepBuilder step, std::vector<double>* times) {
+    // A row of its own makes the step wait for the device.
+    AddPrompt(step, streams_[0].pages, 0, 1);
+    step.Segment().Sample();
+    const auto begin = Clock::now();
+    Begin(step);
+    Await();
+    times->push_back(Since(begin));
+  };
+  std::vector<double> plain;
+  for (int32_t repeat = 0; repeat < 5; ++repeat) {
+    run({}, &plain);
+    testing::StepBuilder merge, unmerge;
+    merge.Merge(0, 1.0f).Merged(0);
+    run(merge, &merged);
+    unmerge.Unmerge();
+    run(unmerge, &unmerged);
+  }
+  const std::string settings = Format("%s, %s, %s", Model().c_str(), options_.merge.c_str(), Adapters(1).c_str());
+  std::printf("merge %s: %.1f ms, unmerge %.1f ms, with a step of one row that takes %.1f\n", settings.c_str(),
+              Median(merged), Median(unmerged), Median(plain));
+  history_.Record({"merge", settings, "ms", merged, 0, roofs_text_});
+  history_.Record({"unmerge", settings, "ms", unmerged, 0, roofs_text_});
 }
 
 void Bench::PrintCounters(const BackendCounters& after) const {

@@ -41,6 +41,8 @@ class Bench {
   void Prefill(int64_t tokens, int64_t adapters);
   // Milliseconds of a step.
   double Decode(int64_t batch, int64_t adapters, double base);
+  // The first adapter is merged and taken out again, several times.
+  void Merge();
   // A batch decodes while adapters stream through slots of their own.
   void Upload(int64_t batch, const std::vector<StagedAdapter>& staged);
   // A prompt whose adapter comes with the step, beside one whose adapter is there.

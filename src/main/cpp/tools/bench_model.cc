@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <thread>
 
@@ -36,6 +37,7 @@ EngineConfig ConfigOf(const BenchOptions& options, const ModelSpec& spec) {
   config.threads = options.threads;
   config.graphs = options.graphs;
   config.pool_bytes = options.pool_bytes;
+  if (!options.merge.empty()) config.merge = options.merge;
   const int64_t batch = *std::max_element(options.batches.begin(), options.batches.end());
   if (config.pool_bytes == 0 && options.backend == "cpu") {
     // Room for all sequences, and as much again with a floor for adapters.
@@ -61,7 +63,7 @@ BenchModel FromImage(const BenchOptions& options) {
   const PackView pack = Take(PackView::Open(options.image));
   PackSpans spans(pack);
   BenchModel model;
-  model.engine = Take(Engine::Create(ConfigOf(options, pack.model().spec()), pack.model(), spans));
+  model.Create(ConfigOf(options, pack.model().spec()), pack.model(), spans);
   const int64_t wanted = *std::max_element(options.adapters.begin(), options.adapters.end());
   for (int32_t i = 0; i < pack.adapters() && i < wanted; ++i) {
     model.adapters.push_back(Take(model.engine->Stage(pack.adapter(i), spans)));
@@ -80,7 +82,7 @@ BenchModel OfShape(const BenchOptions& options) {
   const ManifestView view = Take(ManifestView::ParseModel(manifest.bytes()));
   testing::MemorySpans none({});
   BenchModel model;
-  model.engine = Take(Engine::Create(ConfigOf(options, spec), view, none));
+  model.Create(ConfigOf(options, spec), view, none);
   const int64_t wanted = *std::max_element(options.adapters.begin(), options.adapters.end());
   model.adapters = model.StageRandom(options, wanted, options.seed + 1);
   for (int64_t i = 0; i < wanted; ++i) {
@@ -102,6 +104,12 @@ BenchModel BenchModel::Make(const BenchOptions& options) {
   model.element_bytes = options.backend == "cpu" ? 4 : 2;
   for (int64_t& bytes : model.adapter_bytes) bytes *= model.element_bytes;
   return model;
+}
+
+void BenchModel::Create(const EngineConfig& config, const ManifestView& manifest, SpanSource& source) {
+  const auto begin = std::chrono::steady_clock::now();
+  engine = Take(Engine::Create(config, manifest, source));
+  create_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 std::vector<StagedAdapter> BenchModel::StageRandom(const BenchOptions& options, int64_t count, int64_t seed) const {

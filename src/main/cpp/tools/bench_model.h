@@ -14,8 +14,11 @@ struct BenchModel {
   std::vector<StagedAdapter> adapters;
   std::vector<int64_t> adapter_bytes;  // of each one's numbers, as they lie in pages
   int64_t element_bytes = 0;           // of weights, keys and values
+  double create_seconds = 0;           // that the engine took to be made
 
   static BenchModel Make(const BenchOptions& options);
+
+  void Create(const EngineConfig& config, const ManifestView& manifest, SpanSource& source);
 
   // Stages `count` random adapters on all cores; their seeds begin at `seed`.
   std::vector<StagedAdapter> StageRandom(const BenchOptions& options, int64_t count, int64_t seed) const;

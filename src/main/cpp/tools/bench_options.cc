@@ -55,7 +55,7 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
   const std::map<std::string, std::string*> texts = {
       {"--image", &options.image},     {"--shape", &options.shape},     {"--backend", &options.backend},
       {"--mode", &options.mode},       {"--history", &options.history}, {"--library-dir", &options.library_dir},
-      {"--commit", &options.commit}};
+      {"--commit", &options.commit},   {"--merge", &options.merge}};
   const std::map<std::string, int64_t*> numbers = {
       {"--seed", &options.seed},       {"--threads", &options.threads}, {"--graphs", &options.graphs},
       {"--context", &options.context}, {"--steps", &options.steps},     {"--uploads", &options.uploads},
@@ -88,6 +88,9 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
   };
   if (!none_below_one(options.batches) || !none_below_one(options.ranks) || !none_below_one(options.prefills)) {
     Fail("--batch, --rank and --prefill are at least 1");
+  }
+  if (!options.merge.empty() && options.merge != "shadow" && options.merge != "in_place") {
+    Fail("--merge " + options.merge + " is neither shadow nor in_place");
   }
   if (options.context < 1 || options.steps < 1) Fail("--context and --steps are at least 1");
   return options;

@@ -1,16 +1,17 @@
 // chorale_bench: whole steps through the engine, without Java and without a network.
 //
 //   chorale_bench (--image FILE | --shape NAME [--seed N]) [--backend cpu|cuda] [--batch N,..] [--context N] [--steps N]
-//                 [--adapters N,..] [--rank N,..] [--targets q,k,v,o,gate,up,down] [--prefill N,..] [--uploads N]
-//                 [--upload-percent N]
-//                 [--mode fast|reference] [--threads N] [--graphs 0|1] [--pool-bytes N] [--library-dir DIR]
-//                 [--history FILE] [--commit TEXT]
+//                 [--adapters N,..] [--rank N,..] [--targets q,k,v,o,gate,up,down] [--prefill N,..]
+//                 [--uploads N] [--upload-percent N] [--merge shadow|in_place] [--mode fast|reference] [--threads N]
+//                 [--graphs 0|1] [--pool-bytes N] [--library-dir DIR] [--history FILE] [--commit TEXT]
 //
 // For every batch and every number of adapters: that many sequences of `context` tokens decode greedily, two steps in
 // flight, each row fed what the step before drew; rows of an adapter lie together, as the scheduler places them. Beside
 // the time stands the floor: the bytes of weights, keys, values and adapters at the read bandwidth measured in the same
-// run. --prefill times whole prompts. --uploads stages that many adapters, times a prompt whose adapter comes with its step,
-// and streams them all, at a percentage of the measured peak, while the first batch decodes. With --image adapters are those of the image; with --shape weights and adapters are random.
+// run. --prefill times whole prompts. --uploads stages that many adapters, times a prompt whose adapter comes with its
+// step, and streams them all, at a percentage of the measured peak, while the first batch decodes. --merge times merging
+// the first adapter and taking it out again. With --image adapters are those of the image; with --shape weights and
+// adapters are random.
 #include "tools/bench.h"
 
 int main(int argc, char** argv) {

@@ -148,7 +148,7 @@ enum ResultSection : int32_t {
   kHidden,           // float[rows * H]
   kCompletedLoads,   // int32[2*]  pairs (slot, layer groups resident)
   kPageBytes,        // uint8[]    exported pages, in the order of the moves
-  kPhaseNanos,       // int64[kPhases]
+  kPhaseNanos,       // int64[kPhases]  of a device's own clock where there is one, but for the moves
   kFaultText,        // uint8[]    UTF-8
   kResultSections
 };
