@@ -20,7 +20,7 @@ constexpr int32_t kFoursMax = 4;  // groups of four columns that a thread holds:
 // Reference  cpu_reference.cc AddNorm
 // Measured   H100, 2026-11-22, H = 4096, in a chain: 2.1 / 2.2 / 3.1 us at 1 / 32 / 128 rows; 2,048 rows 48 us (78 %)
 template <typename T, int32_t kFours>
-__global__ void __launch_bounds__(kThreadsMax) AddNormKernel(const AddNormArgs args) {
+__global__ void __launch_bounds__(kThreadsMax, kFours == 1 ? 2 : 1) AddNormKernel(const AddNormArgs args) {
   __shared__ float scratch[32];
   AllowSuccessor();
   const int32_t first = static_cast<int32_t>(threadIdx.x) * 4;
@@ -31,9 +31,10 @@ __global__ void __launch_bounds__(kThreadsMax) AddNormKernel(const AddNormArgs a
     const int32_t col = first + i * step;
     weight[i] = col < args.hidden ? *reinterpret_cast<const float4*>(args.norm + col) : float4{0, 0, 0, 0};
   }
+  const int64_t row = blockIdx.x;
+  const bool lora = HasLora(args.delta, row);
   WaitForPredecessor();
 
-  const int64_t row = blockIdx.x;
   float* residual = args.residual + row * args.hidden;
   float4 v[kFours];
   float squares = 0.0f;
@@ -45,7 +46,7 @@ __global__ void __launch_bounds__(kThreadsMax) AddNormKernel(const AddNormArgs a
     v[i] = *reinterpret_cast<const float4*>(residual + col);
     if (args.delta.data != nullptr) {
       float values[4];
-      LoadProduct<T, 4>(args.delta, row, col, values);
+      LoadProduct<T, 4>(args.delta, row, col, lora, values);
       float4 delta = {values[0], values[1], values[2], values[3]};
       if (args.delta_bias != nullptr) {
         const float4 bias = *reinterpret_cast<const float4*>(args.delta_bias + col);

@@ -90,6 +90,9 @@ void PlanPrefill(const std::vector<PrefillSequence>& sequences, int32_t heads, i
 // head_dim 64 or 128, at most kPrefillTile query heads for each kv head.
 void AttentionPrefill(Launcher& launcher, Element element, int32_t item_count, const AttentionArgs& args,
                       const PrefillItem* items);
+// The same with warpgroup matrix instructions: what AttentionPrefill takes on sm_90.
+void AttentionPrefillWgmma(Launcher& launcher, Element element, int32_t item_count, const AttentionArgs& args,
+                           const PrefillItem* items);
 
 // ---- any head size ----------------------------------------------------------------------------------------------------
 

@@ -219,6 +219,10 @@ void AttentionPrefill(Launcher& launcher, Element element, int32_t item_count, c
     launcher.Note(cudaErrorInvalidValue);
     return;
   }
+  if (launcher.sm_major == 9) {
+    AttentionPrefillWgmma(launcher, element, item_count, args, items);
+    return;
+  }
   WithElement(element, [&](auto type) {
     using T = decltype(type);
     if (args.kv.head_dim == 64) {

@@ -36,4 +36,11 @@ __device__ __forceinline__ void CopyBox(uint32_t target, const CUtensorMap* map,
       : "memory");
 }
 
+// Copies bytes, a multiple of 16, both places 16-byte aligned.
+__device__ __forceinline__ void CopyBytes(uint32_t target, const void* source, uint32_t bytes, uint64_t* barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(target),
+               "l"(source), "r"(bytes), "r"(SharedAddress(barrier))
+               : "memory");
+}
+
 }  // namespace chorale::cuda

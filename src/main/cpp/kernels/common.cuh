@@ -124,14 +124,23 @@ __device__ __forceinline__ uint4 LoadStreaming(const void* pointer) {
   return v;
 }
 
-__device__ __forceinline__ void PrefetchToL2(const void* pointer) {
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(pointer));
+__device__ __forceinline__ uint2 LoadStreaming8(const void* pointer) {
+  uint2 v;
+  asm volatile("ld.global.L1::no_allocate.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(pointer));
+  return v;
 }
 
 __device__ __forceinline__ int32_t LoadAcquire(const int32_t* pointer) {
   int32_t value;
   asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(value) : "l"(pointer) : "memory");
   return value;
+}
+__device__ __forceinline__ void AddRelease(int32_t* pointer, int32_t value) {
+  asm volatile("red.release.gpu.global.add.s32 [%0], %1;" ::"l"(pointer), "r"(value) : "memory");
+}
+
+__device__ __forceinline__ void PrefetchToL2(const void* pointer) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(pointer));
 }
 
 // Copies 16 bytes to shared memory in the background; zeros when `valid` is false (the source is not read then).
@@ -143,6 +152,21 @@ __device__ __forceinline__ void CommitCopies() { asm volatile("cp.async.commit_g
 template <int kPending>
 __device__ __forceinline__ void WaitForCopies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+// ---- registers: warpgroups of a block hand them to each other -------------------------------------------------------------
+
+template <int32_t kCount>
+__device__ __forceinline__ void RegistersUp() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kCount));
+#endif
+}
+template <int32_t kCount>
+__device__ __forceinline__ void RegistersDown() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kCount));
+#endif
 }
 
 // ---- warps and blocks -----------------------------------------------------------------------------------------------
@@ -190,24 +214,13 @@ __device__ __forceinline__ float4 LoadFloats4(const Product& p, int64_t row, int
   return part[0];
 }
 
-// Adds the product's LoRA part to kWide neighbouring columns.
-template <int32_t kWide>
-__device__ __forceinline__ void AddLora(const Product& p, int64_t row, int32_t col, float (&values)[kWide]) {
-  if (p.lora == nullptr || p.lora_rows[row] == 0) return;
-  const float* source = p.lora + row * p.cols + col;
-  if constexpr (kWide == 4) {
-    const float4 part = *reinterpret_cast<const float4*>(source);
-    values[0] += part.x, values[1] += part.y, values[2] += part.z, values[3] += part.w;
-  } else {
-#pragma unroll
-    for (int32_t i = 0; i < kWide; ++i) values[i] += source[i];
-  }
-}
+// Whether the product has a LoRA part for the row: a table's entry, to be asked for before WaitForPredecessor.
+__device__ __forceinline__ bool HasLora(const Product& p, int64_t row) { return p.lora != nullptr && p.lora_rows[row] != 0; }
 
-// kWide neighbouring columns (col a multiple of kWide: 4 or 1) of any product.
+// kWide neighbouring columns (col a multiple of kWide: 4 or 1) of any product, with the LoRA part if the caller says so.
 // kWhole: the caller knows that there is one partial.
 template <typename T, int32_t kWide, bool kWhole = false>
-__device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32_t col, float (&values)[kWide]) {
+__device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32_t col, bool lora, float (&values)[kWide]) {
   static_assert(kWide == 4 || kWide == 1);
   if (p.half) {
     const T* source = static_cast<const T*>(p.data) + row * p.cols + col;
@@ -221,10 +234,12 @@ __device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32
     }
     return;
   }
+  const float* more = p.lora + row * p.cols + col;
   if constexpr (kWide == 4) {
+    const float4 part = lora ? *reinterpret_cast<const float4*>(more) : float4{0, 0, 0, 0};
     const float4 sum = kWhole ? *reinterpret_cast<const float4*>(p.floats() + row * p.cols + col)
                               : LoadFloats4(p, row, col, PartialCount(p, col));
-    values[0] = sum.x, values[1] = sum.y, values[2] = sum.z, values[3] = sum.w;
+    values[0] = sum.x + part.x, values[1] = sum.y + part.y, values[2] = sum.z + part.z, values[3] = sum.w + part.w;
   } else {
     const float* source = p.floats() + row * p.cols + col;
     const int32_t count = kWhole ? 1 : PartialCount(p, col);
@@ -234,8 +249,9 @@ __device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32
 #pragma unroll
       for (int32_t i = 0; i < kWide; ++i) values[i] += source[part * p.partial_stride + i];
     }
+#pragma unroll
+    for (int32_t i = 0; i < kWide; ++i) values[i] += lora ? more[i] : 0.0f;
   }
-  AddLora<kWide>(p, row, col, values);
 }
 
 // 2^x; what is below 2^-126 becomes 0.

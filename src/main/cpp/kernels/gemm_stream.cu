@@ -1,6 +1,6 @@
 #include "kernels/bulk_copy.cuh"
 #include "kernels/gemm.h"
-#include "kernels/lora_unit.cuh"
+#include "kernels/lora_beside.cuh"
 #include "kernels/wgmma.cuh"
 
 namespace chorale::cuda {
@@ -9,68 +9,32 @@ namespace {
 constexpr int32_t kWarpgroups = 2;  // consumers, 64 weight rows each
 constexpr int32_t kProducer = kWarpgroups * 128;  // the first thread of the warp that copies
 constexpr int32_t kThreads = kProducer + 32;
-constexpr int32_t kLoraWarpsBeside = 7;  // with the 9 others they share the registers evenly: 128 for each thread
-constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarpsBeside * 32 : 0); }
+constexpr int32_t kLoraWarps = 3;
+#ifndef CHORALE_LORA_STAGES
+#define CHORALE_LORA_STAGES 104
+#endif
+__host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarps * 32 : 0); }
 constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 
-// What a block keeps in shared memory for `rows` rows of x: as many stages as leave a little room for small kernels.
+// Registers of a thread with LoRA: at launch, then of the consumers and of the others. A block has few, so that the small
+// kernels before and after it can be resident beside it.
+__host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) {
+#ifdef CHORALE_REGS96
+  return rows > 64 ? 128 : rows > 32 ? 104 : 96;
+#endif
+  return rows > 64 ? 112 : rows > 32 ? 88 : 80;
+}
+__host__ __device__ constexpr int32_t ConsumerRegisters(int32_t rows) { return rows > 64 ? 96 : rows > 32 ? 64 : rows > 16 ? 48 : 40; }
+__host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return LaunchRegisters(rows) + 2 * (LaunchRegisters(rows) - ConsumerRegisters(rows)); }
+
+// What a block keeps in shared memory for `rows` rows of x: as many stages as leave room for small kernels, which with
+// LoRA hold tiles of B.
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kWeightBytes + rows * kUnitInputs * 2; }
 __host__ __device__ constexpr int32_t StageCount(int32_t rows, bool lora) {
-  return (lora ? 176 : 220) * 1024 / StageBytes(rows);
+  return (lora ? CHORALE_LORA_STAGES : 220) * 1024 / StageBytes(rows);
 }
 __host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
-  return StageCount(rows, lora) * StageBytes(rows) + 1024;  // to align
-}
-
-// What the LoRA warps of a block do. Beside the base weights' stream a load from memory takes long, so each unit's weights
-// are fetched to L2 one unit ahead, the first ones before the kernel waits for its predecessor.
-template <typename T>
-__device__ __forceinline__ void LoraWarps(const LoraSiteArgs& lora, const Product& y, int32_t warp) {
-  __shared__ LoraScratch scratch;
-  const int32_t blocks = static_cast<int32_t>(gridDim.x), block = static_cast<int32_t>(blockIdx.x);
-  const int32_t groups = *lora.group_count;
-  const int32_t splits = (lora.columns + kLoraSplitInputs - 1) / kLoraSplitInputs;
-  int32_t tiles = 0;
-#pragma unroll
-  for (int32_t t = 0; t < kLoraSiteTargets; ++t) {
-    if (t < lora.targets) tiles += (lora.outputs[t] + kLoraTile - 1) / kLoraTile;
-  }
-  const int32_t shrinks = groups * splits, expands = groups * tiles;
-  // Neighbouring units are of one group: spread over blocks, so that a block has few of a kind.
-  const int32_t first_expand = warp * blocks + block, expand_step = kLoraWarpsBeside * blocks;
-  if (warp < kLoraWarps && block < shrinks) LoraPrefetchShrink(lora, block / splits, block % splits, warp);
-  if (first_expand < expands) {
-    LoraPrefetchExpand(lora, first_expand / tiles, FindLoraTile(lora, first_expand % tiles));
-  }
-  WaitForPredecessor();
-  if (warp < kLoraWarps) {
-    for (int32_t unit = block; unit < shrinks; unit += blocks) {
-      const int32_t next = unit + blocks;
-      if (next < shrinks) LoraPrefetchShrink(lora, next / splits, next % splits, warp);
-      LoraShrinkUnit<T>(lora, unit / splits, unit % splits, warp, scratch, 1);
-    }
-  }
-  float* out = const_cast<float*>(y.lora);
-  for (int32_t unit = first_expand; unit < expands; unit += expand_step) {
-    const int32_t next = unit + expand_step;
-    if (next < expands) LoraPrefetchExpand(lora, next / tiles, FindLoraTile(lora, next % tiles));
-    const int32_t group = unit / tiles;
-    while (LoadAcquire(lora.ready + group) < kLoraReady) __nanosleep(32);
-    const LoraOutputTile place = FindLoraTile(lora, unit % tiles);
-    const int32_t first = place.col + place.tile * kLoraTile;
-    LoraExpandUnit<T>(lora, lora.groups[group], place, [&](int32_t row, int32_t col, const float (&sums)[8]) {
-      float* target = out + static_cast<int64_t>(row) * y.cols + first + col;
-      if (col + 8 <= place.used && first % 4 == 0) {
-        *reinterpret_cast<float4*>(target) = {sums[0], sums[1], sums[2], sums[3]};
-        *reinterpret_cast<float4*>(target + 4) = {sums[4], sums[5], sums[6], sums[7]};
-        return;
-      }
-#pragma unroll
-      for (int32_t i = 0; i < 8; ++i) {
-        if (col + i < place.used) target[i] = sums[i];
-      }
-    });
-  }
+  return StageCount(rows, lora) * StageBytes(rows) + (lora ? kLoraWarps * (kLoraRingBytes + static_cast<int32_t>(sizeof(LoraWarpState))) : 0) + 1024;  // to align
 }
 
 // Computes   y = x W^T, W [N, K] and x [M, K] of T, y a Product in float32
@@ -81,17 +45,15 @@ __device__ __forceinline__ void LoraWarps(const LoraSiteArgs& lora, const Produc
 // Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor, with
 //            more in flight than the memory's latency needs. The stages are filled with weights, and the next ones
 //            fetched to L2, BEFORE the kernel waits for its predecessor: while small kernels run, memory keeps streaming.
-// LoRA       with kLora seven more warps compute the LoRA part of the same product (lora_unit.cuh) from the same x: first
-//            v = A x, in units for four warps together, then B v into y.lora, in units for warps, each as soon as all of its
-//            group's v is there (all blocks are resident at once, so waiting cannot deadlock). Adapters
-//            thus cost the bytes they have and no launch.
+// LoRA       with kLora a few more warps compute the LoRA part of the same linears from the same x into y.lora
+//            (lora_beside.cuh): adapters cost the bytes they have and no launch
 // Requires   sm_90a; bases 16-byte aligned, row strides multiples of 16 bytes
 // Bound by   bytes: 2 N K; weights are marked to leave L2 first, so that activations and partial sums stay there
 // Reference  cpu_reference.cc Gemm
 // Measured   H100, 2026-11-22, bf16, cold weights, percent of read bandwidth at M = 1 / 32 / 128: 6144 x 4096 95 / 87 / 75,
 //            4096 x 4096 96 / 86 / 68, 28672 x 4096 96 / 90 / 82, 4096 x 14336 96 / 92 / 86 (docs/KERNELS.md)
 template <typename T, int32_t kRows, bool kLora>
-__global__ void __launch_bounds__(ThreadCount(kLora), 1)
+__global__ void __maxnreg__(kLora ? LaunchRegisters(kRows) : 168)
 GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
                  const int32_t rows, const int32_t units, const int32_t stages_ahead, const int32_t depth,
                  const LoraSiteArgs lora) {
@@ -114,13 +76,19 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   const int32_t first = static_cast<int32_t>(blockIdx.x * y.units_per_block);
   const int32_t count = min(static_cast<int32_t>(y.units_per_block), units - first);
 
-  if constexpr (kLora) {
-    if (tid >= kThreads) {
-      LoraWarps<T>(lora, y, (tid - kThreads) / 32);
-      return;
-    }
-  }
+  // Three warps of the producer's warpgroup are free. With LoRA it has registers that the consumers do not need.
   if (tid >= kProducer) {
+    if constexpr (kLora) {
+      RegistersUp<LoraRegisters(kRows)>();
+      if (tid >= kThreads) {
+        const int32_t warp = (tid - kThreads) / 32, blocks = static_cast<int32_t>(gridDim.x);
+        const uint32_t ring = kStages * kStage + static_cast<uint32_t>(warp) * (kLoraRingBytes + sizeof(LoraWarpState));
+        uint8_t* own = shared_bytes + (stages - SharedAddress(shared_bytes)) + ring;
+        LoraWarp<T>(lora, y, stages + ring, *reinterpret_cast<LoraWarpState*>(own + kLoraRingBytes))
+            .Run(warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
+        return;
+      }
+    }
     if (tid != kProducer) return;
     uint64_t read_once, keep;
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once));
@@ -151,8 +119,12 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     }
     return;
   }
+  if constexpr (kLora) RegistersDown<ConsumerRegisters(kRows)>();
 
   const int32_t warpgroup = tid / 128, lane = tid % 32;
+  const auto release = [&](int32_t stage) {
+    if (lane == 0) BarrierArrive(&empty[stage]);
+  };
   float d[kRows / 2];
   int32_t i = 0;
   while (i < count) {
@@ -170,10 +142,10 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       }
       WgmmaCommit();
       WgmmaWait<1>();  // the unit before this one has been read
-      if (i > begin && lane == 0) BarrierArrive(&empty[(i - 1) % kStages]);
+      if (i > begin) release((i - 1) % kStages);
     }
     WgmmaWait<0>();
-    if (lane == 0) BarrierArrive(&empty[(i - 1) % kStages]);
+    release((i - 1) % kStages);
 
     const int32_t partial = static_cast<int32_t>(blockIdx.x - tile * y.units_per_tile / y.units_per_block);
     float* target = y.floats() + partial * y.partial_stride;

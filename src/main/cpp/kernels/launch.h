@@ -32,20 +32,34 @@ struct Launcher {
 
   template <typename... P, typename... A>
   void Launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, A&&... arguments) {
+    LaunchClusters(1, kernel, grid, block, shared_bytes, std::forward<A>(arguments)...);
+  }
+
+  // `cluster` neighbours in x share their shared memory (sm_90).
+  template <typename... P, typename... A>
+  void LaunchClusters(int32_t cluster, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, A&&... arguments) {
     // All kernels ask for the same split between L1 and shared memory: with different ones a small kernel could not be
     // resident beside the product before or after it.
-    cudaLaunchAttribute attributes[2]{};
+    cudaLaunchAttribute attributes[3]{};
     attributes[0].id = cudaLaunchAttributePreferredSharedMemoryCarveout;
     attributes[0].val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;
-    attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[1].val.programmaticStreamSerializationAllowed = 1;
+    unsigned count = 1;
+    if (overlap && sm_major >= 9) {
+      attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+    }
+    if (cluster > 1) {
+      attributes[count].id = cudaLaunchAttributeClusterDimension;
+      attributes[count].val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
+      ++count;
+    }
     cudaLaunchConfig_t config{};
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared_bytes;
     config.stream = stream;
     config.attrs = attributes;
-    config.numAttrs = overlap && sm_major >= 9 ? 2 : 1;
+    config.numAttrs = count;
     Note(cudaLaunchKernelEx(&config, kernel, std::forward<A>(arguments)...));
   }
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/launch.h"
+#include "kernels/lora.h"
 
 namespace chorale::cuda {
 
@@ -62,6 +63,11 @@ struct SwiGluArgs {
   int32_t out_stride = 0;
 };
 void SwiGlu(Launcher& launcher, Element element, int32_t rows, const SwiGluArgs& args);
+
+// The same of a product of many rows to which B v is still to be added: instead of LoraExpand and SwiGlu. The groups cover
+// all rows, those of the base model alone too.
+bool CanSwiGluLora(const SwiGluArgs& args);
+void SwiGluLora(Launcher& launcher, Element element, const SwiGluArgs& args, int32_t groups_max, const LoraSiteArgs& lora);
 
 // out row i = x row rows[i]; columns of 16 bits, a multiple of 8.
 void GatherRows(Launcher& launcher, const void* x, const int32_t* rows, int32_t count, int32_t cols, void* out);

@@ -1,13 +1,17 @@
 // LoRA on groups of rows: v = A x, then y += B v, the weights read where they lie in the adapter's pages.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/launch.h"
 
 namespace chorale::cuda {
 
-inline constexpr int32_t kLoraGroupRows = 16;
+inline constexpr int32_t kLoraGroupRows = 16;      // of a group, beside a product
+inline constexpr int32_t kLoraGroupRowsMany = 256;  // in launches of its own
+inline constexpr int32_t kLoraGroupsMax = 128;     // beside a product
 inline constexpr int32_t kLoraSiteTargets = 3;
-inline constexpr int32_t kLoraSplitInputs = 512;  // inputs of one unit of A x: a tile of 128 for each of four warps
+inline constexpr int32_t kLoraChunk = 16;          // ranks that are computed together
 
 // Where A and B of one target of one layer lie: tiles of 128 columns with one row a rank (memory/page_layout.h), in
 // the range of bytes that the layer's slices of the adapter's pages form, one after another.
@@ -32,7 +36,7 @@ struct LoraUse {
   int32_t reserved = 0;
 };
 
-// At most kLoraGroupRows consecutive rows that use the same adapters.
+// Consecutive rows that use the same adapters, at most kLoraGroupRows or kLoraGroupRowsMany.
 struct LoraGroup {
   int32_t row_begin = 0;
   int32_t row_count = 0;
@@ -43,12 +47,17 @@ struct LoraGroup {
 };
 
 // A rank takes its own count of columns of v, rounded up to 16.
-__host__ __device__ constexpr int32_t LoraColumns(int32_t rank) { return (rank + 15) / 16 * 16; }
-inline int32_t LoraSplits(int32_t inputs) { return (inputs + kLoraSplitInputs - 1) / kLoraSplitInputs; }
-// A group's v = A x: first the sum, scaled, [kLoraGroupRows][v_cols] of 16 bits; then the parts that it is the sum of,
-// [split][kLoraGroupRows][v_cols] float32.
-inline int64_t LoraActivationFloats(int32_t inputs, int32_t v_cols) {
-  return (int64_t{kLoraGroupRows} / 2 + int64_t{LoraSplits(inputs)} * kLoraGroupRows) * v_cols;
+__host__ __device__ constexpr int32_t LoraColumns(int32_t rank) { return (rank + kLoraChunk - 1) / kLoraChunk * kLoraChunk; }
+// Beside a product v = A x is left as sums over pieces of the inputs, 8 to 14 in the usual shapes, for who multiplies by B:
+// a group's v is [split][row][v_cols] float32. In launches of its own it is [row][v_cols] of 16 bits, scaled.
+__host__ __device__ constexpr int32_t LoraSplitInputs(int32_t inputs) { return inputs <= 8192 ? 512 : 1024; }
+__host__ __device__ constexpr int32_t LoraSplits(int32_t inputs) {
+  return (inputs + LoraSplitInputs(inputs) - 1) / LoraSplitInputs(inputs);
+}
+// Room for a group's v at any site of at most so many inputs.
+inline int64_t LoraActivationFloats(int32_t inputs_most, int32_t v_cols) {
+  const int32_t splits = inputs_most <= 8192 ? LoraSplits(inputs_most) : std::max(LoraSplits(8192), LoraSplits(inputs_most));
+  return int64_t{std::max(splits * kLoraGroupRows, kLoraGroupRowsMany / 2)} * v_cols;
 }
 
 struct LoraSiteArgs {
@@ -64,8 +73,8 @@ struct LoraSiteArgs {
   int32_t outputs[kLoraSiteTargets] = {};  // of each target; side by side in y
   const void* x = nullptr;                // [T, inputs]
   float* v = nullptr;                     // of all groups
-  int32_t* ready = nullptr;               // [groups] zero before the shrink: what is done of a group's v
-  Product y;                              // partial 0 is added to
+  int32_t* ready = nullptr;               // [groups] beside a product: zero before it; what is done of a group's v
+  Product y;                              // in launches of its own: partial 0 is added to
 };
 
 // Two launches: v = A x, then y += B v. groups_max: how many blocks to launch for the groups; with more groups than that,

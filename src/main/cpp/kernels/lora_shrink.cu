@@ -1,33 +1,202 @@
-#include "kernels/lora_unit.cuh"
+#include <algorithm>
+
+#include "kernels/cluster.cuh"
+#include "kernels/lora_tile.cuh"
 
 namespace chorale::cuda {
 namespace {
 
-// Computes   v = A x (lora_unit.cuh)
-// Shapes     x [T, K] T; A in tiles of 128 inputs, [rank][128] T; v float32
-// Grid       (K / 512 rounded up, groups): one unit a block
-// Shared     4 KiB
-// Requires   rows of x are multiples of 8 elements and 16-byte aligned
-// Bound by   bytes: 2 K for each rank of each adapter in use
-// Reference  cpu_reference.cc Gemm (LoRA part)
-// Measured   within whole steps: docs/KERNELS.md
-template <typename T>
-__global__ void __launch_bounds__(kLoraWarps * 32) LoraShrinkKernel(const LoraSiteArgs args) {
-  __shared__ LoraScratch scratch;
-  AllowSuccessor();
-  const int32_t groups = *args.group_count;
-  WaitForPredecessor();
-  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups; index += static_cast<int32_t>(gridDim.y)) {
-    LoraShrinkUnit<T>(args, index, static_cast<int32_t>(blockIdx.x), static_cast<int32_t>(threadIdx.x) / 32, scratch, 1);
+constexpr int32_t kWarps = 8;
+constexpr int32_t kThreads = kWarps * 32;
+constexpr int32_t kRows = 64;                       // of a block
+constexpr int32_t kPieces = kLoraGroupRowsMany / kRows;  // of a group
+constexpr int32_t kChunks = 4;                      // of 16 ranks, in a pass
+constexpr int32_t kRanks = kChunks * kLoraChunk;
+constexpr int32_t kStages = 3;
+constexpr int32_t kRowBytes = kLoraTile * 2;
+constexpr int32_t kStageBytes = (kRows + kRanks) * kRowBytes;
+constexpr int32_t kSumStride = kRanks + 4;          // floats
+constexpr int32_t kSharedBytes = kStages * kStageBytes + kRows * kSumStride * 4;
+constexpr int32_t kClusterMax = 8;
+
+// 16 ranks of one target of one adapter.
+struct Chunk {
+  const int32_t* pages;
+  uint32_t offset;
+  int32_t rank, rank_begin;
+  float scale;
+};
+
+__device__ __forceinline__ bool FindChunk(const LoraSiteArgs& args, const LoraGroup& group, int32_t index, Chunk* chunk) {
+  for (int32_t u = group.use_begin; u < group.use_end; ++u) {
+    const LoraUse use = args.uses[u];
+    for (int32_t t = 0; t < args.targets; ++t) {
+      const LoraMatrix matrix = use.matrices[args.layer * 7 + args.first_target + t];
+      const int32_t own = LoraColumns(matrix.rank) / kLoraChunk;
+      if (index < own) {
+        *chunk = {use.pages, matrix.a_offset, matrix.rank, index * kLoraChunk, matrix.scale * use.scale};
+        return true;
+      }
+      index -= own;
+    }
   }
+  return false;
+}
+
+// Computes   v = scale * A x, rounded
+// Shapes     x [T, K] T; A in tiles of 128 inputs, [rank][128] T; v of a group [rows][v_cols] T, zero between ranks
+// Grid       (blocks of a cluster, groups x pieces of 64 rows): a block has up to 64 rows, up to 64 ranks at a time and its share of the inputs;
+//            the blocks of a cluster add up their sums, each for its share of the rows, in the order of the blocks
+// Tensor     mma.sync m16n8k16, rows are a; warp w has the rows 16 (w % 4) .. and half of the inputs of a tile
+// Shared     3 stages of 32 KiB (64 rows of x, 64 ranks of A, 128 inputs), 17 KiB of sums
+// Requires   rows of x are multiples of 8 elements and 16-byte aligned
+// Bound by   bytes from L2: 2 K a row of x (again for every 64 ranks), 2 K a rank for every 64 rows
+// Reference  cpu_reference.cc Gemm (LoRA part)
+// Expected   2,048 rows, rank 16, Llama-3-8B: q k v 6 us, o 5, gate up 6, down 14
+template <typename T>
+__global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteArgs args) {
+  extern __shared__ __align__(128) uint8_t shared_bytes[];
+  __shared__ Chunk chunks[kChunks];
+  float* sums = reinterpret_cast<float*>(shared_bytes + kStages * kStageBytes);  // [kRows][kSumStride]
+  const uint32_t stages = SharedAddress(shared_bytes);
+  AllowSuccessor();
+  const int32_t tid = static_cast<int32_t>(threadIdx.x), warp = tid / 32, lane = tid % 32;
+  const int32_t matrix = lane / 8, line = lane % 8;
+  const int32_t cluster = static_cast<int32_t>(gridDim.x), rank_in_cluster = static_cast<int32_t>(blockIdx.x);
+  const int32_t tiles = (args.columns + kLoraTile - 1) / kLoraTile;
+  const int32_t tile_begin = tiles * rank_in_cluster / cluster, tile_end = tiles * (rank_in_cluster + 1) / cluster;
+  const int32_t groups = *args.group_count;
+  const int32_t copy_row = tid / 16, copy_column = tid % 16 * 8;  // what this thread copies: every 16th row
+  bool waited = false;
+
+  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * kPieces; index += static_cast<int32_t>(gridDim.y)) {
+    LoraGroup group = args.groups[index / kPieces];
+    const int32_t row_begin = index % kPieces * kRows;
+    T* v = reinterpret_cast<T*>(args.v + group.v_offset) + row_begin * group.v_cols;
+    group.row_begin += row_begin;
+    group.row_count = min(kRows, group.row_count - row_begin);
+    if (group.row_count <= 0) continue;
+    for (int32_t pass = 0;; ++pass) {
+      __syncthreads();  // chunks were read
+      bool found = false;
+      if (tid < kChunks) {
+        found = FindChunk(args, group, pass * kChunks + tid, &chunks[tid]);
+        if (!found) chunks[tid].rank = 0;
+      }
+      const int32_t chunk_count = __syncthreads_count(found);
+      if (chunk_count == 0) break;
+
+      const auto copy_a = [&](int32_t tile) {
+        const bool valid = copy_column < LoraTileWidth(args.columns, tile);
+        const uint32_t stage = stages + static_cast<uint32_t>((tile - tile_begin) % kStages) * kStageBytes;
+        for (int32_t c = 0; c < chunk_count; ++c) {
+          const Chunk& chunk = chunks[c];
+          if (chunk.rank_begin + copy_row >= chunk.rank) continue;
+          const uint8_t* row = LoraTileRow(args.pool, chunk.pages, args.layer, chunk.offset, chunk.rank, args.columns, tile,
+                                           chunk.rank_begin + copy_row);
+          CopyAsync16(stage + (kRows + c * kLoraChunk + copy_row) * kRowBytes + (((tid % 16) ^ (copy_row % 8)) * 16),
+                      valid ? row + copy_column * 2 : row, valid);
+        }
+      };
+      const auto copy_x = [&](int32_t tile) {
+        const int32_t k = tile * kLoraTile + copy_column;
+        const bool valid = k < args.inputs;
+        const uint32_t stage = stages + static_cast<uint32_t>((tile - tile_begin) % kStages) * kStageBytes;
+        for (int32_t row = copy_row; row < group.row_count; row += kThreads / 16) {
+          const T* source = static_cast<const T*>(args.x) + static_cast<int64_t>(group.row_begin + row) * args.inputs;
+          CopyAsync16(stage + row * kRowBytes + (((tid % 16) ^ (row % 8)) * 16), source + (valid ? k : 0), valid);
+        }
+      };
+      for (int32_t tile = tile_begin; tile < min(tile_end, tile_begin + kStages - 1); ++tile) copy_a(tile);
+      if (!waited) WaitForPredecessor();
+      waited = true;
+      for (int32_t i = 0; i < kStages - 1; ++i) {
+        if (tile_begin + i < tile_end) copy_x(tile_begin + i);
+        CommitCopies();
+      }
+      float d[kChunks][2][4] = {};
+      for (int32_t tile = tile_begin; tile < tile_end; ++tile) {
+        WaitForCopies<kStages - 2>();
+        __syncthreads();
+        if (tile + kStages - 1 < tile_end) {
+          copy_a(tile + kStages - 1);
+          copy_x(tile + kStages - 1);
+        }
+        CommitCopies();
+        const uint32_t x_tile = stages + static_cast<uint32_t>((tile - tile_begin) % kStages) * kStageBytes;
+        const uint32_t a_tile = x_tile + kRows * kRowBytes;
+#pragma unroll
+        for (int32_t step = 0; step < kLoraTile / 32; ++step) {
+          const int32_t k = warp / 4 * (kLoraTile / 32) + step;  // of the tile's 8 steps of 16 inputs
+          uint32_t rows[4];
+          LoadMatrices(rows, x_tile + (warp % 4 * 16 + matrix % 2 * 8 + line) * kRowBytes + (((2 * k + matrix / 2) ^ line) * 16));
+#pragma unroll
+          for (int32_t c = 0; c < kChunks; ++c) {
+            if (c >= chunk_count) break;
+            uint32_t ranks[4];
+            LoadMatrices(ranks, a_tile + (c * kLoraChunk + matrix / 2 * 8 + line) * kRowBytes +
+                                    (((2 * k + matrix % 2) ^ line) * 16));
+            Mma<T>(d[c][0], rows[0], rows[1], rows[2], rows[3], ranks[0], ranks[1]);
+            Mma<T>(d[c][1], rows[0], rows[1], rows[2], rows[3], ranks[2], ranks[3]);
+          }
+        }
+      }
+      WaitForCopies<0>();
+
+      // The two halves of the inputs, then the blocks of the cluster.
+#pragma unroll
+      for (int32_t half = 1; half >= 0; --half) {
+        if (warp / 4 == half) {
+#pragma unroll
+          for (int32_t c = 0; c < kChunks; ++c) {
+#pragma unroll
+            for (int32_t n = 0; n < 2; ++n) {
+#pragma unroll
+              for (int32_t side = 0; side < 2; ++side) {
+                float2* place = reinterpret_cast<float2*>(
+                    sums + (warp % 4 * 16 + lane / 4 + side * 8) * kSumStride + c * kLoraChunk + n * 8 + lane % 4 * 2);
+                float2 sum = {d[c][n][side * 2], d[c][n][side * 2 + 1]};
+                if (half == 0) sum = {sum.x + place->x, sum.y + place->y};
+                *place = sum;
+              }
+            }
+          }
+        }
+        __syncthreads();
+      }
+      ClusterArrive();
+      ClusterWait();
+      const int32_t cols = chunk_count * kLoraChunk;
+      for (int32_t e = tid; e < kRows / cluster * cols / 2; e += kThreads) {
+        const int32_t row = kRows / cluster * rank_in_cluster + e / (cols / 2), j = e % (cols / 2) * 2;
+        if (row >= group.row_count) continue;
+        float2 sum = {0, 0};
+        for (int32_t block = 0; block < cluster; ++block) {
+          const float2 part = LoadInBlock(sums + row * kSumStride + j, block);
+          sum = {sum.x + part.x, sum.y + part.y};
+        }
+        const Chunk& chunk = chunks[j / kLoraChunk];
+        const int32_t left = chunk.rank - chunk.rank_begin - j % kLoraChunk;
+        *reinterpret_cast<uint32_t*>(v + row * group.v_cols + pass * kRanks + j) =
+            PackPair<T>(left > 0 ? sum.x * chunk.scale : 0.0f, left > 1 ? sum.y * chunk.scale : 0.0f);
+      }
+      ClusterArrive();
+      ClusterWait();  // the sums were read
+    }
+  }
+  if (!waited) WaitForPredecessor();
 }
 
 }  // namespace
 
 void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args) {
+  const int32_t blocks = std::min(groups_max * kPieces, 65535);
+  int32_t cluster = 1;  // as many blocks as multiprocessors, where there are few groups
+  while (launcher.sm_major >= 9 && cluster < kClusterMax && 2 * cluster * blocks <= launcher.sm_count) cluster *= 2;
   WithElement(element, [&](auto type) {
-    launcher.Launch(LoraShrinkKernel<decltype(type)>, dim3(LoraSplits(args.columns), groups_max), dim3(kLoraWarps * 32),
-                    0, args);
+    const auto kernel = LoraShrinkKernel<decltype(type)>;
+    launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
+    launcher.LaunchClusters(cluster, kernel, dim3(cluster, blocks), dim3(kThreads), kSharedBytes, args);
   });
 }
 

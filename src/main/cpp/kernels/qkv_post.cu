@@ -36,6 +36,7 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
   const bool is_q = head < args.heads;
   const bool is_v = head >= args.heads + kv.kv_heads;
   const int32_t position = args.rows.positions[row];
+  const bool lora = HasLora(args.qkv, row);
   T* target = nullptr;
   if (is_q) {
     target = static_cast<T*>(args.q) + (row * args.heads + head) * dims;
@@ -58,7 +59,7 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
   for (int32_t d = lane * kWide; d < dims; d += 32 * kWide) {
     const int32_t col = head * dims + d;
     float values[kWide];
-    LoadProduct<T, kWide, kWhole>(args.qkv, row, col, values);
+    LoadProduct<T, kWide, kWhole>(args.qkv, row, col, lora, values);
 #pragma unroll
     for (int32_t i = 0; i < kWide; ++i) {
       if (args.bias != nullptr) values[i] += args.bias[col + i];

@@ -57,7 +57,7 @@ class Case {
     q_ = lab.NormalHalves(element, static_cast<int64_t>(positions_.size()) * shape.heads * shape.head_dim, 1.0);
   }
 
-  enum class Kind { kDecode, kPrefill, kPlain };
+  enum class Kind { kDecode, kPrefill, kPrefillOldDevice, kPlain };
 
   void Check(Kind kind, const std::string& name, bool few_blocks = false) {
     const auto rows = static_cast<int32_t>(positions_.size());
@@ -77,7 +77,7 @@ class Case {
     args.kv = kv_;
     args.kv.slices = reinterpret_cast<uint8_t*>(pool.data());
     if (kind == Kind::kPlain) AttentionPlain(lab_.launcher, element_, rows, args);
-    if (kind == Kind::kPrefill) {
+    if (kind == Kind::kPrefill || kind == Kind::kPrefillOldDevice) {
       std::vector<PrefillSequence> list;
       int32_t row = 0;
       for (const Sequence& s : sequences_) {
@@ -87,7 +87,10 @@ class Case {
       std::vector<PrefillItem> items;
       PlanPrefill(list, shape_.heads, shape_.kv_heads, &items);
       DeviceArray<PrefillItem> d_items(items);
+      const int32_t sm_major = lab_.launcher.sm_major;
+      if (kind == Kind::kPrefillOldDevice) lab_.launcher.sm_major = 8;
       AttentionPrefill(lab_.launcher, element_, static_cast<int32_t>(items.size()), args, d_items.data());
+      lab_.launcher.sm_major = sm_major;
       lab_.Finish("attention_prefill");
     }
     if (kind == Kind::kDecode) {
@@ -183,8 +186,9 @@ void CheckAttention(Lab& lab) {
       Case decode(lab, element, s, {{1, 1}, {15, 1}, {16, 1}, {17, 1}, {64, 1}, {131, 1}, {700, 1}, {1027, 1}, {300, 3}});
       decode.Check(Case::Kind::kDecode, "attention_decode" + name);
       decode.Check(Case::Kind::kDecode, "attention_decode, few blocks" + name, true);
-      Case(lab, element, s, {{1, 1}, {16, 16}, {70, 70}, {150, 20}, {333, 130}, {65, 1}})
-          .Check(Case::Kind::kPrefill, "attention_prefill" + name);
+      Case prefill(lab, element, s, {{1, 1}, {16, 16}, {70, 70}, {150, 20}, {333, 130}, {65, 1}});
+      prefill.Check(Case::Kind::kPrefill, "attention_prefill" + name);
+      prefill.Check(Case::Kind::kPrefillOldDevice, "attention_prefill without wgmma" + name);
     }
     for (const Shape& s : plain) {
       Case(lab, element, s, {{1, 1}, {17, 3}, {140, 30}, {300, 1}})

@@ -55,7 +55,7 @@ void CheckShape(Lab& lab, Element element, int32_t rows, int32_t cols, int32_t i
 void CheckGemm(Lab& lab) {
   const int32_t shapes[][3] = {{1, 128, 64},    {1, 640, 4096},  {5, 192, 192},   {16, 1000, 1024}, {17, 384, 200},
                                {32, 136, 8},    {33, 256, 2048}, {64, 1152, 320}, {65, 128, 4096},  {100, 520, 1000},
-                               {128, 4096, 256}};
+                               {128, 4096, 256}, {97, 1400, 4096}};
   for (const Element element : {Element::kBf16, Element::kF16}) {
     for (const auto& [rows, cols, inputs] : shapes) {
       if (lab.launcher.sm_major == 9) CheckShape(lab, element, rows, cols, inputs, true);

@@ -5,6 +5,7 @@
 
 #include "cuda/lab.h"
 #include "kernels/gemm.h"
+#include "kernels/layer_ops.h"
 #include "kernels/lora.h"
 #include "memory/page_layout.h"
 
@@ -17,8 +18,31 @@ struct Shape {
   int32_t outputs[kLoraSiteTargets];
 };
 
+// SwiGlu of a 16-bit product of many rows, against its definition; `lora_part` is B v in float64.
+void CheckSwiGluMany(Lab& lab, Element element, int32_t rows, int32_t cols, const LoraSiteArgs& lora,
+                     const std::vector<double>& lora_part) {
+  const std::vector<Half> product = lab.NormalHalves(element, int64_t{rows} * cols, 1.0);
+  const std::vector<float> bias = lab.NormalFloats(cols, 1.0);
+  DeviceArray<Half> d_product(product), out(int64_t{rows} * cols / 2);
+  DeviceArray<float> d_bias(bias);
+  SwiGluLora(lab.launcher, element, {{d_product.data(), 0, cols, 1, 1, true}, d_bias.data(), out.data(), cols / 2, cols / 2}, 3,
+             lora);
+  lab.Finish("swiglu of many rows");
+  std::vector<double> want;
+  for (int32_t row = 0; row < rows; ++row) {
+    for (int32_t i = 0; i < cols / 2; ++i) {
+      const auto at = [&](int32_t col) {
+        return Widen(element, product[int64_t{row} * cols + col]) + lora_part[int64_t{row} * cols + col] + bias[col];
+      };
+      const double gate = at(i);
+      want.push_back(gate / (1 + std::exp(-gate)) * at(cols / 2 + i));
+    }
+  }
+  lab.Compare("swiglu of many rows with LoRA", Widened(element, out.Download()), want, 3e-3);
+}
+
 // Adapters of random ranks in random pages of a pool that is NaN elsewhere; groups of rows with none, one or two of them.
-void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int32_t>& rank_choices) {
+void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int32_t>& rank_choices, int32_t group_rows) {
   constexpr int32_t kLayers = 2, kLayer = 1, kAdapters = 5;
   const PageGeometry geometry =
       PageGeometry::Of(kLayers, s.kv_heads, s.head_dim, element == Element::kBf16 ? kBF16 : kF16);
@@ -85,9 +109,9 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     }
   }
 
-  // Groups: 3 rows of adapter 0, 16 of adapter 1, 2 rows with none between, 5 of adapters 2 and 3, 1 of adapter 4.
+  // Groups: 3 rows of adapter 0, 16 or 150 of adapter 1, 2 rows with none between, 5 of adapters 2 and 3, 1 of adapter 4.
   const std::vector<std::vector<int32_t>> users = {{0}, {1}, {}, {2, 3}, {4}};
-  const std::vector<int32_t> counts = {3, 16, 2, 5, 1};
+  const std::vector<int32_t> counts = {3, group_rows == kLoraGroupRows ? 16 : 150, 2, 5, 1};
   DeviceArray<uint8_t> d_pool(pool);
   DeviceArray<int32_t> d_pages(all_pages);
   DeviceArray<LoraMatrix> d_matrices(matrices);
@@ -109,7 +133,7 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     row += counts[i];
     group.use_end = static_cast<int32_t>(uses.size());
     v_floats += static_cast<int32_t>(LoraActivationFloats(s.inputs, group.v_cols));
-    if (group.use_begin < group.use_end) groups.push_back(group);
+    groups.push_back(group);
   }
   const int32_t rows = row, stride = (s.inputs + 7) / 8 * 8;
   std::vector<Half> x = lab.NormalHalves(element, int64_t{rows} * stride, 1.0);
@@ -133,8 +157,6 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   std::copy_n(s.outputs, kLoraSiteTargets, args.outputs);
   args.x = d_x.data();
   args.v = v.data();
-  DeviceArray<int32_t> ready(std::vector<int32_t>(groups.size(), 0)), ready_beside(std::vector<int32_t>(groups.size(), 0));
-  args.ready = ready.data();
   args.y = y.product;
   LoraShrink(lab.launcher, element, 3, args);  // fewer than the groups
   LoraExpand(lab.launcher, element, 3, args);
@@ -171,37 +193,43 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   }
   lab.Compare("lora site of " + std::to_string(s.targets) + " targets, K=" + std::to_string(s.inputs), got, want, 3e-3);
 
+  if (s.targets == 2 && group_rows == kLoraGroupRowsMany) CheckSwiGluMany(lab, element, rows, cols, args, want);
+
   // The same beside a product of the same x: y.lora is written for the rows of the groups and nowhere else.
-  if (lab.launcher.sm_major == 9) {
+  if (lab.launcher.sm_major == 9 && group_rows == kLoraGroupRows) {
     const std::vector<Half> base = lab.NormalHalves(element, int64_t{cols} * stride, 1.0);
     DeviceArray<Half> d_base(base);
     const ProductPlan plan = PlanProduct(cols, s.inputs, lab.launcher.sm_count);
     const int64_t part = int64_t{rows} * cols;
     DeviceArray<float> product(plan.partials_max * part), lora(part);
-    args.ready = ready_beside.data();
+    DeviceArray<int32_t> ready(std::vector<int32_t>(groups.size(), 0));
+    args.ready = ready.data();
     GemmStreamArgs gemm;
     lab.Expect("maps", EncodeStreamMap(element, d_base.data(), cols, s.inputs, stride, kProductTile, &gemm.weight) &&
                            EncodeStreamMap(element, d_x.data(), rows, s.inputs, stride, StreamBox(rows), &gemm.x));
-    gemm.y = {product.data(), part, cols, plan.units_per_tile, plan.units_per_block, false, lora.data()};
+    gemm.y = {product.data(), part, cols, plan.units_per_tile, plan.units_per_block};
+    gemm.y.lora = lora.data();
     gemm.rows = rows;
     gemm.lora = args;
     GemmStream(lab.launcher, element, plan, gemm);
     lab.Finish("lora beside a product");
     const std::vector<float> got_lora = lora.Download();
     std::vector<double> beside, wanted;
-    int64_t written = 0;
+    int64_t written = 0, group_numbers = 0;
     for (const float value : got_lora) written += std::isnan(value) ? 0 : 1;
-    int64_t group_rows = 0;
     for (const LoraGroup& group : groups) {
-      group_rows += group.row_count;
+      if (group.use_begin == group.use_end) continue;
+      group_numbers += int64_t{group.row_count} * cols;
       for (int64_t i = int64_t{group.row_begin} * cols; i < int64_t{group.row_begin + group.row_count} * cols; ++i) {
         beside.push_back(got_lora[i]);
         wanted.push_back(want[i]);
       }
     }
     lab.Compare("lora beside a product of " + std::to_string(cols) + " columns", beside, wanted, 3e-3);
-    lab.Expect("lora beside a product writes its own rows only", written == group_rows * cols);
+    lab.Expect("lora beside a product writes its own rows only", written == group_numbers);
   }
+
+  if (group_rows == kLoraGroupRowsMany) return;
 
   // The last adapter merged into the weight of the site's first target.
   const Adapter& adapter = adapters.back();
@@ -238,12 +266,15 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
 void CheckLora(Lab& lab) {
   const std::vector<int32_t> mixed = {0, 1, 4, 8, 16, 24, 33, 64, 100, 128}, usual = {8, 16, 16, 0};
   for (const Element element : {Element::kBf16, Element::kF16}) {
-    CheckSite(lab, element, {8, 128, kQ, 3, 4096, {4096, 1024, 1024}}, usual);
-    CheckSite(lab, element, {8, 128, kDown, 1, 14336, {4096, 0, 0}}, usual);
-    CheckSite(lab, element, {2, 32, kQ, 3, 192, {192, 64, 64}}, mixed);
-    CheckSite(lab, element, {2, 32, kGate, 2, 192, {512, 512, 0}}, mixed);
-    CheckSite(lab, element, {3, 48, kO, 1, 1300, {1000, 0, 0}}, mixed);
-    CheckSite(lab, element, {1, 20, kDown, 1, 84, {52, 0, 0}}, mixed);
+    for (const int32_t group_rows : {kLoraGroupRows, kLoraGroupRowsMany}) {
+      CheckSite(lab, element, {8, 128, kQ, 3, 4096, {4096, 1024, 1024}}, usual, group_rows);
+      CheckSite(lab, element, {8, 128, kDown, 1, 14336, {1024, 0, 0}}, usual, group_rows);
+      CheckSite(lab, element, {2, 32, kQ, 3, 192, {192, 64, 64}}, mixed, group_rows);
+      CheckSite(lab, element, {2, 32, kGate, 2, 192, {512, 512, 0}}, mixed, group_rows);
+      CheckSite(lab, element, {3, 48, kO, 1, 1300, {1000, 0, 0}}, mixed, group_rows);
+      CheckSite(lab, element, {3, 48, kO, 1, 200, {5120, 0, 0}}, mixed, group_rows);
+      CheckSite(lab, element, {1, 20, kDown, 1, 84, {52, 0, 0}}, mixed, group_rows);
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 //   cuda_roofs.cc    what the device can do at best
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <vector>
@@ -112,6 +113,7 @@ class CudaBackend final : public Backend {
   Status AddSampling();
   // Memory of zeros for at least `bytes`; what it held is lost when it grows.
   Status Reserve(DeviceMemory* memory, int64_t bytes, const char* purpose);
+  int32_t LoraBlocks() const { return std::min(lora_groups_max_, 65535); }
   bool LoraArgs(const LoraSite& site, const CudaActivation& x, const CudaMatrix& weight, LoraSiteArgs* args);
   bool CanStream(const CudaMatrix& weight, const CudaActivation& x, int32_t rows) const {
     return rows <= kStreamRowsMax && weight.mapped && x.mapped;

@@ -1,14 +1,17 @@
 // Looking at intermediate results, and changing them.
 #include <cstring>
+#include <utility>
 
 #include "backend/cuda/cuda_backend.h"
 #include "base/convert.h"
 
 namespace chorale::cuda {
 
-// A product becomes one float32 part with its bias.
+// B v is added where that is still to be done, and a float32 product becomes one part with its bias.
 void CudaBackend::Collapse(const CudaActivation& x) {
   Product& product = x.product;
+  const LoraSiteArgs lora = std::exchange(x.lora, LoraSiteArgs{});
+  if (lora.groups != nullptr) LoraExpand(launcher_, element_, LoraBlocks(), lora);
   const bool whole = product.units_per_tile == product.units_per_block && product.lora == nullptr && x.bias == nullptr;
   if (product.half || whole) return;
   const auto rows = static_cast<int32_t>(product.partial_stride / product.cols);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "backend/cuda/cuda_backend.h"
 #include "base/convert.h"
@@ -12,10 +13,6 @@ namespace {
 
 constexpr int32_t kLibraryRowsLeast = 65;   // more rows than this: the library, where there is one
 constexpr int32_t kHalfProductRowsLeast = 129;
-
-// With more of the base weights in flight the adapters' loads would hardly get a turn: the fewer, the more bytes
-// adapters have (measured: docs/KERNELS.md).
-int32_t StagesBesideLora(bool many_uses) { return many_uses ? 3 : 4; }
 
 int32_t SiteOf(int32_t first_target) {
   int32_t site = 0;
@@ -123,7 +120,6 @@ Product CudaBackend::Multiply(const CudaMatrix& weight, const CudaActivation& x,
       product.lora = lora_parts_[SiteOf(lora->first_target)].as<float>();
       product.lora_rows = device_lora_rows_;
       args.lora = *lora;
-      args.stages_in_flight = StagesBesideLora(kind_.many_uses);
     }
     args.y = product;
     GemmStream(launcher_, element_, plan, args);
@@ -144,15 +140,20 @@ void CudaBackend::Gemm(const GemmParams& params) {
   const CudaMatrix& weight = Matrix(params.weight);
   const CudaActivation& x = Cuda(params.x);
   CudaActivation& y = Cuda(params.y);
-  const int32_t groups = std::min(lora_groups_max_, 65535);
   LoraSiteArgs lora;
   const bool has_lora = LoraArgs(params.lora, x, weight, &lora);
   const bool beside = has_lora && CanStream(weight, x, rows_);  // in the launch of the product
-  if (has_lora && !beside) LoraShrink(launcher_, element_, groups, lora);
+  if (has_lora && !beside) LoraShrink(launcher_, element_, LoraBlocks(), lora);
   // Keys and values are rounded when they are stored: theirs is the product whose own rounding would count twice.
   y.product = lora.y = Multiply(weight, x, rows_, y, params.lora.first != kQ, beside ? &lora : nullptr);
   y.bias = Values(params.bias);
-  if (has_lora && !beside) LoraExpand(launcher_, element_, groups, lora);
+  y.lora = {};
+  if (!has_lora || beside) return;
+  if (params.lora.first == kGate && lora.y.half && !observed_) {
+    y.lora = lora;  // SwiGlu will
+  } else {
+    LoraExpand(launcher_, element_, LoraBlocks(), lora);
+  }
 }
 
 void CudaBackend::QkvPost(const QkvPostParams& params) {
@@ -208,12 +209,19 @@ void CudaBackend::Attention(const AttentionParams& params) {
 
 void CudaBackend::SwiGlu(const SwiGluParams& params) {
   const CudaActivation& gate_up = Cuda(params.gate_up);
-  cuda::SwiGlu(launcher_, element_, rows_,
-               {.gate_up = gate_up.product,
-                .bias = gate_up.bias,
-                .out = Cuda(params.out).memory.data(),
-                .intermediate = static_cast<int32_t>(params.out->cols()),
-                .out_stride = static_cast<int32_t>(params.out->stride())});
+  const SwiGluArgs args{.gate_up = gate_up.product,
+                        .bias = gate_up.bias,
+                        .out = Cuda(params.out).memory.data(),
+                        .intermediate = static_cast<int32_t>(params.out->cols()),
+                        .out_stride = static_cast<int32_t>(params.out->stride())};
+  if (const LoraSiteArgs lora = std::exchange(gate_up.lora, LoraSiteArgs{}); lora.groups != nullptr) {
+    if (CanSwiGluLora(args)) {
+      SwiGluLora(launcher_, element_, args, LoraBlocks(), lora);
+      return;
+    }
+    LoraExpand(launcher_, element_, LoraBlocks(), lora);
+  }
+  cuda::SwiGlu(launcher_, element_, rows_, args);
 }
 
 void CudaBackend::Gather(const GatherParams& params) {

@@ -12,7 +12,6 @@ constexpr int32_t kPrefillRowsLeast = 8;
 
 constexpr int32_t kPaddedRows[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, kPaddedRowsMax};
 constexpr int64_t kPagesEach = 128;     // of a sequence or an adapter that padded tables provide for at first
-constexpr size_t kFewUses = 2;
 
 template <typename T>
 void Pad(std::vector<T>* values, int32_t count, const T& value) {
@@ -187,30 +186,41 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
   lora_use_cols_.clear();
   lora_slots_.clear();
   for (const chorale::LoraUse& use : lora.uses) AddLoraUse(use);
-  kind_.many_uses = lora_uses_.size() > kFewUses;
   const int32_t inputs_most = std::max({spec_.hidden, spec_.intermediate, spec_.heads * spec_.head_dim});
   int64_t v_floats = 0;
-  for (const chorale::LoraGroup& group : lora.groups) {  // of up to 8 rows; two of the same adapters make one
-    if (!lora_groups_.empty()) {
+  const bool many = rows_ > kStreamRowsMax;
+  const int32_t group_rows = many ? kLoraGroupRowsMany : kLoraGroupRows;
+  const auto add = [&](int32_t begin, int32_t end, int32_t use_begin, int32_t use_end) {
+    if (!lora_groups_.empty()) {  // the batch's have up to 8 rows: neighbours of the same adapters make one
       LoraGroup& last = lora_groups_.back();
-      const int32_t end = last.row_begin + last.row_count;
-      if (last.use_begin == group.use_begin && last.use_end == group.use_end && end == group.row_begin &&
-          group.row_end - last.row_begin <= kLoraGroupRows) {
-        last.row_count = group.row_end - last.row_begin;
-        continue;
+      if (last.use_begin == use_begin && last.use_end == use_end && end - last.row_begin <= group_rows) {
+        last.row_count = end - last.row_begin;
+        return;
       }
     }
     int32_t v_cols = 0;
-    for (int32_t use = group.use_begin; use < group.use_end; ++use) v_cols += lora_use_cols_[use];
-    lora_groups_.push_back({group.row_begin, group.row_end - group.row_begin, group.use_begin, group.use_end,
-                            static_cast<int32_t>(v_floats), v_cols});
+    for (int32_t use = use_begin; use < use_end; ++use) v_cols += lora_use_cols_[use];
+    lora_groups_.push_back({begin, end - begin, use_begin, use_end, static_cast<int32_t>(v_floats), v_cols});
     v_floats += LoraActivationFloats(inputs_most, v_cols);
+  };
+  int32_t row = 0;
+  const auto add_base = [&](int32_t end) {  // rows of the base model alone: SwiGluLora goes by groups
+    if (!many || lora.groups.empty()) return;
+    for (; row < end; row += group_rows) add(row, std::min(row + group_rows, end), 0, 0);
+  };
+  for (const chorale::LoraGroup& group : lora.groups) {
+    add_base(group.row_begin);
+    add(group.row_begin, group.row_end, group.use_begin, group.use_end);
+    row = group.row_end;
   }
+  add_base(rows_);
   if (v_floats > INT32_MAX) {
     return Status::Exhausted("the step's adapters need more rank activations than can be addressed");
   }
   lora_rows_.assign(static_cast<size_t>(rows_), 0);
-  for (const LoraGroup& group : lora_groups_) std::fill_n(lora_rows_.begin() + group.row_begin, group.row_count, 1);
+  for (const LoraGroup& group : lora_groups_) {
+    if (group.use_begin < group.use_end) std::fill_n(lora_rows_.begin() + group.row_begin, group.row_count, 1);
+  }
   lora_group_count_.assign(1, static_cast<int32_t>(lora_groups_.size()));
   const int64_t room = padded_ && !lora_groups_.empty() ? rows_ : 0;
   lora_groups_max_ = static_cast<int32_t>(std::max<int64_t>(room, std::ssize(lora_groups_)));

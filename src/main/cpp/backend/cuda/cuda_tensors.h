@@ -47,6 +47,7 @@ struct CudaActivation final : Activation {
   // kProduct: how the last linear left it, and what its readers still have to add
   mutable Product product;
   mutable const float* bias = nullptr;
+  mutable LoraSiteArgs lora;
 };
 
 inline const CudaMatrix& Matrix(const Weight* weight) { return *static_cast<const CudaMatrix*>(weight); }

@@ -24,7 +24,6 @@ enum class LoraReach : int32_t { kNone = 0, kAttention, kAll };
 struct StepKind {
   int32_t rows = 0;           // as padded
   LoraReach lora = LoraReach::kNone;
-  bool many_uses = false;     // how base weights and adapters share memory's bandwidth; right or wrong it is only speed
   int64_t weights = 0;        // StepPlan::weights
   auto operator<=>(const StepKind&) const = default;
 };

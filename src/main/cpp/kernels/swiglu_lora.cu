@@ -1,0 +1,95 @@
+#include "kernels/layer_ops.h"
+#include "kernels/lora_expand.cuh"
+
+namespace chorale::cuda {
+namespace {
+
+// Computes   out = silu(gate) * up of a 16-bit product of many rows, both + B v (lora_expand.cuh) + bias
+// Shapes     gate_up [T, 2 I] T, gate first; v as LoraShrink leaves it; out [T, I] T
+// Grid       (I / 128 rounded up, groups): a warp has 32 columns of gate and the same of up, 16 rows at a time, the product
+//            loaded to where the tensor cores leave B v: nothing is exchanged, and B stays in registers up to rank 32
+// Requires   I and the strides multiples of 8; bases 16-byte aligned; the groups cover all rows
+// Bound by   bytes: 6 I a row
+// Reference  cpu_reference.cc Gemm (LoRA part), SwiGlu
+// Measured   within whole steps: docs/KERNELS.md
+template <typename T>
+__global__ void __launch_bounds__(128, 4) SwiGluLoraKernel(const SwiGluArgs args, const LoraSiteArgs lora) {
+  AllowSuccessor();
+  const int32_t tile = static_cast<int32_t>(blockIdx.x);
+  const int32_t warp = static_cast<int32_t>(threadIdx.x) / 32, lane = static_cast<int32_t>(threadIdx.x) % 32;
+  const int32_t col = tile * kLoraTile + warp * 32 + lane % 4 * 8;
+  const int32_t groups = *lora.group_count;
+  const T* product = static_cast<const T*>(args.gate_up.data) + col;
+  LoraTileProduct<T> gate_part(lora, 0, tile), up_part(lora, 1, tile);
+  bool waited = false;
+#pragma unroll 1
+  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups; index += static_cast<int32_t>(gridDim.y)) {
+    const LoraGroup group = lora.groups[index];
+    gate_part.Begin(group);
+    up_part.Begin(group);
+    if (!waited) WaitForPredecessor();
+    waited = true;
+    const auto load = [&](int32_t row, uint4 (&packed)[2][2]) {  // [row][gate, up]
+#pragma unroll
+      for (int32_t side = 0; side < 2; ++side) {
+        const int32_t own = row + lane / 4 + side * 8;
+        packed[side][0] = packed[side][1] = {0, 0, 0, 0};
+        if (own >= group.row_count || col >= args.intermediate) continue;
+        const T* source = product + static_cast<int64_t>(group.row_begin + own) * args.gate_up.cols;
+        packed[side][0] = *reinterpret_cast<const uint4*>(source);
+        packed[side][1] = *reinterpret_cast<const uint4*>(source + args.intermediate);
+      }
+    };
+    uint4 packed[2][2], next[2][2];
+    load(0, next);
+#pragma unroll 1
+    for (int32_t row = 0; row < group.row_count; row += 16) {
+#pragma unroll
+      for (int32_t i = 0; i < 4; ++i) packed[i / 2][i % 2] = next[i / 2][i % 2];
+      load(row + 16, next);
+      float gates[4][4] = {}, ups[4][4] = {};
+      gate_part.Add(group, row, gates);
+      up_part.Add(group, row, ups);
+#pragma unroll
+      for (int32_t side = 0; side < 2; ++side) {
+        const int32_t own = row + lane / 4 + side * 8;
+        if (own >= group.row_count || col >= args.intermediate) continue;
+        uint32_t out[4];
+#pragma unroll
+        for (int32_t pair = 0; pair < 4; ++pair) {  // columns 2 pair and 2 pair + 1 of 8
+          const float2 gate2 = UnpackPair<T>((&packed[side][0].x)[pair]), up2 = UnpackPair<T>((&packed[side][1].x)[pair]);
+          float results[2];
+#pragma unroll
+          for (int32_t i = 0; i < 2; ++i) {
+            const int32_t at = 2 * pair + i, place = side * 2 + at / 4;
+            float gate = (i == 0 ? gate2.x : gate2.y) + gates[at % 4][place];
+            float up = (i == 0 ? up2.x : up2.y) + ups[at % 4][place];
+            if (args.bias != nullptr) {
+              gate += args.bias[col + at];
+              up += args.bias[args.intermediate + col + at];
+            }
+            results[i] = gate / (1.0f + __expf(-gate)) * up;
+          }
+          out[pair] = PackPair<T>(results[0], results[1]);
+        }
+        *reinterpret_cast<uint4*>(static_cast<T*>(args.out) + static_cast<int64_t>(group.row_begin + own) * args.out_stride +
+                                  col) = {out[0], out[1], out[2], out[3]};
+      }
+    }
+  }
+  if (!waited) WaitForPredecessor();
+}
+
+}  // namespace
+
+bool CanSwiGluLora(const SwiGluArgs& args) {
+  return args.gate_up.half && args.intermediate % 8 == 0 && args.out_stride % 8 == 0 && args.gate_up.cols % 8 == 0;
+}
+
+void SwiGluLora(Launcher& launcher, Element element, const SwiGluArgs& args, int32_t groups_max, const LoraSiteArgs& lora) {
+  const dim3 grid((args.intermediate + kLoraTile - 1) / kLoraTile, groups_max);
+  WithElement(element,
+              [&](auto type) { launcher.Launch(SwiGluLoraKernel<decltype(type)>, grid, dim3(128), 0, args, lora); });
+}
+
+}  // namespace chorale::cuda
