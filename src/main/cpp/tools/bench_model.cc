@@ -47,7 +47,7 @@ EngineConfig ConfigOf(const BenchOptions& options, const ModelSpec& spec) {
   return config;
 }
 
-StagedAdapter StageOne(Engine& engine, const BenchOptions& options, int64_t seed, int64_t rank) {
+StagedAdapter StageOne(ShardedEngine& engine, const BenchOptions& options, int64_t seed, int64_t rank) {
   testing::TensorSet adapter =
       testing::DummyAdapter(engine.spec(), static_cast<uint64_t>(seed), static_cast<int32_t>(rank), options.targets);
   AlignedBytes manifest;
@@ -61,7 +61,7 @@ BenchModel FromImage(const BenchOptions& options) {
   const PackView pack = Take(PackView::Open(options.image));
   PackSpans spans(pack);
   BenchModel model;
-  model.engine = Take(Engine::Create(ConfigOf(options, pack.model().spec()), pack.model(), spans));
+  model.engine = Take(ShardedEngine::Create(ConfigOf(options, pack.model().spec()), pack.model(), spans));
   const int64_t wanted = *std::max_element(options.adapters.begin(), options.adapters.end());
   for (int32_t i = 0; i < pack.adapters() && i < wanted; ++i) {
     model.adapters.push_back(Take(model.engine->Stage(pack.adapter(i), spans)));
@@ -80,7 +80,7 @@ BenchModel OfShape(const BenchOptions& options) {
   const ManifestView view = Take(ManifestView::ParseModel(manifest.bytes()));
   testing::MemorySpans none({});
   BenchModel model;
-  model.engine = Take(Engine::Create(ConfigOf(options, spec), view, none));
+  model.engine = Take(ShardedEngine::Create(ConfigOf(options, spec), view, none));
   const int64_t wanted = *std::max_element(options.adapters.begin(), options.adapters.end());
   model.adapters = model.StageRandom(options, wanted, options.seed + 1);
   for (int64_t i = 0; i < wanted; ++i) {
