@@ -92,7 +92,7 @@ class ReplayTest : public ::testing::Test {
     return std::move(recording).value();
   }
 
-  static std::unique_ptr<Engine> Make(const Recording& recording, const std::string& kind,
+  static std::unique_ptr<ShardedEngine> Make(const Recording& recording, const std::string& kind,
                                       const ReplayImage& image = {}) {
     auto engine = MakeEngine(recording, kind, image);
     EXPECT_TRUE(engine.ok()) << engine.status().message();
@@ -100,7 +100,7 @@ class ReplayTest : public ::testing::Test {
   }
 
   // The first difference when `actual` is run against what was recorded, or a word on how it ended.
-  static std::string Run(const Recording& recording, Engine& actual, std::optional<Plant> plant = {},
+  static std::string Run(const Recording& recording, ShardedEngine& actual, std::optional<Plant> plant = {},
                          double tolerance = 1e-4) {
     auto expected = Make(Recorded(), "reference");
     auto report = Replay(recording, *expected, actual, tolerance, plant);

@@ -11,7 +11,7 @@
 
 #include "api/abi_names.h"
 #include "base/aligned_bytes.h"
-#include "engine/engine.h"
+#include "engine/sharded_engine.h"
 
 #define CH_EXPORT __attribute__((visibility("default")))
 
@@ -42,22 +42,22 @@ int32_t Guard(const Body& body) noexcept {
 // Engines by handle. A call holds its engine, so that destroying it elsewhere cannot free it underneath.
 class Handles {
  public:
-  int64_t Add(std::unique_ptr<Engine> engine) {
+  int64_t Add(std::unique_ptr<ShardedEngine> engine) {
     std::lock_guard lock(mutex_);
     engines_.emplace(++last_, std::move(engine));
     return last_;
   }
-  Result<std::shared_ptr<Engine>> Find(int64_t handle) {
+  Result<std::shared_ptr<ShardedEngine>> Find(int64_t handle) {
     std::lock_guard lock(mutex_);
     const auto found = engines_.find(handle);
     if (found == engines_.end()) return Unknown(handle);
     return found->second;
   }
-  Result<std::shared_ptr<Engine>> Remove(int64_t handle) {
+  Result<std::shared_ptr<ShardedEngine>> Remove(int64_t handle) {
     std::lock_guard lock(mutex_);
     const auto found = engines_.find(handle);
     if (found == engines_.end()) return Unknown(handle);
-    std::shared_ptr<Engine> engine = std::move(found->second);
+    std::shared_ptr<ShardedEngine> engine = std::move(found->second);
     engines_.erase(found);
     return engine;
   }
@@ -68,7 +68,7 @@ class Handles {
   }
 
   std::mutex mutex_;
-  std::map<int64_t, std::shared_ptr<Engine>> engines_;
+  std::map<int64_t, std::shared_ptr<ShardedEngine>> engines_;
   int64_t last_ = 0;
 };
 
@@ -80,7 +80,7 @@ Handles& Engines() {
 template <typename Body>
 int32_t WithEngine(int64_t handle, const Body& body) noexcept {
   return Guard([&]() -> Status {
-    Result<std::shared_ptr<Engine>> engine = Engines().Find(handle);
+    Result<std::shared_ptr<ShardedEngine>> engine = Engines().Find(handle);
     if (!engine.ok()) return engine.status();
     return body(*engine.value());
   });
@@ -112,7 +112,7 @@ Status CreateEngine(std::span<const uint8_t> config_bytes, std::span<const uint8
   Result<ManifestView> manifest = ManifestView::ParseModel(aligned.bytes());
   if (!manifest.ok()) return manifest.status();
   FileSpans spans(manifest.value());
-  Result<std::unique_ptr<Engine>> engine = Engine::Create(config.value(), manifest.value(), spans);
+  Result<std::unique_ptr<ShardedEngine>> engine = ShardedEngine::Create(config.value(), manifest.value(), spans);
   if (!engine.ok()) return engine.status();
   const StepRecorder& recorder = engine.value()->recorder();
   // What the engine has made of it comes last: another backend must have the same pages to run the same steps.
@@ -131,7 +131,7 @@ Status CreateEngine(std::span<const uint8_t> config_bytes, std::span<const uint8
 
 extern "C" {
 
-using chorale::Engine;
+using chorale::ShardedEngine;
 using chorale::Format;
 using chorale::Result;
 using chorale::Status;
@@ -164,25 +164,25 @@ CH_EXPORT int32_t ch_engine_create(const uint8_t* config, int64_t config_bytes, 
 
 CH_EXPORT int32_t ch_engine_spec(int64_t engine, uint8_t* out, int64_t capacity, int64_t* bytes_out) {
   return chorale::WithEngine(
-      engine, [&](Engine& e) { return chorale::WriteText(e.Describe(), out, capacity, bytes_out); });
+      engine, [&](ShardedEngine& e) { return chorale::WriteText(e.Describe(), out, capacity, bytes_out); });
 }
 
 CH_EXPORT int32_t ch_engine_begin(int64_t engine, const uint8_t* step, int64_t bytes) {
-  return chorale::WithEngine(engine, [&](Engine& e) -> Status {
+  return chorale::WithEngine(engine, [&](ShardedEngine& e) -> Status {
     auto span = chorale::Bytes(step, bytes, "step");
     return span.ok() ? e.Begin(span.value()) : span.status();
   });
 }
 
 CH_EXPORT int32_t ch_engine_late(int64_t engine, const uint8_t* late, int64_t bytes) {
-  return chorale::WithEngine(engine, [&](Engine& e) -> Status {
+  return chorale::WithEngine(engine, [&](ShardedEngine& e) -> Status {
     auto span = chorale::Bytes(late, bytes, "late");
     return span.ok() ? e.Late(span.value()) : span.status();
   });
 }
 
 CH_EXPORT int32_t ch_engine_await(int64_t engine, uint8_t* result, int64_t capacity, int64_t* bytes_out) {
-  return chorale::WithEngine(engine, [&](Engine& e) -> Status {
+  return chorale::WithEngine(engine, [&](ShardedEngine& e) -> Status {
     if (capacity < 0) return Status::Invalid("await: the capacity is negative");
     return e.Await({result, static_cast<size_t>(capacity)}, bytes_out);
   });
@@ -190,7 +190,7 @@ CH_EXPORT int32_t ch_engine_await(int64_t engine, uint8_t* result, int64_t capac
 
 CH_EXPORT int32_t ch_adapter_stage(int64_t engine, const uint8_t* manifest, int64_t manifest_bytes,
                                    int64_t* staged_out, int64_t* pages_out, int64_t* bytes_out) {
-  return chorale::WithEngine(engine, [&](Engine& e) -> Status {
+  return chorale::WithEngine(engine, [&](ShardedEngine& e) -> Status {
     auto span = chorale::Bytes(manifest, manifest_bytes, "manifest");
     if (!span.ok()) return span.status();
     chorale::AlignedBytes aligned;
@@ -209,22 +209,22 @@ CH_EXPORT int32_t ch_adapter_stage(int64_t engine, const uint8_t* manifest, int6
 }
 
 CH_EXPORT int32_t ch_adapter_release(int64_t engine, int64_t staged) {
-  return chorale::WithEngine(engine, [&](Engine& e) { return e.Release(staged); });
+  return chorale::WithEngine(engine, [&](ShardedEngine& e) { return e.Release(staged); });
 }
 
 CH_EXPORT int32_t ch_adapter_poison(int64_t engine, int64_t staged) {
-  return chorale::WithEngine(engine, [&](Engine& e) { return e.PoisonAdapter(staged); });
+  return chorale::WithEngine(engine, [&](ShardedEngine& e) { return e.PoisonAdapter(staged); });
 }
 
 CH_EXPORT int32_t ch_pool_poison(int64_t engine, const int32_t* pages, int64_t count) {
-  return chorale::WithEngine(engine, [&](Engine& e) -> Status {
+  return chorale::WithEngine(engine, [&](ShardedEngine& e) -> Status {
     if (count < 0) return Status::Invalid("ch_pool_poison: the count is negative");
     return e.PoisonPages({pages, static_cast<size_t>(count)});
   });
 }
 
 CH_EXPORT int32_t ch_weights_digest(int64_t engine, int64_t* digest_out) {
-  return chorale::WithEngine(engine, [&](Engine& e) -> Status {
+  return chorale::WithEngine(engine, [&](ShardedEngine& e) -> Status {
     Result<int64_t> digest = e.WeightsDigest();
     if (!digest.ok()) return digest.status();
     *digest_out = digest.value();
@@ -234,7 +234,7 @@ CH_EXPORT int32_t ch_weights_digest(int64_t engine, int64_t* digest_out) {
 
 CH_EXPORT int32_t ch_engine_destroy(int64_t engine) {
   return chorale::Guard([&]() -> Status {
-    Result<std::shared_ptr<Engine>> removed = chorale::Engines().Remove(engine);
+    Result<std::shared_ptr<ShardedEngine>> removed = chorale::Engines().Remove(engine);
     return removed.ok() ? Status::Ok() : removed.status();
   });
 }

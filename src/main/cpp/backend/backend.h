@@ -19,6 +19,8 @@
 #include "lora/lora_batch.h"
 #include "memory/page_arena.h"
 #include "model/host_tensor.h"
+#include "shard/communicator.h"
+#include "shard/shard.h"
 #include "step/step_view.h"
 
 namespace chorale {
@@ -129,9 +131,22 @@ struct GatherParams {
 
 struct LogitsParams {
   const Activation* x = nullptr;   // [K, H]
-  const Weight* head = nullptr;    // [V, H]
+  const Weight* head = nullptr;    // [V, H], or a shard's part of the rows
   Activation* logits = nullptr;    // [K, V]
   int32_t count = 0;
+  int64_t first = 0;  // the logit of the head's first row, a multiple of kVocabBlock
+};
+
+// x = the sum of all shards' x
+struct AllReduceParams {
+  Activation* x = nullptr;  // [T, H]
+};
+
+// Shard i has given columns [begins[i], begins[i + 1]); now every shard has all.
+struct AllGatherParams {
+  Activation* x = nullptr;  // [K, V]
+  int32_t count = 0;        // K
+  std::span<const int64_t> begins;
 };
 
 // W + scale * s * B * A of each part, rounded once, into a new weight; the base weight is only read.
@@ -177,7 +192,8 @@ struct Drawn {
 
 // What the engine tells a backend about the model and the limits before anything else.
 struct BackendParams {
-  ModelSpec spec{};
+  ModelSpec spec{};                 // of the shard
+  Shard shard;
   int32_t dtype = kF32;             // DType of the base model's linears
   std::span<const float> inv_freq;  // [rotary_dims / 2]
   std::span<const int32_t> windows;  // [layers] 0: sees the whole context
@@ -302,6 +318,11 @@ class Backend {
   virtual BackendCounters counters() const { return {}; }
   // Measured now, while nothing runs; writes into pages.
   virtual MemoryRoofs MeasureRoofs() { return {}; }
+
+  // With several shards only; every shard calls them at the same places.
+  virtual void AllReduce(const AllReduceParams& params) = 0;
+  virtual void AllGather(const AllGatherParams& params) = 0;
+  virtual CollectiveCounts collectives() const = 0;  // all so far, those inside Gemm and Merge too
 
   // A rectangle of an activation, row-major, to and from host memory.
   virtual void ReadActivation(const Activation& x, const Rectangle& part, float* out) = 0;

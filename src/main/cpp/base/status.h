@@ -17,6 +17,7 @@ class [[nodiscard]] Status {
   static Status Invalid(std::string message) { return Status(CH_INVALID_ARGUMENT, std::move(message)); }
   static Status Exhausted(std::string message) { return Status(CH_RESOURCE_EXHAUSTED, std::move(message)); }
   static Status Dead(std::string message) { return Status(CH_DEAD, std::move(message)); }
+  Status WithMessage(std::string message) const { return Status(code_, std::move(message)); }
 
   bool ok() const { return code_ == CH_OK; }
   int32_t code() const { return code_; }

@@ -4,9 +4,12 @@
 #include <chrono>
 #include <cmath>
 #include <exception>
+#include <numeric>
 
 #include "backend/backend_registry.h"
 #include "lora/adapter_staging.h"
+#include "shard/shard_cut.h"
+#include "shard/shard_group.h"
 
 namespace chorale {
 namespace {
@@ -27,6 +30,19 @@ int32_t WidestWindow(const std::vector<LayerWeights>& layers) {
     widest = std::max(widest, layer.window);
   }
   return widest;
+}
+
+// What the shards have each, added up or the least of it.
+std::vector<int64_t> OfAll(const Shard& shard, int64_t value) {
+  return shard.count == 1 ? std::vector<int64_t>{value} : shard.group->Tell(shard.index, value);
+}
+int64_t LeastOfAll(const Shard& shard, int64_t value) {
+  const std::vector<int64_t> values = OfAll(shard, value);
+  return *std::min_element(values.begin(), values.end());
+}
+int64_t SumOfAll(const Shard& shard, int64_t value) {
+  const std::vector<int64_t> values = OfAll(shard, value);
+  return std::accumulate(values.begin(), values.end(), int64_t{0});
 }
 
 }  // namespace
@@ -52,9 +68,10 @@ struct Engine::StepJob {
 };
 
 Result<std::unique_ptr<Engine>> Engine::Create(const EngineConfig& config, const ManifestView& manifest,
-                                               SpanSource& source) {
+                                               SpanSource& source, const Shard& shard) {
   BackendParams params;
-  params.spec = manifest.spec();
+  params.spec = ShardSpec(manifest.spec(), shard);
+  params.shard = shard;
   if (const SpanEntry* weight = manifest.Find(kRoleWeight, 0)) params.dtype = weight->dtype;
   params.inv_freq = manifest.inv_freq();
   params.windows = manifest.windows();
@@ -71,26 +88,30 @@ Result<std::unique_ptr<Engine>> Engine::Create(const EngineConfig& config, const
   params.reference = config.reference();
   Result<std::unique_ptr<Backend>> backend = CreateBackend(config.backend, config.library_dir, params);
   if (!backend.ok()) return backend.status();
-  Result<ModelWeights> weights = ModelWeights::Load(manifest, source, *backend.value());
+  Result<ModelWeights> weights = ModelWeights::Load(manifest, source, shard, *backend.value());
   if (!weights.ok()) return weights.status();
-  Result<Llama> llama = Llama::Create(weights.value().spec, *backend.value(), params.rows_max, params.samples_max);
+  Result<Llama> llama =
+      Llama::Create(manifest.spec(), shard, *backend.value(), params.rows_max, params.samples_max);
   if (!llama.ok()) return llama.status();
   CHORALE_RETURN_IF_ERROR(backend.value()->Settle());
-  return std::unique_ptr<Engine>(new Engine(config, std::move(backend).value(), std::move(weights).value(),
-                                            std::move(llama).value()));
+  return std::unique_ptr<Engine>(new Engine(config, shard, std::move(backend).value(), std::move(weights).value(),
+                                            std::move(llama).value(), ShapesOf(manifest.spec(), shard)));
 }
 
-Engine::Engine(const EngineConfig& config, std::unique_ptr<Backend> backend, ModelWeights weights, Llama llama)
+Engine::Engine(const EngineConfig& config, const Shard& shard, std::unique_ptr<Backend> backend, ModelWeights weights,
+               Llama llama, const LinearShapes& shapes)
     : config_(config),
+      shard_(shard),
       recorder_(config.record_dir, config.record_steps),
       backend_(std::move(backend)),
       weights_(std::move(weights)),
       llama_(std::move(llama)),
-      shapes_(ShapesOf(weights_.spec)),
+      shapes_(shapes),
       layer_groups_(std::min(weights_.spec.layers, kLayerGroupsMax)),
       window_max_(WidestWindow(weights_.layers)),
-      adapters_(std::make_unique<AdapterTable>(static_cast<int32_t>(config.slots_max), backend_->page_count(),
-                                               layer_groups_)) {
+      page_count_(static_cast<int32_t>(LeastOfAll(shard, backend_->page_count()))),
+      weight_bytes_(SumOfAll(shard, weights_.bytes)),
+      adapters_(std::make_unique<AdapterTable>(static_cast<int32_t>(config.slots_max), page_count_, layer_groups_)) {
   for (int32_t turn = 0; turn < kStepsInFlightMax; ++turn) {
     jobs_[turn] = std::make_unique<StepJob>();
     jobs_[turn]->turn = turn;
@@ -99,12 +120,20 @@ Engine::Engine(const EngineConfig& config, std::unique_ptr<Backend> backend, Mod
 }
 
 Engine::~Engine() {
+  Stop();
+  Join();
+}
+
+void Engine::Stop() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
   }
   begun_or_late_.notify_all();
-  thread_.join();
+}
+
+void Engine::Join() {
+  if (thread_.joinable()) thread_.join();
 }
 
 std::string Engine::Describe() const {
@@ -112,10 +141,10 @@ std::string Engine::Describe() const {
   const PageGeometry& g = geometry();
   std::string text = Format("backend=%s\ndevice=%s\nmode=%s\nkv_type=%s\n", info.name.c_str(), info.device.c_str(),
                             info.mode.c_str(), info.kv_type.c_str());
-  const std::pair<const char*, int64_t> numbers[] = {{"page_count", backend_->page_count()},
-                                                     {"page_bytes", g.page_bytes},
+  const std::pair<const char*, int64_t> numbers[] = {{"page_count", page_count_},
+                                                     {"page_bytes", page_bytes()},
                                                      {"page_tokens", g.page_tokens},
-                                                     {"slice_bytes", g.slice_bytes},
+                                                     {"slice_bytes", g.slice_bytes * shard_.count},
                                                      {"layers", spec().layers},
                                                      {"hidden", spec().hidden},
                                                      {"vocab", spec().vocab},
@@ -126,16 +155,17 @@ std::string Engine::Describe() const {
                                                      {"sequences_max", config_.sequences_max},
                                                      {"samples_max", config_.samples_max},
                                                      {"layer_groups", layer_groups_},
-                                                     {"weight_bytes", weights_.bytes},
+                                                     {"weight_bytes", weight_bytes_},
+                                                     {"shards", shard_.count},
                                                      {"steps_in_flight_max", kStepsInFlightMax}};
   for (const auto& [name, number] : numbers) text += Format("%s=%lld\n", name, static_cast<long long>(number));
   return text;
 }
 
 StepLimits Engine::Limits() const {
-  return {.page_count = backend_->page_count(),
+  return {.page_count = page_count_,
           .page_tokens = geometry().page_tokens,
-          .page_bytes = geometry().page_bytes,
+          .page_bytes = page_bytes(),
           .vocab = spec().vocab,
           .context_max = spec().context_max,
           .window_max = window_max_,
@@ -240,7 +270,7 @@ Status Engine::Late(std::span<const uint8_t> late) {
   return Status::Ok();
 }
 
-Status Engine::Await(std::span<uint8_t> out, int64_t* bytes) {
+Result<Engine::StepJob*> Engine::WaitForOldest() {
   CHORALE_RETURN_IF_ERROR(CheckAlive());
   StepJob* job = nullptr;
   {
@@ -255,6 +285,13 @@ Status Engine::Await(std::span<uint8_t> out, int64_t* bytes) {
   }
   CHORALE_RETURN_IF_ERROR(CheckAlive());
   CHORALE_RETURN_IF_ERROR(Collect(job));
+  return job;
+}
+
+Status Engine::Await(std::span<uint8_t> out, int64_t* bytes) {
+  Result<StepJob*> oldest = WaitForOldest();
+  if (!oldest.ok()) return oldest.status();
+  const StepJob* job = oldest.value();
   const int64_t step_id = job->view->step_id();
   if (!job->status.ok()) {
     CHORALE_RETURN_IF_ERROR(WriteFault(step_id, job->status, out, bytes));
@@ -276,6 +313,16 @@ Status Engine::Await(std::span<uint8_t> out, int64_t* bytes) {
   return Status::Ok();
 }
 
+Status Engine::AwaitUnread() {
+  Result<StepJob*> oldest = WaitForOldest();
+  if (!oldest.ok()) return oldest.status();
+  std::lock_guard lock(mutex_);
+  ++awaited_;
+  return Status::Ok();
+}
+
+std::span<const int32_t> Engine::drawn() const { return jobs_[(awaited_ - 1) % kStepsInFlightMax]->drawn.ids; }
+
 // Waits for the device here, on the thread that awaits, so that the engine thread can prepare the next step meanwhile.
 Status Engine::Collect(StepJob* job) {
   if (!job->collects) return Status::Ok();
@@ -293,17 +340,14 @@ Status Engine::Collect(StepJob* job) {
   return Status::Ok();
 }
 
-Result<StagedAdapter> Engine::Stage(const ManifestView& manifest, SpanSource& source) {
+Result<AdapterImage> Engine::Stage(const ManifestView& manifest, SpanSource& source) {
   CHORALE_RETURN_IF_ERROR(CheckAlive());
   Result<AdapterImage> image = StageAdapter(manifest, source, shapes_, *backend_);
-  if (!image.ok()) return image.status();
-  StagedAdapter staged{.pages = image.value().layout()->page_count(), .bytes = image.value().bytes()};
-  if (staged.pages > backend_->page_count()) {
-    return Status::Invalid(Format("the adapter takes %lld pages, the pool has %d",
-                                  static_cast<long long>(staged.pages), backend_->page_count()));
+  if (image.ok() && image.value().layout()->page_count() > page_count_) {
+    return Status::Invalid(Format("the adapter takes %d pages, the pool has %d",
+                                  image.value().layout()->page_count(), page_count_));
   }
-  staged.handle = adapters_->AddStaged(std::move(image).value());
-  return staged;
+  return image;
 }
 
 Status Engine::CheckPoison(const char* what) const {
@@ -324,8 +368,8 @@ Status Engine::PoisonAdapter(int64_t handle) {
 Status Engine::PoisonPages(std::span<const int32_t> pages) {
   CHORALE_RETURN_IF_ERROR(CheckPoison("ch_pool_poison"));
   for (int32_t page : pages) {
-    if (page < 0 || page >= backend_->page_count()) {
-      return Status::Invalid(Format("ch_pool_poison: page %d is outside [0, %d)", page, backend_->page_count()));
+    if (page < 0 || page >= page_count_) {
+      return Status::Invalid(Format("ch_pool_poison: page %d is outside [0, %d)", page, page_count_));
     }
   }
   WaitUntilIdle();
@@ -352,6 +396,9 @@ void Engine::Work() {
     }
     try {
       Execute(job);
+    } catch (const ShardsAborted& aborted) {
+      Die(aborted.what());
+      return;
     } catch (const std::exception& error) {
       Die(Format("the engine thread failed: %s", error.what()));
       return;
@@ -366,6 +413,7 @@ void Engine::Work() {
 }
 
 void Engine::Die(std::string message) {
+  if (shard_.count > 1) shard_.group->Abort(Format("shard %d: %s", shard_.index, message.c_str()));
   {
     std::lock_guard lock(mutex_);
     dead_text_ = std::move(message);
@@ -390,25 +438,13 @@ void Engine::Execute(StepJob* job) {
 Status Engine::RunStep(StepJob* job) {
   const StepView& step = *job->view;
   const int64_t begin = Now();
-  CHORALE_RETURN_IF_ERROR(RunMoves(job));
+  const Status prepared = Prepare(job);
+  // One shard must not wait in a collective for another that does not come.
+  CHORALE_RETURN_IF_ERROR(shard_.count == 1 ? prepared : shard_.group->Agree(shard_.index, prepared));
   const int64_t moved = Now();
   job->phase_nanos[kPhaseMoves] = moved - begin;
   if (step.rows() == 0) return Status::Ok();
-  const std::span<const int32_t> ids = step.token_ids();
-  if (last_failed_ && std::any_of(ids.begin(), ids.end(), [](int32_t id) { return id < 0; })) {
-    return Status::Invalid(Format("step %lld feeds what the step before drew, but that step failed",
-                                  static_cast<long long>(step.step_id())));
-  }
   const bool merged = step.merged_slot() >= 0;
-  if (merged && step.merged_slot() != merged_slot_) {
-    return Status::Exhausted(Format("slot %d has no merged weights: its merge failed", step.merged_slot()));
-  }
-  if (merged_ != nullptr) merged_->Select(merged);
-  CHORALE_RETURN_IF_ERROR(backend_->Prepare({.step = &step,
-                                             .lora = &job->lora,
-                                             .turn = job->turn,
-                                             .weights = merged && !merged_->in_place() ? merges_ : 0,
-                                             .observed = observer_ != nullptr}));
   if (!backend_->Replay()) {
     llama_.Forward(weights_, step.sample_row(), step.hidden_rows(), merged ? merged_.get() : nullptr, observer_);
     backend_->EndForward();
@@ -429,6 +465,28 @@ Status Engine::RunStep(StepJob* job) {
   job->collects = true;
   job->phase_nanos[kPhaseSample] = Now() - ready;
   return Status::Ok();
+}
+
+// The moves, and what the forward pass needs. All that can fail on one shard and not on another is here.
+Status Engine::Prepare(StepJob* job) {
+  const StepView& step = *job->view;
+  CHORALE_RETURN_IF_ERROR(RunMoves(job));
+  if (step.rows() == 0) return Status::Ok();
+  const std::span<const int32_t> ids = step.token_ids();
+  if (last_failed_ && std::any_of(ids.begin(), ids.end(), [](int32_t id) { return id < 0; })) {
+    return Status::Invalid(Format("step %lld feeds what the step before drew, but that step failed",
+                                  static_cast<long long>(step.step_id())));
+  }
+  const bool merged = step.merged_slot() >= 0;
+  if (merged && step.merged_slot() != merged_slot_) {
+    return Status::Exhausted(Format("slot %d has no merged weights: its merge failed", step.merged_slot()));
+  }
+  if (merged_ != nullptr) merged_->Select(merged);
+  return backend_->Prepare({.step = &step,
+                            .lora = &job->lora,
+                            .turn = job->turn,
+                            .weights = merged && !merged_->in_place() ? merges_ : 0,
+                            .observed = observer_ != nullptr});
 }
 
 // Poisoned memory is NaN: what reads it turns up here.
@@ -499,17 +557,13 @@ Status Engine::RunMove(const ResolvedMove& resolved, StepJob* job) {
       backend_->CopyPage(resolved.pages[0], resolved.pages[1]);
       return Status::Ok();
     case kMoveExportPages:
-      for (int32_t page : resolved.pages) {
-        const size_t end = job->page_bytes.size();
-        job->page_bytes.resize(end + static_cast<size_t>(geometry().page_bytes));
-        backend_->ReadPage(page, job->page_bytes.data() + end);
-      }
+      for (int32_t page : resolved.pages) ExportPage(page, job);
       return Status::Ok();
     case kMoveImportPages: {
       const uint8_t* bytes = job->view->move_bytes().data() + move.handle;
       for (int32_t page : resolved.pages) {
-        backend_->WritePage(page, bytes);
-        bytes += geometry().page_bytes;
+        backend_->WritePage(page, bytes + shard_.index * geometry().page_bytes);
+        bytes += page_bytes();
       }
       return Status::Ok();
     }
@@ -532,6 +586,22 @@ Status Engine::RunMove(const ResolvedMove& resolved, StepJob* job) {
     default:
       return Status::Invalid(Format("move of kind %d is not built", move.kind));
   }
+}
+
+// The shards' parts of a page, one after another; the first shard puts them together.
+void Engine::ExportPage(int32_t page, StepJob* job) {
+  page_part_.resize(static_cast<size_t>(geometry().page_bytes));
+  backend_->ReadPage(page, page_part_.data());
+  std::vector<uint8_t>& out = job->page_bytes;
+  if (shard_.count == 1) {
+    out.insert(out.end(), page_part_.begin(), page_part_.end());
+    return;
+  }
+  for (const void* part : shard_.group->Meet(shard_.index, page_part_.data())) {
+    const auto* bytes = static_cast<const uint8_t*>(part);
+    if (shard_.index == 0) out.insert(out.end(), bytes, bytes + geometry().page_bytes);
+  }
+  shard_.group->Meet(shard_.index, nullptr);
 }
 
 }  // namespace chorale

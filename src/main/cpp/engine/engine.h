@@ -1,5 +1,6 @@
 // Engine: takes steps in order, at most two at a time, and hands them to the backend on its own thread. A backend with a
 // device of its own computes them while the engine thread prepares the next and the caller of Await waits for the last.
+// Of a model in several shards an engine computes one; ShardedEngine keeps them together.
 //
 // Nothing of a request lives here between steps but bytes in pages, adapter slots and token counts. What can be wrong
 // with a step is found in Begin, before anything has changed; what goes wrong later is a fault of that step, and a
@@ -28,6 +29,7 @@
 #include "model/llama.h"
 #include "model/span_source.h"
 #include "model/weights.h"
+#include "shard/shard.h"
 #include "step/step_result.h"
 #include "step/step_view.h"
 
@@ -35,20 +37,17 @@ namespace chorale {
 
 inline constexpr int32_t kStepsInFlightMax = 2;
 
-struct StagedAdapter {
-  int64_t handle = 0;
-  int64_t pages = 0;
-  int64_t bytes = 0;
-};
-
 class Engine {
  public:
+  // config.pool_bytes is the shard's own. With several shards, all are created at once, each on a thread.
   static Result<std::unique_ptr<Engine>> Create(const EngineConfig& config, const ManifestView& manifest,
-                                                SpanSource& source);
+                                                SpanSource& source, const Shard& shard);
   ~Engine();  // ends begun steps first
+  void Stop();  // lets begun steps end, and takes no more
+  void Join();  // waits until they have ended; nothing of this engine runs any longer
 
   std::string Describe() const;  // lines "key=value\n"
-  const ModelSpec& spec() const { return weights_.spec; }
+  const ModelSpec& spec() const { return weights_.spec; }  // of the shard
   const PageGeometry& geometry() const { return backend_->geometry(); }
   const StepRecorder& recorder() const { return recorder_; }
   StepLimits Limits() const;  // what the next step is measured against
@@ -57,9 +56,12 @@ class Engine {
   Status Begin(std::span<const uint8_t> step);
   Status Late(std::span<const uint8_t> late);
   Status Await(std::span<uint8_t> out, int64_t* bytes);
+  Status AwaitUnread();                    // for a shard whose result is another's, too
+  std::span<const int32_t> drawn() const;  // in the step that was awaited last; valid until the next begins
 
   // Any thread.
-  Result<StagedAdapter> Stage(const ManifestView& manifest, SpanSource& source);
+  Result<AdapterImage> Stage(const ManifestView& manifest, SpanSource& source);
+  StagedAdapter Keep(AdapterImage image) { return adapters_->AddStaged(std::move(image)); }
   Status Release(int64_t handle) { return adapters_->ReleaseStaged(handle); }
 
   // Audit; refused unless the engine was created with poison=1. The last two wait for begun steps.
@@ -70,6 +72,7 @@ class Engine {
   BackendCounters counters() const { return backend_->counters(); }
   // What steps are measured against. Only while no page holds anything.
   MemoryRoofs MeasureRoofs() { return backend_->MeasureRoofs(); }
+  CollectiveCounts collectives() const { return backend_->collectives(); }  // while no step is begun
 
   // Sees, and may change, what each operation produces. Set while no step is begun.
   void SetObserver(OpObserver* observer) { observer_ = observer; }
@@ -79,27 +82,33 @@ class Engine {
  private:
   struct StepJob;
 
-  Engine(const EngineConfig& config, std::unique_ptr<Backend> backend, ModelWeights weights, Llama llama);
+  Engine(const EngineConfig& config, const Shard& shard, std::unique_ptr<Backend> backend, ModelWeights weights,
+         Llama llama, const LinearShapes& shapes);
 
   Status CheckAlive();
   Status CheckPoison(const char* what) const;
   Status Collect(StepJob* job);
   StepJob* FindJob(int64_t step_id);
   void ResolveSegments(StepJob* job) const;
+  Result<StepJob*> WaitForOldest();
   void WaitUntilIdle();
+  int64_t page_bytes() const { return geometry().page_bytes * shard_.count; }  // of a page of all shards together
 
   // The engine thread.
   void Work();
   void Execute(StepJob* job);
   Status RunStep(StepJob* job);
+  Status Prepare(StepJob* job);
   Status RunMoves(StepJob* job);
   Status RunMove(const ResolvedMove& resolved, StepJob* job);
   void Load(const ResolvedMove& resolved, const StepJob& job);
   void Unmerge();
+  void ExportPage(int32_t page, StepJob* job);
   Status CheckForNan(const StepJob& job);
   void Die(std::string message);
 
   const EngineConfig config_;
+  const Shard shard_;
   const StepRecorder recorder_;
   std::unique_ptr<Backend> backend_;
   const ModelWeights weights_;
@@ -107,6 +116,8 @@ class Engine {
   const LinearShapes shapes_;
   const int32_t layer_groups_;
   const int32_t window_max_;
+  const int32_t page_count_;    // the least of the shards
+  const int64_t weight_bytes_;  // of all shards
   std::unique_ptr<AdapterTable> adapters_;
   OpObserver* observer_ = nullptr;
 
@@ -120,6 +131,7 @@ class Engine {
   int64_t merges_ = 0;
   bool last_failed_ = false;
   std::vector<float> checked_;
+  std::vector<uint8_t> page_part_;  // of a page that is exported
 
   std::mutex mutex_;  // guards the states of jobs, begun_, awaited_, dead_text_, stop_
   std::condition_variable begun_or_late_;

@@ -14,7 +14,8 @@ constexpr TextKey kTextKeys[] = {{"backend", &EngineConfig::backend},
                                  {"mode", &EngineConfig::mode},
                                  {"merge", &EngineConfig::merge},
                                  {"record_dir", &EngineConfig::record_dir},
-                                 {"library_dir", &EngineConfig::library_dir}};
+                                 {"library_dir", &EngineConfig::library_dir},
+                                 {"lora_sharding", &EngineConfig::lora_sharding}};
 
 struct NumberKey {
   const char* name;
@@ -32,7 +33,8 @@ constexpr NumberKey kNumberKeys[] = {{"threads", &EngineConfig::threads, 0, 1024
                                      {"samples_max", &EngineConfig::samples_max, 1, 1 << 20},
                                      {"poison", &EngineConfig::poison, 0, 1},
                                      {"graphs", &EngineConfig::graphs, 0, 1},
-                                     {"record_steps", &EngineConfig::record_steps, 1, 1 << 20}};
+                                     {"record_steps", &EngineConfig::record_steps, 1, 1 << 20},
+                                     {"shards", &EngineConfig::shards, 1, kShardsMax}};
 
 std::string Text(std::string_view view) { return std::string(view); }
 
@@ -85,6 +87,10 @@ Result<EngineConfig> EngineConfig::Parse(std::string_view text) {
   }
   if (config.merge == "in_place" && config.backend == "cpu") {
     return Status::Invalid("config: merge=in_place is for backend=cuda, not cpu");
+  }
+  if (config.lora_sharding != "replicate" && config.lora_sharding != "sharded") {
+    return Status::Invalid(
+        Format("config: lora_sharding=%s is neither replicate nor sharded", config.lora_sharding.c_str()));
   }
   const auto check_mode = [](const char* name, const std::string& mode) {
     if (mode == "fast" || mode == "reference") return Status::Ok();

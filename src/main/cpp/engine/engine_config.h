@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "lora/merge.h"
+#include "shard/shard.h"
 
 namespace chorale {
 
@@ -28,12 +29,17 @@ struct EngineConfig {
   int64_t poison = 0;
   int64_t graphs = 1;
   int64_t record_steps = 64;
+  int64_t shards = 1;
+  std::string lora_sharding = "replicate";  // or sharded
 
   // Lines "key=value\n"; unknown keys and values out of range are refused by name.
   static Result<EngineConfig> Parse(std::string_view text);
   bool reference() const { return mode == "reference"; }
   MergeWay merge_way() const {
     return merge == "shadow" ? MergeWay::kShadow : merge == "in_place" ? MergeWay::kInPlace : MergeWay::kEither;
+  }
+  LoraSharding sharding() const {
+    return lora_sharding == "sharded" ? LoraSharding::kSharded : LoraSharding::kReplicate;
   }
 };
 

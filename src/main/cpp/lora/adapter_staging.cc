@@ -11,17 +11,18 @@
 namespace chorale {
 namespace {
 
-// The tensor as float32; its numbers must be such as `element` can hold.
-Status Read(SpanSource& source, const SpanEntry& span, int32_t element, std::vector<float>* out) {
+// Rows [begin, begin + rows) of the tensor as float32; its numbers must be such as `element` can hold.
+Status Read(SpanSource& source, const SpanEntry& span, int64_t begin, int64_t rows, int32_t element,
+            std::vector<float>* out) {
   const Result<HostTensor> tensor = HostTensor::Of(span, source);
   if (!tensor.ok()) return tensor.status();
-  out->resize(static_cast<size_t>(span.rows * span.cols));
-  tensor.value().Read(0, span.rows * span.cols, out->data());
+  out->resize(static_cast<size_t>(rows * span.cols));
+  tensor.value().Read(begin * span.cols, rows * span.cols, out->data());
   const float largest = LargestFinite(element);
   const auto bad = std::find_if_not(out->begin(), out->end(), [&](float value) { return std::abs(value) <= largest; });
   if (bad != out->end()) {
     return Status::Invalid(Format("%s: element %lld is %g", SpanName(span.role, span.layer).c_str(),
-                                  static_cast<long long>(bad - out->begin()), *bad));
+                                  static_cast<long long>(begin * span.cols + (bad - out->begin())), *bad));
   }
   return Status::Ok();
 }
@@ -57,12 +58,16 @@ Result<AdapterImage> StageAdapter(const ManifestView& manifest, SpanSource& sour
   AdapterImage image(std::move(layout), geometry, std::move(memory).value());
   std::vector<float> values;
   for (const SpanEntry& span : manifest.spans()) {
-    CHORALE_RETURN_IF_ERROR(Read(source, span, geometry.element, &values));
     const bool is_a = span.role < kRoleLoraB;
-    const LoraMatrices& place = image.layout()->at(span.layer, span.role - (is_a ? kRoleLoraA : kRoleLoraB));
+    const int32_t target = span.role - (is_a ? kRoleLoraA : kRoleLoraB);
+    const LoraMatrices& place = image.layout()->at(span.layer, target);
+    const int64_t begin = is_a ? place.rank_begin : shapes.out_begin[target];
+    const int64_t rows = is_a ? place.a.rank : place.b.columns;
+    CHORALE_RETURN_IF_ERROR(Read(source, span, begin, rows, geometry.element, &values));
     const int64_t cols = span.cols;
     if (is_a) {
-      Place(place.a, span.layer, geometry.element, &image, [&](int32_t j, int32_t i) { return values[j * cols + i]; });
+      const float* first = values.data() + shapes.in_begin[target];
+      Place(place.a, span.layer, geometry.element, &image, [&](int32_t j, int32_t i) { return first[j * cols + i]; });
     } else {
       Place(place.b, span.layer, geometry.element, &image, [&](int32_t j, int32_t i) { return values[i * cols + j]; });
     }

@@ -2,10 +2,12 @@
 
 namespace chorale {
 
-int64_t AdapterTable::AddStaged(AdapterImage image) {
+StagedAdapter AdapterTable::AddStaged(AdapterImage image) {
+  StagedAdapter staged{.pages = image.layout()->page_count(), .bytes = image.bytes()};
   std::lock_guard lock(mutex_);
   staged_.emplace(++last_handle_, std::make_shared<AdapterImage>(std::move(image)));
-  return last_handle_;
+  staged.handle = last_handle_;
+  return staged;
 }
 
 Status AdapterTable::ReleaseStaged(int64_t handle) {

@@ -17,6 +17,12 @@
 
 namespace chorale {
 
+struct StagedAdapter {
+  int64_t handle = 0;
+  int64_t pages = 0;
+  int64_t bytes = 0;
+};
+
 // A move with everything it refers to.
 struct ResolvedMove {
   Move move;
@@ -31,7 +37,7 @@ class AdapterTable {
       : ledger_(slots_max, page_count, layer_groups), layer_groups_(layer_groups), slots_(slots_max) {}
 
   // Any thread.
-  int64_t AddStaged(AdapterImage image);
+  StagedAdapter AddStaged(AdapterImage image);
   Status ReleaseStaged(int64_t handle);
   Status PoisonStaged(int64_t handle);
 

@@ -8,14 +8,19 @@ void LoraBatch::Clear() {
   uses.clear();
   groups.clear();
   rank_sum_max = 0;
+  rank_part_max = 0;
 }
 
 void LoraBatch::AddRows(int32_t row_begin, int32_t row_end, int32_t count) {
   if (count == 0) return;
   const auto use_end = static_cast<int32_t>(uses.size());
-  int64_t rank_sum = 0;
-  for (int32_t use = use_end - count; use < use_end; ++use) rank_sum += uses[use].adapter->layout->rank_sum_max();
+  int64_t rank_sum = 0, part_sum = 0;
+  for (int32_t use = use_end - count; use < use_end; ++use) {
+    rank_sum += uses[use].adapter->layout->rank_sum_max();
+    part_sum += uses[use].adapter->layout->rank_part_max();
+  }
   rank_sum_max = std::max(rank_sum_max, rank_sum);
+  rank_part_max = std::max(rank_part_max, part_sum);
   for (int32_t row = row_begin; row < row_end; row += kGroupRows) {
     groups.push_back({row, std::min(row + kGroupRows, row_end), use_end - count, use_end});
   }

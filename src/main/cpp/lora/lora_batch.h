@@ -27,6 +27,7 @@ struct LoraBatch {
   std::vector<LoraUse> uses;
   std::vector<LoraGroup> groups;  // only rows that use an adapter, ascending
   int64_t rank_sum_max = 0;       // of the uses of one group: how many rank activations a row may have at one site
+  int64_t rank_part_max = 0;      // the same of those that one shard computes
 
   void Clear();
   // Adds the rows [row_begin, row_end), which use the `count` uses that were added last.

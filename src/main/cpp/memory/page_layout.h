@@ -11,7 +11,8 @@
 //     A tile c: [rank][width]  A[j][128c + i]        B tile c: [rank][width]  B[128c + i][j]
 //   width is 128, but in the last tile the least power of two >= 16 that holds the rest; the rest is zero. Matrices
 //   start at multiples of 512 bytes and so do slices: a rank row never straddles two slices, though a tile may.
-//   Ranks are stored exactly.
+//   Ranks are stored exactly. A shard (shard/) stores its part of A and B, but where that is a part of the ranks, which
+//   need not divide, it leaves room for the largest: matrices lie at the same places on every shard.
 #pragma once
 
 #include <algorithm>
@@ -21,6 +22,7 @@
 
 #include "chorale/image_abi.h"
 #include "memory/page_arena.h"
+#include "shard/shard.h"
 
 namespace chorale {
 
@@ -53,17 +55,25 @@ struct TiledRows {
 };
 
 struct LoraMatrices {
-  TiledRows a;        // columns: inputs
+  TiledRows a;        // columns: inputs; its rank is that of the shard's part
   TiledRows b;        // columns: outputs
   float scale = 0.0f;  // alpha / r or alpha / sqrt(r)
-  int32_t rank() const { return a.rank; }
+  int32_t rank_begin = 0;    // of the ranks, the first that A holds
+  int32_t first_output = 0;  // of the linear's outputs here, the first that B holds
+  int32_t rank() const { return b.rank; }
 };
 
-// The shapes of the base model's linears: what an adapter must fit.
+// The shapes of the base model's linears: what an adapter must fit. With several shards: what one shard holds of them.
 struct LinearShapes {
   int32_t layers = 0;
-  int32_t in[kTargets] = {};
-  int32_t out[kTargets] = {};
+  int32_t in[kTargets] = {};   // columns of A
+  int32_t out[kTargets] = {};  // rows of B
+  int32_t shard = 0;
+  int32_t shards = 1;
+  int32_t in_begin[kTargets] = {};   // of the whole A's columns, the first
+  int32_t out_begin[kTargets] = {};  // of the whole B's rows, the first
+  int32_t first_output[kTargets] = {};  // see LoraMatrices
+  bool cuts_rank[kTargets] = {};        // A holds a part of the ranks, B all
 };
 
 // Where the matrices of one adapter lie in its pages; the same in the host image and in the pool.
@@ -78,12 +88,14 @@ class AdapterLayout {
   int32_t page_count() const { return page_count_; }
   int64_t slice_bytes() const { return slice_bytes_; }
   int32_t rank_sum_max() const { return rank_sum_max_; }  // of the targets of one site (backend.h) of any layer
+  int32_t rank_part_max() const { return rank_part_max_; }  // the same of the ranks that one shard holds of A
 
  private:
   std::vector<LoraMatrices> matrices_;
   int64_t slice_bytes_ = 0;
   int32_t page_count_ = 0;
   int32_t rank_sum_max_ = 0;
+  int32_t rank_part_max_ = 0;
 };
 
 }  // namespace chorale

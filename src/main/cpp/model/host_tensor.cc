@@ -38,14 +38,36 @@ Result<HostTensor> HostTensor::Of(const SpanEntry& span, SpanSource& source) {
   return tensor;
 }
 
-void HostTensor::Read(int64_t first, int64_t count, float* out) const {
+HostTensor HostTensor::Cut(const Part& of_rows, const Part& of_cols) const {
+  HostTensor part = *this;
+  part.stride = stride == 0 ? cols : stride;
+  part.first = first + of_rows.begin * part.stride + of_cols.begin;
+  part.rows = of_rows.size();
+  part.cols = of_cols.size();
+  return part;
+}
+
+void HostTensor::Read(int64_t begin, int64_t count, float* out) const {
+  if (contiguous()) {
+    ReadWhole(first + begin, count, out);
+    return;
+  }
+  for (int64_t at = begin; at < begin + count;) {
+    const int64_t col = at % cols, here = std::min(cols - col, begin + count - at);
+    ReadWhole(first + at / cols * stride + col, here, out);
+    out += here;
+    at += here;
+  }
+}
+
+void HostTensor::ReadWhole(int64_t begin, int64_t count, float* out) const {
   if (noise) {
-    noise->Fill(first, count, out);
+    noise->Fill(begin, count, out);
     RoundTo(dtype, count, out);
   } else if (bytes.empty()) {
     std::fill_n(out, count, 0.0f);
   } else {
-    ConvertToFloat(bytes.data() + first * ElementBytes(dtype), dtype, count, out);
+    ConvertToFloat(bytes.data() + begin * ElementBytes(dtype), dtype, count, out);
   }
 }
 

@@ -1,9 +1,20 @@
 #include "model/llama.h"
 
+#include "shard/shard_cut.h"
+
 namespace chorale {
 
-Result<Llama> Llama::Create(const ModelSpec& spec, Backend& backend, int32_t rows_max, int32_t samples_max) {
-  Llama llama(spec, backend);
+Llama::Llama(const ModelSpec& whole, const Shard& shard, Backend& backend)
+    : spec_(ShardSpec(whole, shard)), backend_(&backend) {
+  if (shard.count == 1) return;
+  Shard other = shard;
+  for (other.index = 0; other.index <= shard.count; ++other.index) vocab_begins_.push_back(VocabOf(whole, other).begin);
+}
+
+Result<Llama> Llama::Create(const ModelSpec& whole, const Shard& shard, Backend& backend, int32_t rows_max,
+                            int32_t samples_max) {
+  Llama llama(whole, shard, backend);
+  const ModelSpec& spec = llama.spec_;
   const int64_t q_width = OutWidth(spec, kQ), kv_width = OutWidth(spec, kK);
   const struct {
     std::unique_ptr<Activation>* activation;
@@ -49,9 +60,17 @@ void Llama::Forward(const ModelWeights& weights, std::span<const int32_t> sample
   gathered_.insert(gathered_.end(), hidden.begin(), hidden.end());
   backend_->Gather({x_.get(), gathered_, final_.get()});
   Observe(kOpFinalNorm, -1, final_.get(), sampled_ + hidden_, 0, spec_.hidden);
-  OpTimer timer(times_, kTimedLogits);
-  backend_->Logits({final_.get(), weights_->head_or_embed(), logits_.get(), static_cast<int32_t>(sampled_)});
+  Logits();
   Observe(kOpLogits, -1, logits_.get(), sampled_, 0, spec_.vocab);
+}
+
+void Llama::Logits() {
+  OpTimer timer(times_, kTimedLogits);
+  const auto count = static_cast<int32_t>(sampled_);
+  if (weights_->vocab.size() > 0) {
+    backend_->Logits({final_.get(), weights_->head_or_embed(), logits_.get(), count, weights_->vocab.begin});
+  }
+  if (!vocab_begins_.empty()) backend_->AllGather({logits_.get(), count, vocab_begins_});
 }
 
 void Llama::Layer(int32_t layer) {
@@ -84,6 +103,7 @@ void Llama::Layer(int32_t layer) {
   }
   Observe(kOpAttention, layer, attention_.get(), rows_, 0, q_width);
   Linear(layer, kSiteO, attention_.get(), delta_.get());
+  SumOverShards(delta_.get());
   Observe(kOpO, layer, delta_.get(), rows_, 0, spec_.hidden);
 
   AddNorm({residual_.get(), delta_.get(), w.mlp_norm.get(), x_.get(), spec_.rms_eps});
@@ -97,6 +117,7 @@ void Llama::Layer(int32_t layer) {
   }
   Observe(kOpSwiGlu, layer, swiglu_.get(), rows_, 0, spec_.intermediate);
   Linear(layer, kSiteDown, swiglu_.get(), delta_.get());
+  SumOverShards(delta_.get());
   Observe(kOpDown, layer, delta_.get(), rows_, 0, spec_.hidden);
 }
 
@@ -115,6 +136,10 @@ void Llama::Linear(int32_t layer, Site site, const Activation* x, Activation* y)
                   .bias = w.bias[site].get(),
                   .y = y,
                   .lora = {layer, kSiteTargets[site].first, kSiteTargets[site].count}});
+}
+
+void Llama::SumOverShards(Activation* x) {
+  if (!vocab_begins_.empty()) backend_->AllReduce({x});
 }
 
 void Llama::Observe(Op op, int32_t layer, Activation* x, int64_t rows, int64_t col_begin, int64_t cols) {

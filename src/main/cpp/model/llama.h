@@ -1,4 +1,5 @@
 // The forward pass of the Llama family: Llama 2 and 3, Mistral, Qwen2 and Qwen3 differ only in what their weights hold.
+// A shard runs the same pass over its part; the shards' parts are summed behind o and down, and gathered behind the head.
 #pragma once
 
 #include <array>
@@ -16,7 +17,8 @@ namespace chorale {
 
 class Llama {
  public:
-  static Result<Llama> Create(const ModelSpec& spec, Backend& backend, int32_t rows_max, int32_t samples_max);
+  static Result<Llama> Create(const ModelSpec& whole, const Shard& shard, Backend& backend, int32_t rows_max,
+                              int32_t samples_max);
 
   // One pass over the rows of the step that the backend has prepared. Only the rows of `sampled`, then those of
   // `hidden`, go through the final norm; only `sampled` through the head.
@@ -30,15 +32,18 @@ class Llama {
   void ReadHidden(float* out);
 
  private:
-  Llama(const ModelSpec& spec, Backend& backend) : spec_(spec), backend_(&backend) {}
+  Llama(const ModelSpec& whole, const Shard& shard, Backend& backend);
 
   void Layer(int32_t layer);
+  void Logits();
   void AddNorm(const AddNormParams& params);
   void Linear(int32_t layer, Site site, const Activation* x, Activation* y);
+  void SumOverShards(Activation* x);
   void Observe(Op op, int32_t layer, Activation* x, int64_t rows, int64_t col_begin, int64_t cols);
 
-  ModelSpec spec_;
+  ModelSpec spec_;  // of the shard
   Backend* backend_;
+  std::vector<int64_t> vocab_begins_;  // of the shards' logits, [shards + 1]; empty: one shard
   OpTimes* times_ = nullptr;
   // Of the Forward at hand:
   const ModelWeights* weights_ = nullptr;

@@ -1,12 +1,14 @@
 #include "model/weights.h"
 
+#include "shard/shard_cut.h"
+
 namespace chorale {
 namespace {
 
 class Loader {
  public:
-  Loader(const ManifestView& manifest, SpanSource& source, Backend& backend)
-      : manifest_(manifest), source_(source), backend_(backend), spec_(manifest.spec()) {}
+  Loader(const ManifestView& manifest, SpanSource& source, const Shard& shard, Backend& backend)
+      : manifest_(manifest), source_(source), shard_(shard), backend_(backend), spec_(manifest.spec()) {}
 
   Status Vector(int32_t role, int32_t layer, std::unique_ptr<Weight>* out) {
     Result<HostTensor> tensor = Read(role, layer);
@@ -14,10 +16,11 @@ class Loader {
     return Keep(backend_.MakeVector({&tensor.value(), 1}), out);
   }
 
-  Status Matrix(int32_t role, std::unique_ptr<Weight>* out) {
+  Status Matrix(int32_t role, const Part& rows, std::unique_ptr<Weight>* out) {
     Result<HostTensor> tensor = Read(role, -1);
     if (!tensor.ok()) return tensor.status();
-    return Keep(backend_.MakeMatrix({&tensor.value(), 1}), out);
+    const HostTensor part = tensor.value().Cut(rows, {0, tensor.value().cols});
+    return Keep(backend_.MakeMatrix({&part, 1}), out);
   }
 
   Status Linear(Site site, int32_t layer, std::unique_ptr<Weight>* weight, std::unique_ptr<Weight>* bias) {
@@ -25,14 +28,15 @@ class Loader {
     bool any_bias = false;
     for (int32_t i = 0; i < kSiteTargets[site].count; ++i) {
       const int32_t target = kSiteTargets[site].first + i;
+      const LinearCut cut = CutOf(spec_, shard_, static_cast<Target>(target));
       Result<HostTensor> matrix = Read(kRoleWeight + target, layer);
       if (!matrix.ok()) return matrix.status();
-      weights.push_back(matrix.value());
-      HostTensor vector{.rows = 1, .cols = OutWidth(spec_, static_cast<Target>(target))};  // zero unless there is one
-      if (manifest_.Find(kRoleBias + target, layer) != nullptr) {
+      weights.push_back(matrix.value().Cut(cut.outputs, cut.inputs));
+      HostTensor vector{.rows = 1, .cols = cut.outputs.size()};  // zero unless there is one
+      if (cut.has_bias && manifest_.Find(kRoleBias + target, layer) != nullptr) {
         Result<HostTensor> found = Read(kRoleBias + target, layer);
         if (!found.ok()) return found.status();
-        vector = found.value();
+        vector = found.value().Cut({0, 1}, cut.outputs);
         any_bias = true;
       }
       biases.push_back(vector);
@@ -56,18 +60,25 @@ class Loader {
 
   const ManifestView& manifest_;
   SpanSource& source_;
+  const Shard& shard_;
   Backend& backend_;
-  const ModelSpec& spec_;
+  const ModelSpec& spec_;  // of the whole model
 };
 
 }  // namespace
 
-Result<ModelWeights> ModelWeights::Load(const ManifestView& manifest, SpanSource& source, Backend& backend) {
+Result<ModelWeights> ModelWeights::Load(const ManifestView& manifest, SpanSource& source, const Shard& shard,
+                                        Backend& backend) {
   ModelWeights model;
-  model.spec = manifest.spec();
-  Loader loader(manifest, source, backend);
-  CHORALE_RETURN_IF_ERROR(loader.Matrix(kRoleEmbed, &model.embed));
-  if (model.spec.tied == 0) CHORALE_RETURN_IF_ERROR(loader.Matrix(kRoleHead, &model.head));
+  model.spec = ShardSpec(manifest.spec(), shard);
+  model.vocab = VocabOf(manifest.spec(), shard);
+  const bool tied = model.spec.tied != 0;
+  Loader loader(manifest, source, shard, backend);
+  CHORALE_RETURN_IF_ERROR(loader.Matrix(kRoleEmbed, {0, model.spec.vocab}, &model.embed));
+  // Tied and whole, the embedding is the head. A part of it is a matrix of its own.
+  if ((!tied || shard.count > 1) && model.vocab.size() > 0) {
+    CHORALE_RETURN_IF_ERROR(loader.Matrix(tied ? kRoleEmbed : kRoleHead, model.vocab, &model.head));
+  }
   CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleFinalNorm, -1, &model.final_norm));
   model.layers.resize(model.spec.layers);
   for (int32_t layer = 0; layer < model.spec.layers; ++layer) {
@@ -110,15 +121,6 @@ uint64_t ModelWeights::Digest(const Backend& backend) const {
   uint64_t digest = 0xcbf29ce484222325ULL;
   ForEach([&](const Weight& weight) { digest = backend.Digest(weight, digest); });
   return digest;
-}
-
-LinearShapes ShapesOf(const ModelSpec& spec) {
-  LinearShapes shapes{.layers = spec.layers};
-  for (int32_t target = 0; target < kTargets; ++target) {
-    shapes.in[target] = static_cast<int32_t>(InWidth(spec, static_cast<Target>(target)));
-    shapes.out[target] = static_cast<int32_t>(OutWidth(spec, static_cast<Target>(target)));
-  }
-  return shapes;
 }
 
 }  // namespace chorale

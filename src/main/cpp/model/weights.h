@@ -10,6 +10,7 @@
 #include "backend/backend.h"
 #include "model/image_view.h"
 #include "model/span_source.h"
+#include "shard/shard.h"
 
 namespace chorale {
 
@@ -30,15 +31,18 @@ struct LayerWeights {
   int32_t window = 0;                                // 0: sees the whole context
 };
 
+// Of the whole model, or of one shard of it.
 struct ModelWeights {
-  ModelSpec spec{};
+  ModelSpec spec{};  // of the shard
   std::unique_ptr<Weight> embed;       // [V, H]
-  std::unique_ptr<Weight> head;        // [V, H]; null when tied
+  std::unique_ptr<Weight> head;        // [rows of vocab, H]; null when it is the embedding, or there are no rows
+  Part vocab;                          // the logits that the head gives
   std::unique_ptr<Weight> final_norm;  // [H]
   std::vector<LayerWeights> layers;
   int64_t bytes = 0;  // of memory that they take
 
-  static Result<ModelWeights> Load(const ManifestView& manifest, SpanSource& source, Backend& backend);
+  static Result<ModelWeights> Load(const ManifestView& manifest, SpanSource& source, const Shard& shard,
+                                   Backend& backend);
 
   const Weight* head_or_embed() const { return head == nullptr ? embed.get() : head.get(); }
   uint64_t Digest(const Backend& backend) const;
@@ -47,7 +51,5 @@ struct ModelWeights {
   template <typename Visit>
   void ForEach(const Visit& visit) const;
 };
-
-LinearShapes ShapesOf(const ModelSpec& spec);
 
 }  // namespace chorale

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kWarmSteps = 8;
 
-std::string DeviceOf(const Engine& engine) {
+std::string DeviceOf(const ShardedEngine& engine) {
   const std::string text = engine.Describe();
   const size_t begin = text.find("device=") + 7;
   return text.substr(begin, text.find('\n', begin) - begin);

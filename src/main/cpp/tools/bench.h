@@ -58,7 +58,7 @@ class Bench {
 
   const BenchOptions options_;
   BenchModel model_;
-  Engine& engine_;
+  ShardedEngine& engine_;
   const History history_;
   const MemoryRoofs roofs_;
   std::string roofs_text_;

@@ -49,7 +49,7 @@ EngineConfig ConfigOf(const BenchOptions& options, const ModelSpec& spec) {
   return config;
 }
 
-StagedAdapter StageOne(Engine& engine, const BenchOptions& options, int64_t seed, int64_t rank) {
+StagedAdapter StageOne(ShardedEngine& engine, const BenchOptions& options, int64_t seed, int64_t rank) {
   testing::TensorSet adapter =
       testing::DummyAdapter(engine.spec(), static_cast<uint64_t>(seed), static_cast<int32_t>(rank), options.targets);
   AlignedBytes manifest;
@@ -108,7 +108,7 @@ BenchModel BenchModel::Make(const BenchOptions& options) {
 
 void BenchModel::Create(const EngineConfig& config, const ManifestView& manifest, SpanSource& source) {
   const auto begin = std::chrono::steady_clock::now();
-  engine = Take(Engine::Create(config, manifest, source));
+  engine = Take(ShardedEngine::Create(config, manifest, source));
   create_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 

@@ -4,13 +4,13 @@
 #include <memory>
 #include <vector>
 
-#include "engine/engine.h"
+#include "engine/sharded_engine.h"
 #include "tools/bench_options.h"
 
 namespace chorale {
 
 struct BenchModel {
-  std::unique_ptr<Engine> engine;
+  std::unique_ptr<ShardedEngine> engine;
   std::vector<StagedAdapter> adapters;
   std::vector<int64_t> adapter_bytes;  // of each one's numbers, as they lie in pages
   int64_t element_bytes = 0;           // of weights, keys and values

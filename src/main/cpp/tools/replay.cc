@@ -33,13 +33,13 @@ Status CheckHandle(int64_t wanted, const Result<StagedAdapter>& staged) {
                                 static_cast<long long>(wanted), static_cast<long long>(staged.value().handle)));
 }
 
-Result<std::unique_ptr<Engine>> MakeFromFiles(const Recording& recording, const EngineConfig& config) {
+Result<std::unique_ptr<ShardedEngine>> MakeFromFiles(const Recording& recording, const EngineConfig& config) {
   AlignedBytes bytes;
   bytes.Assign(recording.model);
   Result<ManifestView> model = ManifestView::ParseModel(bytes.bytes());
   if (!model.ok()) return model.status();
   FileSpans spans(model.value());
-  Result<std::unique_ptr<Engine>> engine = Engine::Create(config, model.value(), spans);
+  Result<std::unique_ptr<ShardedEngine>> engine = ShardedEngine::Create(config, model.value(), spans);
   if (!engine.ok()) return engine;
   for (const auto& [handle, manifest] : recording.adapters) {
     AlignedBytes adapter_bytes;
@@ -52,12 +52,12 @@ Result<std::unique_ptr<Engine>> MakeFromFiles(const Recording& recording, const 
   return engine;
 }
 
-Result<std::unique_ptr<Engine>> MakeFromImage(const Recording& recording, const EngineConfig& config,
+Result<std::unique_ptr<ShardedEngine>> MakeFromImage(const Recording& recording, const EngineConfig& config,
                                               const ReplayImage& image) {
   Result<PackView> pack = PackView::Open(image.path);
   if (!pack.ok()) return pack.status();
   PackSpans spans(pack.value());
-  Result<std::unique_ptr<Engine>> engine = Engine::Create(config, pack.value().model(), spans);
+  Result<std::unique_ptr<ShardedEngine>> engine = ShardedEngine::Create(config, pack.value().model(), spans);
   if (!engine.ok()) return engine;
   for (const auto& [handle, unused] : recording.adapters) {
     auto name = image.adapters.find(handle);
@@ -75,12 +75,12 @@ Result<std::unique_ptr<Engine>> MakeFromImage(const Recording& recording, const 
   return engine;
 }
 
-bool UsesFloats(const Engine& engine) { return engine.Describe().find("kv_type=f32\n") != std::string::npos; }
+bool UsesFloats(const ShardedEngine& engine) { return engine.Describe().find("kv_type=f32\n") != std::string::npos; }
 
 // A result buffer, read back. Fault and success are both results; a failure is that of the engine.
 class StepOutput {
  public:
-  Status Await(Engine& engine) {
+  Status Await(ShardedEngine& engine) {
     int64_t bytes = 0;
     Status status = engine.Await(buffer_, &bytes);
     if (status.code() != CH_RESOURCE_EXHAUSTED) return status;
@@ -134,7 +134,7 @@ std::string CompareResults(StepOutput& expected, StepOutput& actual, bool same_p
 
 class Replayer {
  public:
-  Replayer(Engine& expected, Engine& actual, double tolerance, std::optional<Plant> plant)
+  Replayer(ShardedEngine& expected, ShardedEngine& actual, double tolerance, std::optional<Plant> plant)
       : expected_(expected), actual_(actual), plant_(plant), lockstep_(tolerance, plant), written_(expected.Limits()) {
     expected_.SetObserver(lockstep_.expected());
     actual_.SetObserver(lockstep_.actual());
@@ -191,7 +191,7 @@ class Replayer {
     return Status::Ok();
   }
 
-  static Status Run(Engine& engine, const RecordedStep& recorded, StepOutput* output) {
+  static Status Run(ShardedEngine& engine, const RecordedStep& recorded, StepOutput* output) {
     CHORALE_RETURN_IF_ERROR(engine.Begin(recorded.step));
     if (!recorded.late.empty()) CHORALE_RETURN_IF_ERROR(engine.Late(recorded.late));
     return output->Await(engine);
@@ -205,8 +205,8 @@ class Replayer {
     if (!text.empty()) report->difference = Difference{recorded.id, kOpSample, -1, text};
   }
 
-  Engine& expected_;
-  Engine& actual_;
+  ShardedEngine& expected_;
+  ShardedEngine& actual_;
   const std::optional<Plant> plant_;
   Lockstep lockstep_;
   WrittenTokens written_;
@@ -215,7 +215,7 @@ class Replayer {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> MakeEngine(const Recording& recording, const std::string& kind,
+Result<std::unique_ptr<ShardedEngine>> MakeEngine(const Recording& recording, const std::string& kind,
                                            const ReplayImage& image) {
   Result<EngineConfig> config = ConfigOf(recording, kind);
   if (!config.ok()) return config.status();
@@ -223,11 +223,11 @@ Result<std::unique_ptr<Engine>> MakeEngine(const Recording& recording, const std
                             : MakeFromImage(recording, config.value(), image);
 }
 
-double DefaultTolerance(const Engine& expected, const Engine& actual) {
+double DefaultTolerance(const ShardedEngine& expected, const ShardedEngine& actual) {
   return UsesFloats(expected) && UsesFloats(actual) ? kFloatTolerance : kHalfTolerance;
 }
 
-Result<ReplayReport> Replay(const Recording& recording, Engine& expected, Engine& actual, double tolerance,
+Result<ReplayReport> Replay(const Recording& recording, ShardedEngine& expected, ShardedEngine& actual, double tolerance,
                             std::optional<Plant> plant) {
   Replayer replayer(expected, actual, tolerance, plant);
   ReplayReport report;

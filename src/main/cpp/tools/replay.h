@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "engine/engine.h"
+#include "engine/sharded_engine.h"
 #include "tools/lockstep.h"
 #include "tools/recording.h"
 
@@ -20,11 +20,11 @@ struct ReplayImage {
 };
 
 // An engine as the recording's was, with its adapters staged, but of this kind: reference, fast or cuda.
-Result<std::unique_ptr<Engine>> MakeEngine(const Recording& recording, const std::string& kind,
+Result<std::unique_ptr<ShardedEngine>> MakeEngine(const Recording& recording, const std::string& kind,
                                            const ReplayImage& image = {});
 
 // What is allowed between engines whose sums run in other orders, or whose numbers are of other types.
-double DefaultTolerance(const Engine& expected, const Engine& actual);
+double DefaultTolerance(const ShardedEngine& expected, const ShardedEngine& actual);
 
 struct ReplayReport {
   int64_t steps = 0;                     // that were run
@@ -33,7 +33,7 @@ struct ReplayReport {
 };
 
 // Refuses a recording that does not hold all that its steps read.
-Result<ReplayReport> Replay(const Recording& recording, Engine& expected, Engine& actual, double tolerance,
+Result<ReplayReport> Replay(const Recording& recording, ShardedEngine& expected, ShardedEngine& actual, double tolerance,
                             std::optional<Plant> plant = {});
 
 }  // namespace chorale

@@ -105,7 +105,7 @@ class CudaEngineTest : public ::testing::Test {
     config.backend = "cuda";
     config.library_dir = directory_;
     config.pool_bytes = 1 << 20;
-    const Result<std::unique_ptr<Engine>> engine = Engine::Create(config, view.value(), spans);
+    const Result<std::unique_ptr<ShardedEngine>> engine = ShardedEngine::Create(config, view.value(), spans);
     if (!engine.ok() && engine.status().message().find("no device") != std::string::npos) {
       GTEST_SKIP() << engine.status().message();
     }

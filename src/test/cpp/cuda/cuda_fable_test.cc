@@ -10,7 +10,7 @@
 #include <map>
 #include <sstream>
 
-#include "engine/engine.h"
+#include "engine/sharded_engine.h"
 #include "model/span_source.h"
 #include "testing/engine_harness.h"
 
@@ -58,7 +58,7 @@ class Server {
     config.backend = backend;
     config.library_dir = library_dir;
     config.pool_bytes = int64_t{64} << 20;
-    Result<std::unique_ptr<Engine>> engine = Engine::Create(config, pack.model(), spans);
+    Result<std::unique_ptr<ShardedEngine>> engine = ShardedEngine::Create(config, pack.model(), spans);
     if (!engine.ok()) {
       problem = engine.status().message();
       return;
@@ -117,7 +117,7 @@ class Server {
     return {ids.begin(), ids.end()};
   }
 
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<ShardedEngine> engine_;
   int32_t next_page_ = 0;
   int64_t next_step_ = 0;
 };

@@ -56,10 +56,10 @@ TEST(CudaFault, ALostDeviceIsTheEndOfTheEngine) {
   config.backend = "cuda";
   config.library_dir = directory;
   config.pool_bytes = 64 << 20;
-  Result<std::unique_ptr<Engine>> made = Engine::Create(config, view.value(), none);
+  Result<std::unique_ptr<ShardedEngine>> made = ShardedEngine::Create(config, view.value(), none);
   if (!made.ok() && made.status().message().find("no device") != std::string::npos) GTEST_SKIP() << made.status().message();
   ASSERT_TRUE(made.ok()) << made.status().message();
-  Engine& engine = *made.value();
+  ShardedEngine& engine = *made.value();
   std::vector<uint8_t> out(1 << 20);
   int64_t bytes = 0;
   const auto step = [&](int64_t id) {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "backend/op_observer.h"
-#include "engine/engine.h"
+#include "engine/sharded_engine.h"
 #include "testing/result_reader.h"
 #include "testing/step_builder.h"
 #include "testing/tiny_model.h"
@@ -70,14 +70,14 @@ class EngineHarness {
     Result<ManifestView> view = ManifestView::ParseModel(manifest.bytes());
     ASSERT_TRUE(view.ok()) << view.status().message();
     MemorySpans spans(model_.data);
-    Result<std::unique_ptr<Engine>> engine = Engine::Create(config_, view.value(), spans);
+    Result<std::unique_ptr<ShardedEngine>> engine = ShardedEngine::Create(config_, view.value(), spans);
     ASSERT_TRUE(engine.ok()) << engine.status().message();
     engine_ = std::move(engine).value();
     engine_->SetObserver(&keeper_);
     next_step_ = 0;
   }
 
-  Engine& engine() { return *engine_; }
+  ShardedEngine& engine() { return *engine_; }
   EngineConfig& config() { return config_; }
   const ModelSpec& spec() const { return spec_; }
   int32_t page_tokens() const { return engine_->geometry().page_tokens; }
@@ -179,7 +179,7 @@ class EngineHarness {
   TensorSet model_;
   EngineConfig config_;
   LogitsKeeper keeper_;
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<ShardedEngine> engine_;
   int64_t next_step_ = 0;
 };
 

@@ -40,12 +40,15 @@ uint64_t HashFloats(std::span<const float> values, uint64_t previous) {
 
 CpuBackend::CpuBackend(const BackendParams& params, PageArena arena, BackendInfo info, int32_t threads)
     : info_(std::move(info)),
+      shard_(params.shard),
       spec_(params.spec),
       arena_(std::move(arena)),
       pool_(threads),
       inv_freq_(params.inv_freq.begin(), params.inv_freq.end()),
       counts_(static_cast<size_t>(params.scratch_max)),
-      samplers_(static_cast<size_t>(pool_.threads())) {}
+      samplers_(static_cast<size_t>(pool_.threads())) {
+  if (shard_.count > 1) communicator_ = std::make_unique<HostCommunicator>(*shard_.group, shard_.index);
+}
 
 Result<std::unique_ptr<Weight>> CpuBackend::MakeVector(std::span<const HostTensor> parts) {
   int64_t cols = 0;
@@ -134,7 +137,9 @@ Status CpuBackend::Prepare(const StepPlan& plan) {
       }
     }
   });
-  rank_activations_.resize(std::max(rank_activations_.size(), static_cast<size_t>(count * lora_->rank_sum_max)));
+  const int64_t ranks = shard_.cuts_both_factors() ? std::max(lora_->rank_sum_max, shard_.count * lora_->rank_part_max)
+                                                   : lora_->rank_sum_max;
+  rank_activations_.resize(std::max(rank_activations_.size(), static_cast<size_t>(count * ranks)));
   return Status::Ok();
 }
 

@@ -5,6 +5,7 @@
 // in an order that its own sequence fixes.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "backend/cpu/cpu_sample.h"
 #include "base/thread_pool.h"
 #include "model/image_view.h"
+#include "shard/host_communicator.h"
 
 namespace chorale {
 
@@ -49,6 +51,32 @@ class CpuActivation final : public Activation {
 
 inline const CpuActivation& Cpu(const Activation* x) { return *static_cast<const CpuActivation*>(x); }
 
+// Where the rank activations of a row lie: of one use and linear after another; where the shards hold parts of the
+// ranks, one such list a shard.
+class RankPlaces {
+ public:
+  RankPlaces(int32_t parts, int64_t part_width) : parts_(parts), part_width_(part_width) {}
+
+  // The ranks of the linear at hand that shard `part` computes, and where the first of them lies.
+  Part ranks(int32_t rank, int32_t part) const { return PartOf(rank, part, parts_); }
+  int64_t at(int32_t part) const { return part * part_width_ + next_[part]; }
+  void Skip(int32_t rank) {
+    for (int32_t part = 0; part < parts_; ++part) next_[part] += ranks(rank, part).size();
+  }
+  int32_t parts() const { return parts_; }
+
+ private:
+  const int32_t parts_;
+  const int64_t part_width_;
+  std::array<int64_t, kShardsMax> next_{};
+};
+
+// Both factors of an adapter at one linear, as far as this shard's part of the weight needs them.
+struct LoraFactors {
+  std::vector<float> a;  // [tiles of inputs][rank][kTileColumns]
+  std::vector<float> b;  // [outputs][rank]
+};
+
 class CpuBackend : public Backend {
  public:
   const BackendInfo& info() const override { return info_; }
@@ -75,6 +103,9 @@ class CpuBackend : public Backend {
   void Gather(const GatherParams& params) override;
   Status Sample(const SampleStepParams& params) override;
   void Collect(int32_t turn, Drawn* drawn, StepTimes* times) override;
+  void AllReduce(const AllReduceParams& params) override;
+  void AllGather(const AllGatherParams& params) override;
+  CollectiveCounts collectives() const override;
   void ReadActivation(const Activation& x, const Rectangle& part, float* out) override;
   void WriteActivation(Activation& x, const Rectangle& part, const float* values) override;
 
@@ -88,9 +119,19 @@ class CpuBackend : public Backend {
   }
   const float* cosines(int32_t row) const { return angles_.data() + int64_t{row} * spec_.rotary_dims; }
   const float* sines(int32_t row) const { return cosines(row) + spec_.rotary_dims / 2; }
-  float* rank_activations(int32_t row) { return rank_activations_.data() + row * lora_->rank_sum_max; }
+  float* rank_activations(int32_t row) { return rank_activations_.data() + row * rank_stride_; }
+  int64_t rank_stride() const { return rank_stride_; }
+  void BeginSite(const LoraSite& site);
+  RankPlaces rank_places() const { return {rank_parts_, lora_->rank_part_max}; }
+  int32_t own_part() const { return rank_parts_ > 1 ? shard_.index : 0; }
+  // Between A x and B (A x), where each shard has computed a part of the former.
+  void ExchangeRanks(const LoraSite& site);
+  // The same on every shard, before they go on to a collective.
+  Status Agree(const Status& status) const;
+  LoraFactors ReadFactors(const MergeParams& params, int32_t target);
 
   BackendInfo info_;
+  const Shard shard_;
   const ModelSpec spec_;
   const PageArena arena_;
   ThreadPool pool_;
@@ -100,11 +141,15 @@ class CpuBackend : public Backend {
   std::vector<int32_t> row_sequence_;  // [T]
 
  private:
+  bool IsTouched(const LoraSite& site) const;
   void SampleSequence(int32_t sequence, const SampleStepParams& params, Drawn* drawn, Sampler* sampler);
 
   const std::vector<float> inv_freq_;
   std::vector<float> angles_;            // [T][2][rotary_dims / 2]: cosines, sines
-  std::vector<float> rank_activations_;  // [T][rank_sum_max]: A x of the site at hand
+  std::unique_ptr<HostCommunicator> communicator_;  // null: one shard
+  std::vector<float> rank_activations_;  // [T][rank_stride]: A x of the site at hand
+  int64_t rank_stride_ = 0;
+  int32_t rank_parts_ = 1;               // how many shards hold ranks of A at the site at hand
   int32_t turn_ = 0;
   Drawn drawn_[2];                       // by turn
   std::vector<int32_t> drawn_before_;    // what the step before drew

@@ -98,32 +98,39 @@ void FastBackend::ForRuns(const ResidentAdapter& adapter, int32_t layer, const T
   }
 }
 
-// Lists the work of a site. The rank activations of a row lie one use and target after another.
+// Lists the work of a site.
 void FastBackend::PlanLora(const LoraSite& site) {
   shrinks_.clear();
   expands_.clear();
   lora_operations_ = 0;
   if (site.layer < 0) return;
+  BeginSite(site);
   for (const LoraGroup& group : lora_->groups) {
-    int64_t v_offset = 0, column = 0;
+    RankPlaces places = rank_places();
     for (int32_t use = group.use_begin; use < group.use_end; ++use) {
       for (int32_t target = site.first; target < site.first + site.count; ++target) {
         const ResidentAdapter& adapter = *lora_->uses[use].adapter;
         const LoraMatrices& lora = adapter.layout->at(site.layer, target);
-        for (int32_t rank = 0; rank < lora.rank(); rank += kRanksPerItem) {
-          shrinks_.push_back({&group, &adapter, &lora, v_offset, rank, std::min(rank + kRanksPerItem, lora.rank())});
+        for (int32_t rank = 0; rank < lora.a.rank; rank += kRanksPerItem) {
+          shrinks_.push_back(
+              {&group, &adapter, &lora, places.at(own_part()), rank, std::min(rank + kRanksPerItem, lora.a.rank)});
         }
-        v_offset += lora.rank();
-        lora_operations_ += int64_t{group.row_end - group.row_begin} * lora.rank() * (lora.a.columns + lora.b.columns);
+        places.Skip(lora.rank());
+        lora_operations_ += int64_t{group.row_end - group.row_begin} *
+                            (lora.a.rank * lora.a.columns + lora.b.rank * lora.b.columns);
       }
     }
+    int64_t column = 0;
     for (int32_t target = site.first; target < site.first + site.count; ++target) {
-      const auto touches = [&](const LoraUse& use) { return use.adapter->layout->at(site.layer, target).rank() > 0; };
-      const int64_t outputs = OutputsOf(target);
-      if (std::any_of(lora_->uses.begin() + group.use_begin, lora_->uses.begin() + group.use_end, touches)) {
-        for (int32_t tile = 0; tile * kTileColumns < outputs; ++tile) expands_.push_back({&group, target, tile, column});
+      const LoraMatrices* lora = nullptr;  // of any use: all have the same columns
+      for (int32_t use = group.use_begin; use < group.use_end && lora == nullptr; ++use) {
+        const LoraMatrices& one = lora_->uses[use].adapter->layout->at(site.layer, target);
+        if (one.rank() > 0) lora = &one;
       }
-      column += outputs;
+      for (int32_t tile = 0; lora != nullptr && tile < lora->b.tiles(); ++tile) {
+        expands_.push_back({&group, target, tile, column + lora->first_output});
+      }
+      column += OutputsOf(target);
     }
   }
 }
@@ -133,7 +140,7 @@ void FastBackend::RunShrink(const ShrinkItem& item, const GemmParams& params) {
   const int32_t rows = item.group->row_end - item.group->row_begin;
   const CpuActivation& x = Cpu(params.x);
   float* v = rank_activations(item.group->row_begin) + item.v_offset;
-  const int64_t v_stride = lora_->rank_sum_max;
+  const int64_t v_stride = rank_stride();
   for (int32_t row = 0; row < rows; ++row) {
     std::fill(v + row * v_stride + item.rank_begin, v + row * v_stride + item.rank_end, 0.0f);
   }
@@ -159,24 +166,29 @@ void FastBackend::RunShrink(const ShrinkItem& item, const GemmParams& params) {
 void FastBackend::RunExpand(const ExpandItem& item, const GemmParams& params) {
   const LoraSite& site = params.lora;
   const int32_t rows = item.group->row_end - item.group->row_begin;
-  const int64_t v_stride = lora_->rank_sum_max;
   const float* v = rank_activations(item.group->row_begin);
+  RankPlaces places = rank_places();
   for (int32_t index = item.group->use_begin; index < item.group->use_end; ++index) {
     const LoraUse& use = lora_->uses[index];
     for (int32_t target = site.first; target < site.first + site.count; ++target) {
       const LoraMatrices& lora = use.adapter->layout->at(site.layer, target);
       if (target == item.target && lora.rank() > 0) {
         float sums[kGroupRows * kTileColumns] = {};
-        ForRuns(*use.adapter, site.layer, lora.b, item.tile, 0, lora.rank(), [&](const TileRun& run, int32_t j) {
-          kernels_.expand(run, v + j, v_stride, rows, sums);
-        });
+        for (int32_t part = 0; part < places.parts(); ++part) {
+          const Part ranks = places.ranks(lora.rank(), part);
+          const float* first = v + places.at(part) - ranks.begin;
+          ForRuns(*use.adapter, site.layer, lora.b, item.tile, static_cast<int32_t>(ranks.begin),
+                  static_cast<int32_t>(ranks.end), [&](const TileRun& run, int32_t j) {
+                    kernels_.expand(run, first + j, rank_stride(), rows, sums);
+                  });
+        }
         const float scale = use.scale * lora.scale;
         for (int32_t row = 0; row < rows; ++row) {
           float* y = Cpu(params.y).row(item.group->row_begin + row) + item.column + int64_t{item.tile} * kTileColumns;
           for (int32_t i = 0; i < lora.b.used(item.tile); ++i) y[i] += scale * sums[row * kTileColumns + i];
         }
       }
-      v += lora.rank();
+      places.Skip(lora.rank());
     }
   }
 }
@@ -184,35 +196,33 @@ void FastBackend::RunExpand(const ExpandItem& item, const GemmParams& params) {
 Result<std::unique_ptr<Weight>> FastBackend::Merge(const MergeParams& params) {
   const PackedWeight& base = Packed(params.base);
   Result<std::unique_ptr<PackedWeight>> made = PackedWeight::Allocate(base.rows(), base.cols(), "shadow weights");
-  if (!made.ok()) return made.status();
+  CHORALE_RETURN_IF_ERROR(Agree(made.status()));
   const PackedWeight& shadow = *made.value();
   pool_.Run(base.panels(), [&](int64_t panel, int32_t) {
     std::copy_n(base.panel(panel), base.panel_floats(), shadow.panel(panel));
-    for (const MergeParams::Part& part : params.parts) {
-      const LoraMatrices& lora = params.adapter->layout->at(params.layer, part.target);
-      const int64_t begin = std::max(panel * kPanelRows, part.row_begin);
-      const int64_t end = std::min((panel + 1) * kPanelRows, part.row_begin + lora.b.columns);
-      for (int64_t row = begin; row < end; ++row) {
-        MergeOutput(params, lora, row - part.row_begin, shadow.column_zero(row));
-      }
-    }
   });
+  for (const MergeParams::Part& part : params.parts) {
+    const LoraMatrices& lora = params.adapter->layout->at(params.layer, part.target);
+    const LoraFactors factors = ReadFactors(params, part.target);
+    const double scale = static_cast<double>(params.scale) * lora.scale;
+    const int64_t outputs = OutputsOf(part.target);
+    pool_.Run((outputs + kPanelRows - 1) / kPanelRows, [&](int64_t slice, int32_t) {
+      for (int64_t n = slice * kPanelRows; n < std::min(outputs, (slice + 1) * kPanelRows); ++n) {
+        MergeOutput(factors, lora, scale, n, shadow.column_zero(part.row_begin + n));
+      }
+    });
+  }
   return std::unique_ptr<Weight>(std::move(made).value());
 }
 
 // One output's row of weights: W + scale * B A, the product in double, rounded once.
-void FastBackend::MergeOutput(const MergeParams& params, const LoraMatrices& lora, int64_t n, float* column_zero) {
-  thread_local std::vector<float> b;
-  b.resize(static_cast<size_t>(lora.rank()));
-  const auto tile_of_n = static_cast<int32_t>(n / kTileColumns);
-  ForRuns(*params.adapter, params.layer, lora.b, tile_of_n, 0, lora.rank(), [&](const TileRun& run, int32_t j) {
-    for (int32_t i = 0; i < run.count; ++i) b[j + i] = run.rows[int64_t{i} * run.width + n % kTileColumns];
-  });
-  const double scale = static_cast<double>(params.scale) * lora.scale;
+void FastBackend::MergeOutput(const LoraFactors& factors, const LoraMatrices& lora, double scale, int64_t n,
+                              float* column_zero) const {
+  const int64_t rank = lora.rank();
   for (int32_t tile = 0; tile < lora.a.tiles(); ++tile) {
     double deltas[kTileColumns] = {};
-    ForRuns(*params.adapter, params.layer, lora.a, tile, 0, lora.rank(),
-            [&](const TileRun& run, int32_t j) { kernels_.outer(run, b.data() + j, deltas); });
+    kernels_.outer({factors.a.data() + tile * rank * kTileColumns, kTileColumns, lora.rank()},
+                   factors.b.data() + n * rank, deltas);
     for (int32_t i = 0; i < lora.a.used(tile); ++i) {
       float& weight = column_zero[(int64_t{tile} * kTileColumns + i) * kPanelRows];
       weight = static_cast<float>(weight + scale * deltas[i]);
@@ -269,6 +279,7 @@ void FastBackend::Gemm(const GemmParams& params) {
                             .y = Cpu(params.y).row(0) + panel * kPanelRows,
                             .y_stride = params.y->stride()});
            });
+  if (params.lora.layer >= 0) ExchangeRanks(params.lora);
   Parallel(static_cast<int64_t>(expands_.size()), lora_operations_,
            [&](int64_t slice, int32_t) { RunExpand(expands_[slice], params); });
 }
@@ -372,7 +383,7 @@ void FastBackend::Logits(const LogitsParams& params) {
                    .panel_count = std::min(together, head.panels() - panel),
                    .cols = head.cols(),
                    .bias = nullptr,
-                   .y = Cpu(params.logits).row(0) + panel * kPanelRows,
+                   .y = Cpu(params.logits).row(0) + params.first + panel * kPanelRows,
                    .y_stride = params.logits->stride()});
   });
 }

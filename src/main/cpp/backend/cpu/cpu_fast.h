@@ -64,7 +64,8 @@ class FastBackend final : public CpuBackend {
   void PlanLora(const LoraSite& site);
   void RunShrink(const ShrinkItem& item, const GemmParams& params);
   void RunExpand(const ExpandItem& item, const GemmParams& params);
-  void MergeOutput(const MergeParams& params, const LoraMatrices& lora, int64_t n, float* column_zero);
+  void MergeOutput(const LoraFactors& factors, const LoraMatrices& lora, double scale, int64_t n,
+                   float* column_zero) const;
   void PostRow(const QkvPostParams& params, int32_t row);
   void AttendRow(const AttentionParams& params, int32_t row, int32_t kv_head, int32_t thread);
   template <typename Body>

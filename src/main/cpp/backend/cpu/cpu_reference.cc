@@ -62,19 +62,19 @@ Result<std::unique_ptr<Weight>> ReferenceBackend::Merge(const MergeParams& param
   const DenseWeight& base = Dense(params.base);
   Result<AnonymousMemory> memory = AnonymousMemory::Allocate(
       base.rows() * base.cols() * static_cast<int64_t>(sizeof(float)), "shadow weights");
-  if (!memory.ok()) return memory.status();
+  CHORALE_RETURN_IF_ERROR(Agree(memory.status()));
   auto shadow = std::make_unique<DenseWeight>(base.rows(), base.cols(), std::move(memory).value());
   std::copy(base.data(), base.data() + base.rows() * base.cols(), shadow->data());
   for (const MergeParams::Part& part : params.parts) {
     const LoraMatrices& lora = params.adapter->layout->at(params.layer, part.target);
+    const LoraFactors factors = ReadFactors(params, part.target);
     const double scale = static_cast<double>(params.scale) * lora.scale;
-    for (int32_t n = 0; lora.rank() > 0 && n < lora.b.columns; ++n) {
-      for (int32_t k = 0; k < lora.a.columns; ++k) {
+    const int64_t rank = lora.rank();
+    for (int64_t n = 0; n < OutputsOf(part.target); ++n) {
+      for (int64_t k = 0; k < lora.a.columns; ++k) {
+        const float* a = factors.a.data() + k / kTileColumns * rank * kTileColumns + k % kTileColumns;
         double delta = 0;
-        for (int32_t j = 0; j < lora.rank(); ++j) {
-          delta += static_cast<double>(LoraB(*params.adapter, params.layer, part.target, n, j)) *
-                   LoraA(*params.adapter, params.layer, part.target, j, k);
-        }
+        for (int64_t j = 0; j < rank; ++j) delta += static_cast<double>(factors.b[n * rank + j]) * a[j * kTileColumns];
         float& weight = shadow->row(part.row_begin + n)[k];
         weight = static_cast<float>(weight + scale * delta);
       }
@@ -114,34 +114,59 @@ void ReferenceBackend::Gemm(const GemmParams& params) {
 
 // y += scale * B (A x), adapter after adapter in the order of the row's segment
 void ReferenceBackend::AddLora(const GemmParams& params) {
-  const int32_t layer = params.lora.layer;
+  BeginSite(params.lora);
   for (const LoraGroup& group : lora_->groups) {
-    for (int32_t row = group.row_begin; row < group.row_end; ++row) {
-      const float* x = Cpu(params.x).row(row);
-      for (int32_t use = group.use_begin; use < group.use_end; ++use) {
-        const ResidentAdapter& adapter = *lora_->uses[use].adapter;
-        float* y = Cpu(params.y).row(row);
-        for (int32_t target = params.lora.first; target < params.lora.first + params.lora.count; ++target) {
-          const LoraMatrices& lora = adapter.layout->at(layer, target);
-          float* v = rank_activations(row);
-          for (int32_t j = 0; j < lora.rank(); ++j) {
-            double sum = 0;
-            for (int32_t k = 0; k < lora.a.columns; ++k) {
-              sum += static_cast<double>(LoraA(adapter, layer, target, j, k)) * x[k];
-            }
-            v[j] = static_cast<float>(sum);
-          }
-          const double scale = static_cast<double>(lora_->uses[use].scale) * lora.scale;
-          for (int32_t n = 0; lora.rank() > 0 && n < lora.b.columns; ++n) {
-            double sum = 0;
-            for (int32_t j = 0; j < lora.rank(); ++j) {
-              sum += static_cast<double>(LoraB(adapter, layer, target, n, j)) * v[j];
-            }
-            y[n] = static_cast<float>(y[n] + scale * sum);
-          }
-          y += OutputsOf(target);
+    for (int32_t row = group.row_begin; row < group.row_end; ++row) Shrink(group, row, params);
+  }
+  ExchangeRanks(params.lora);
+  for (const LoraGroup& group : lora_->groups) {
+    for (int32_t row = group.row_begin; row < group.row_end; ++row) Expand(group, row, params);
+  }
+}
+
+void ReferenceBackend::Shrink(const LoraGroup& group, int32_t row, const GemmParams& params) {
+  const float* x = Cpu(params.x).row(row);
+  RankPlaces places = rank_places();
+  for (int32_t use = group.use_begin; use < group.use_end; ++use) {
+    const ResidentAdapter& adapter = *lora_->uses[use].adapter;
+    for (int32_t target = params.lora.first; target < params.lora.first + params.lora.count; ++target) {
+      const LoraMatrices& lora = adapter.layout->at(params.lora.layer, target);
+      float* v = rank_activations(row) + places.at(own_part());
+      for (int32_t j = 0; j < lora.a.rank; ++j) {
+        double sum = 0;
+        for (int32_t k = 0; k < lora.a.columns; ++k) {
+          sum += static_cast<double>(LoraA(adapter, params.lora.layer, target, j, k)) * x[k];
         }
+        v[j] = static_cast<float>(sum);
       }
+      places.Skip(lora.rank());
+    }
+  }
+}
+
+void ReferenceBackend::Expand(const LoraGroup& group, int32_t row, const GemmParams& params) {
+  RankPlaces places = rank_places();
+  for (int32_t use = group.use_begin; use < group.use_end; ++use) {
+    const ResidentAdapter& adapter = *lora_->uses[use].adapter;
+    float* y = Cpu(params.y).row(row);
+    for (int32_t target = params.lora.first; target < params.lora.first + params.lora.count; ++target) {
+      const LoraMatrices& lora = adapter.layout->at(params.lora.layer, target);
+      const double scale = static_cast<double>(lora_->uses[use].scale) * lora.scale;
+      for (int32_t n = 0; lora.rank() > 0 && n < lora.b.columns; ++n) {
+        double sum = 0;
+        for (int32_t part = 0; part < places.parts(); ++part) {
+          const Part ranks = places.ranks(lora.rank(), part);
+          const float* v = rank_activations(row) + places.at(part);
+          for (int64_t j = ranks.begin; j < ranks.end; ++j) {
+            sum += static_cast<double>(LoraB(adapter, params.lora.layer, target, n, static_cast<int32_t>(j))) *
+                   v[j - ranks.begin];
+          }
+        }
+        float& out = y[lora.first_output + n];
+        out = static_cast<float>(out + scale * sum);
+      }
+      places.Skip(lora.rank());
+      y += OutputsOf(target);
     }
   }
 }
@@ -238,7 +263,7 @@ void ReferenceBackend::Logits(const LogitsParams& params) {
   const DenseWeight& head = Dense(params.head);
   for (int32_t k = 0; k < params.count; ++k) {
     for (int64_t n = 0; n < head.rows(); ++n) {
-      Cpu(params.logits).row(k)[n] = static_cast<float>(Dot(Cpu(params.x).row(k), head.row(n), head.cols()));
+      Cpu(params.logits).row(k)[params.first + n] = static_cast<float>(Dot(Cpu(params.x).row(k), head.row(n), head.cols()));
     }
   }
 }

@@ -24,6 +24,8 @@ class ReferenceBackend final : public CpuBackend {
 
  private:
   void AddLora(const GemmParams& params);
+  void Shrink(const LoraGroup& group, int32_t row, const GemmParams& params);
+  void Expand(const LoraGroup& group, int32_t row, const GemmParams& params);
   void NormHead(const float* weight, float* head) const;
   void Rotate(int32_t row, float* head) const;
   void AttendHead(int32_t row, int32_t head, const AttentionParams& params);

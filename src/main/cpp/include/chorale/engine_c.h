@@ -38,8 +38,9 @@ int64_t ch_last_error(uint8_t* out, int64_t capacity);
 //   config: lines "key=value\n"; unknown keys and values out of range are refused by name. Keys:
 //     backend         cpu | cuda                    (default cpu)
 //     mode            fast | reference              (cpu only; default fast, or $CHORALE_CPU)
-//     threads         worker threads, 0 = one a core (default 0)
-//     pool_bytes      bytes of the page pool        (required; cuda: 0, the default, for what the device has left)
+//     threads         worker threads of all shards, 0 = one a core (default 0)
+//     pool_bytes      bytes of the page pool of all shards together
+//                                                   (required; cuda: 0, the default, for what the devices have left)
 //     page_count      pages of the pool, instead of pool_bytes (default 0: as pool_bytes says)
 //     page_tokens     16 | 32 | 64: tokens of a page (default 0: by the shape of the model and the backend's type)
 //     slots_max       resident adapters             (default 256)
@@ -52,6 +53,8 @@ int64_t ch_last_error(uint8_t* out, int64_t capacity);
 //     graphs          0 | 1: record and replay the launches of decode steps (cuda only; default 1)
 //     poison          0 | 1: freed and unwritten memory is filled with NaN and checked (default 0)
 //     record_dir, record_steps   keep the last N step buffers there (default none, 64)
+//     shards          parts the model is cut into, each with an engine of its own (default 1)
+//     lora_sharding   replicate | sharded: how adapters are cut (shard/shard.h; default replicate)
 //     library_dir     where backend plugins lie     (default: beside this library)
 //   manifest: a model manifest (image_abi.h).
 int32_t ch_engine_create(const uint8_t* config, int64_t config_bytes, const uint8_t* manifest, int64_t manifest_bytes,
@@ -59,7 +62,7 @@ int32_t ch_engine_create(const uint8_t* config, int64_t config_bytes, const uint
 
 // Writes what the engine turned out to be, as lines "key=value\n": backend, device, mode, page_count, page_bytes,
 // page_tokens, slice_bytes, kv_type, layers, hidden, vocab, context_max, slots_max, scratch_max, rows_max,
-// sequences_max, samples_max, layer_groups, weight_bytes, steps_in_flight_max.
+// sequences_max, samples_max, layer_groups, weight_bytes, shards, steps_in_flight_max. Bytes are of all shards together.
 int32_t ch_engine_spec(int64_t engine, uint8_t* out, int64_t capacity, int64_t* bytes_out);
 
 // Hands over one step. The buffer is read completely before the call returns; it may be reused at once.

@@ -102,7 +102,9 @@ public class EngineFactory {
                 scheduler.sequencesMax(),
                 false,
                 engine.recordDir().map(Path::toString).orElse(""),
-                engine.recordSteps());
+                engine.recordSteps(),
+                engine.shards(),
+                engine.loraSharding().key());
         return NativeEngine.create(config, model.manifest());
     }
 

@@ -72,6 +72,7 @@ public class SettingsCheck {
         range("chorale.engine.threads", engine.threads(), 0, 4_096);
         engine.poolBytes()
                 .ifPresent(bytes -> range("chorale.engine.pool-bytes", bytes.asLongValue(), 1, Long.MAX_VALUE));
+        range("chorale.engine.shards", engine.shards(), 1, 16);
         range("chorale.engine.record-steps", engine.recordSteps(), 1, 1 << 20);
         notNegative("chorale.engine.simulated.step", engine.simulated().step());
         double stop = engine.simulated().stopProbability();

@@ -5,6 +5,7 @@ import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithDefault;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalLong;
 
@@ -21,6 +22,19 @@ public interface EngineSettings {
         SIMULATED
     }
 
+    /** How adapters are cut where the model is cut into shards. */
+    enum LoraSharding {
+        /** One of an adapter's two factors is whole in every shard: no communication is added. */
+        REPLICATE,
+        /** Both are cut, as S-LoRA does: least memory, and up to four small collectives more a layer. */
+        SHARDED;
+
+        /** As the engine names it. */
+        public String key() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
+
     /** What computes: auto, cpu, cuda or simulated. */
     @WithDefault("auto")
     Kind kind();
@@ -34,6 +48,17 @@ public interface EngineSettings {
      * on the CPU enough for 64 contexts of full length, but at most a quarter of the machine's memory.
      */
     Optional<MemorySize> poolBytes();
+
+    /**
+     * Parts that the model is cut into, each computed on a GPU of its own, or by a part of the CPU's threads. Heads and
+     * the MLP's width must divide.
+     */
+    @WithDefault("1")
+    int shards();
+
+    /** How adapters are cut among the shards: replicate or sharded. */
+    @WithDefault("replicate")
+    LoraSharding loraSharding();
 
     /** Whether the next step is planned and begun while the engine still computes the one before. */
     @WithDefault("true")

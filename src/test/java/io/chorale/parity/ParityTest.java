@@ -131,7 +131,7 @@ class ParityTest {
         return new Generation(one.prompt(), slots.getOrDefault(one.adapter(), -1));
     }
 
-    private static void checkIds(Case expected, Generation got) {
+    static void checkIds(Case expected, Generation got) {
         if (expected.margin() >= MARGIN_LEAST) {
             assertArrayEquals(
                     expected.ids(), got.ids.stream().mapToInt(Integer::intValue).toArray(), expected.toString());

@@ -18,6 +18,8 @@ import java.util.Map;
  * @param poison freed and unwritten memory is filled with NaN, and the audit hooks are there
  * @param recordDir where the last steps are kept for replay; empty: nowhere
  * @param recordSteps how many of them
+ * @param shards parts that the model is cut into; memory and threads are shared out among them
+ * @param loraSharding {@code replicate} or {@code sharded}: how adapters are cut
  */
 public record NativeEngineConfig(
         String backend,
@@ -31,10 +33,12 @@ public record NativeEngineConfig(
         int samplesMax,
         boolean poison,
         String recordDir,
-        int recordSteps) {
+        int recordSteps,
+        int shards,
+        String loraSharding) {
 
     public static NativeEngineConfig cpu(long poolBytes) {
-        return new NativeEngineConfig("cpu", "", 0, poolBytes, 256, 256, 4096, 512, 512, false, "", 64);
+        return new NativeEngineConfig("cpu", "", 0, poolBytes, 256, 256, 4096, 512, 512, false, "", 64, 1, "replicate");
     }
 
     public NativeEngineConfig withMode(String newMode) {
@@ -50,7 +54,9 @@ public record NativeEngineConfig(
                 samplesMax,
                 poison,
                 recordDir,
-                recordSteps);
+                recordSteps,
+                shards,
+                loraSharding);
     }
 
     public NativeEngineConfig withPoison() {
@@ -66,7 +72,27 @@ public record NativeEngineConfig(
                 samplesMax,
                 true,
                 recordDir,
-                recordSteps);
+                recordSteps,
+                shards,
+                loraSharding);
+    }
+
+    public NativeEngineConfig withShards(int newShards, String newLoraSharding) {
+        return new NativeEngineConfig(
+                backend,
+                mode,
+                threads,
+                poolBytes,
+                slotsMax,
+                scratchMax,
+                rowsMax,
+                sequencesMax,
+                samplesMax,
+                poison,
+                recordDir,
+                recordSteps,
+                newShards,
+                newLoraSharding);
     }
 
     String lines(String libraryDir) {
@@ -87,6 +113,8 @@ public record NativeEngineConfig(
             values.put("record_dir", recordDir);
             values.put("record_steps", recordSteps);
         }
+        values.put("shards", shards);
+        values.put("lora_sharding", loraSharding);
         values.put("library_dir", libraryDir);
         return EngineLines.write(values);
     }

@@ -1,0 +1,53 @@
+#include "shard/shard_group.h"
+
+namespace chorale {
+
+std::span<const void* const> ShardGroup::Meet(int32_t shard, const void* item) {
+  std::unique_lock lock(mutex_);
+  if (!failure_.empty()) throw ShardsAborted(failure_);
+  const int64_t meeting = meetings_;
+  Items& items = items_[meeting % 2];
+  items[shard] = item;
+  if (++arrived_ == shards_) {
+    arrived_ = 0;
+    ++meetings_;
+    met_.notify_all();
+  } else {
+    met_.wait(lock, [&] { return meetings_ != meeting || !failure_.empty(); });
+    if (meetings_ == meeting) throw ShardsAborted(failure_);
+  }
+  return items;
+}
+
+Status ShardGroup::Agree(int32_t shard, const Status& status) {
+  const std::span<const void* const> all = Meet(shard, &status);
+  Status agreed;
+  for (int32_t i = 0; i < shards_ && agreed.ok(); ++i) {
+    const Status& one = *static_cast<const Status*>(all[i]);
+    if (!one.ok()) agreed = one.WithMessage(Format("shard %d: %s", i, one.message().c_str()));
+  }
+  Meet(shard, nullptr);  // until then the others read `status`
+  return agreed;
+}
+
+std::vector<int64_t> ShardGroup::Tell(int32_t shard, int64_t value) {
+  std::vector<int64_t> values;
+  for (const void* item : Meet(shard, &value)) values.push_back(*static_cast<const int64_t*>(item));
+  Meet(shard, nullptr);
+  return values;
+}
+
+void ShardGroup::Abort(const std::string& why) {
+  {
+    std::lock_guard lock(mutex_);
+    if (failure_.empty()) failure_ = why.empty() ? "a shard has failed" : why;
+  }
+  met_.notify_all();
+}
+
+std::string ShardGroup::failure() const {
+  std::lock_guard lock(mutex_);
+  return failure_;
+}
+
+}  // namespace chorale

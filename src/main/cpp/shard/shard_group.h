@@ -1,0 +1,55 @@
+// ShardGroup: where the threads that drive the shards of one engine meet. They agree here on what must be the same for
+// all; the numbers of the model go through a Communicator.
+//
+// A shard that fails while others wait for it would leave them waiting for ever, so a failure is announced by Abort, and
+// whoever waits, or comes later, gets ShardsAborted.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace chorale {
+
+class ShardsAborted final : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class ShardGroup {
+ public:
+  explicit ShardGroup(int32_t shards) : shards_(shards), items_{Items(shards), Items(shards)} {}
+
+  int32_t shards() const { return shards_; }
+
+  // Waits for all shards, and gives what each has brought, by shard. The list is valid until this shard's next meeting;
+  // what it points to, as long as its owner leaves it alone.
+  std::span<const void* const> Meet(int32_t shard, const void* item);
+
+  // The same on every shard: OK when all are; else the first failure, with the number of its shard.
+  Status Agree(int32_t shard, const Status& status);
+  // Everybody's number, by shard.
+  std::vector<int64_t> Tell(int32_t shard, int64_t value);
+
+  void Abort(const std::string& why);  // the first reason stays
+  std::string failure() const;         // empty: not aborted
+
+ private:
+  using Items = std::vector<const void*>;
+
+  const int32_t shards_;
+  mutable std::mutex mutex_;
+  std::condition_variable met_;
+  Items items_[2];  // of this meeting and the one before, whose list may still be read
+  int64_t meetings_ = 0;
+  int32_t arrived_ = 0;
+  std::string failure_;
+};
+
+}  // namespace chorale
