@@ -11,8 +11,8 @@ constexpr int32_t kConsumers = kWarpgroups * 128;
 constexpr int32_t kThreads = kConsumers + 128;  // and one of which a warp copies
 constexpr int32_t kKeys = 128;                 // of a tile
 constexpr int32_t kStages = 2;
-constexpr int32_t kPieceBytes = 16 * 64 * 2;   // 16 keys x 64 dims, as they lie in a page
-constexpr float kMinusInfinity = -INFINITY;
+[[maybe_unused]] constexpr int32_t kPieceBytes = 16 * 64 * 2;   // 16 keys x 64 dims, as they lie in a page
+[[maybe_unused]] constexpr float kMinusInfinity = -INFINITY;
 static_assert(kWarpgroups * 64 == kPrefillTile);
 
 template <int32_t kHeadDim>
