@@ -105,8 +105,7 @@ final class OverloadTables {
     // ---- a flood --------------------------------------------------------------------------------------------------
 
     private void flood(double saturation) {
-        page.append(
-                """
+        page.append("""
                 ## A tenant that floods
 
                 Ten tenants with 20 adapters each. Nine send together 0.9 of the peak goodput; the tenth sends 0.15 of it, which
@@ -137,7 +136,8 @@ final class OverloadTables {
 
     /** @param load of the tenth tenant, relative to what can be served */
     private static SimulationResult tenants(String policy, double capacity, double load) {
-        Workload others = PolicyTables.workload(180, 1, OTHERS_LOAD * capacity, 1, 60).dealtTo(TENANTS - 1);
+        Workload others =
+                PolicyTables.workload(180, 1, OTHERS_LOAD * capacity, 1, 60).dealtTo(TENANTS - 1);
         Workload tenth = PolicyTables.workload(20, 1, load * capacity, 1, 60);
         return PolicyTables.play(
                 policy, others.with(tenth), Door.SERVER.withTenantShare(TENANT_SHARE), RetryRule.OPENAI);
