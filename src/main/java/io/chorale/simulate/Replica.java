@@ -5,7 +5,9 @@ import io.chorale.core.admission.AdmissionController.Decision;
 import io.chorale.core.admission.AdmissionLimits;
 import io.chorale.core.memory.PoolGeometry;
 import io.chorale.core.model.LoadSnapshot;
+import io.chorale.core.model.Rejection;
 import io.chorale.core.model.RequestSpec;
+import io.chorale.core.policy.PolicySettings;
 import io.chorale.core.sched.EventBatch;
 import io.chorale.core.sched.Scheduler;
 import io.chorale.core.sched.SchedulerLimits;
@@ -24,6 +26,10 @@ final class Replica {
     static final int VOCAB = 2;
 
     static final int TOKEN = 1;
+
+    private static final long RETRY_NANOS = 1_000_000_000L;
+    private static final Decision TENANT_BUSY = new Decision.Reject(
+            Rejection.TENANT_BUSY, RETRY_NANOS, "as many requests of the tenant are here as may be");
 
     private final Scheduler scheduler;
     private final AdmissionController door;
@@ -46,6 +52,8 @@ final class Replica {
     private boolean snapshotOld;
     private int letInSince;
     private long tokensLeft;
+    private final long tenantPlacesMax;
+    private final int[] tenantPlaces;
 
     // Since the beginning.
     private long busyNanos;
@@ -78,7 +86,13 @@ final class Replica {
                 settings.door().queueRequestsMax(),
                 settings.door().queueTokensMax(),
                 device.contextMax(),
-                geometry));
+                geometry,
+                settings.batch().prefillChunkTokens(),
+                !settings.door().equals(SimulationSettings.Door.OPEN)
+                        && settings.policies().abort().estimate() != PolicySettings.Estimate.NEVER));
+        long places = (long) sequencesMax + settings.door().queueRequestsMax();
+        tenantPlacesMax = (long) Math.max(1, settings.door().tenantShare() * places);
+        tenantPlaces = new int[workload.tenants()];
         timer = new PlanTimer(device.costs(), version -> workload.rank(version - 1), device.slots());
         for (int version = 1; version <= workload.adapters(); version++) {
             scheduler.adapterReady(version, version, device.adapterPages(workload.rank(version - 1)));
@@ -94,7 +108,11 @@ final class Replica {
             snapshot = scheduler.snapshot();
             snapshotOld = false;
         }
-        return door.decide(spec, adapterPages(spec), snapshot, letInSince);
+        int ofTenant = tenantPlaces[spec.tenant()];
+        if (ofTenant >= tenantPlacesMax) {
+            return TENANT_BUSY;
+        }
+        return door.decide(spec, adapterPages(spec), snapshot, letInSince, ofTenant);
     }
 
     private int adapterPages(RequestSpec spec) {
@@ -108,6 +126,7 @@ final class Replica {
     /** A request that was let in. */
     void submit(RequestSpec spec, long now) {
         letInSince++;
+        tenantPlaces[spec.tenant()]++;
         tokensLeft += spec.tokensMax();
         scheduler.submit(spec, now);
     }
@@ -115,6 +134,11 @@ final class Replica {
     /** A request that was submitted here has ended, or tokens of it have been answered. */
     void lighten(long tokens) {
         tokensLeft -= tokens;
+    }
+
+    /** A request of this tenant has ended here. */
+    void freePlace(int tenant) {
+        tenantPlaces[tenant]--;
     }
 
     long tokensLeft() {

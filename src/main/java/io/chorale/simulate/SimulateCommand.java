@@ -55,6 +55,7 @@ public final class SimulateCommand {
               --replicas N            servers (1)
               --dispatcher NAME       %s (round-robin)
               --queue N               requests that may wait at a server (768)
+              --tenant-share S        of a server's places that one tenant may have (1)
               --adapters-per-step N   distinct adapters of the running requests (64)
             How
               --policy TEXT           %s, with parts changed: slora,order=newest (chorale)
@@ -92,6 +93,7 @@ public final class SimulateCommand {
             "replicas",
             "dispatcher",
             "queue",
+            "tenant-share",
             "adapters-per-step",
             "policy",
             "slo-ttft",
@@ -197,7 +199,10 @@ public final class SimulateCommand {
                         server.bypassMax(),
                         server.prefetchMax(),
                         server.lookAhead()),
-                new Door(flags.whole("queue", Door.SERVER.queueRequestsMax(), 1, 1 << 24), Long.MAX_VALUE),
+                new Door(
+                        flags.whole("queue", Door.SERVER.queueRequestsMax(), 1, 1 << 24),
+                        Long.MAX_VALUE,
+                        flags.number("tenant-share", 1, 1e-3, 1)),
                 flags.whole("replicas", 1, 1, 1024),
                 PolicyText.choice("--dispatcher", Dispatcher.class, flags.text("dispatcher", "round-robin")),
                 new RetryRule(flags.whole("retries", 2, 0, 100)),

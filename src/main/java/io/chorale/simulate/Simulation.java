@@ -13,6 +13,8 @@ import java.util.List;
 public final class Simulation {
     private static final long NANOS_PER_SAMPLE = 100_000_000L;
     private static final int CHECK_EVERY = 256;
+    /** What the server tells a client whose request was given up in the queue. */
+    private static final long DROPPED_RETRY_NANOS = 1_000_000_000L;
 
     /** Told now and then how far a run has come; says whether it is to go on. */
     public interface Progress {
@@ -124,11 +126,15 @@ public final class Simulation {
                 }
                 observations.token(request);
             }
-            case SequenceEvent.Finished finished -> clients.finished(finished);
+            case SequenceEvent.Finished finished -> {
+                replica.freePlace(workload.tenant(request));
+                clients.finished(finished);
+            }
             case SequenceEvent.Dropped dropped -> {
                 replica.lighten((long) workload.promptTokens(request) + workload.answerTokens(request));
+                replica.freePlace(workload.tenant(request));
                 observations.aborts++;
-                clients.dropped(request, dropped.reason(), 0, nowNanos);
+                clients.dropped(request, dropped.reason(), DROPPED_RETRY_NANOS, nowNanos);
             }
             case SequenceEvent.Started started -> {}
         }

@@ -111,7 +111,9 @@ public record SimulationResult(
             if (outcome == Clients.Outcome.SERVED) {
                 int met = clients.tryTtftSeconds(i) < ttftMax && clients.tpotSeconds(i) <= tpotMax ? 1 : 0;
                 good += met;
-                goodOverTime[part(clients.triedSeconds(i), workload)] += met;
+                if (clients.triedSeconds(i) <= workload.lastSeconds()) {
+                    goodOverTime[part(clients.triedSeconds(i), workload)] += met;
+                }
                 latency += clients.latencySeconds(i);
                 normalised[served++] = clients.latencySeconds(i) / workload.answerTokens(i);
             }

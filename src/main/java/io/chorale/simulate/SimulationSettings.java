@@ -40,11 +40,22 @@ public record SimulationSettings(
         public static final Batch SERVER = new Batch(512, 64, 64, 2, 1);
     }
 
-    /** Requests, and tokens of requests, that may wait at a replica. */
-    public record Door(int queueRequestsMax, long queueTokensMax) {
-        public static final Door OPEN = new Door(Integer.MAX_VALUE, Long.MAX_VALUE);
+    /**
+     * What a replica lets in. Where the policy gives requests up at all, the door also refuses those that cannot be in time.
+     *
+     * @param queueRequestsMax requests that may wait
+     * @param queueTokensMax tokens that those may want computed
+     * @param tenantShare of the places behind the door, running ones included, that one tenant may have
+     */
+    public record Door(int queueRequestsMax, long queueTokensMax, double tenantShare) {
+        /** Lets everybody in. */
+        public static final Door OPEN = new Door(Integer.MAX_VALUE, Long.MAX_VALUE, 1);
         /** As the server has it. */
-        public static final Door SERVER = new Door(768, 1_000_000);
+        public static final Door SERVER = new Door(768, 1_000_000, 1);
+
+        public Door withTenantShare(double other) {
+            return new Door(queueRequestsMax, queueTokensMax, other);
+        }
     }
 
     /** Bounds on the time to the first token and on the mean gap between tokens of an answer, in seconds. */

@@ -49,7 +49,7 @@ class SimulationTest {
 
     @Test
     void givesTheSameResultForTheSameSettings() {
-        SimulationSettings settings = settings(2, new Door(4, 1_000_000), RetryRule.OPENAI);
+        SimulationSettings settings = settings(2, new Door(4, 1_000_000, 1), RetryRule.OPENAI);
         SimulationResult once = run(settings, SMALL);
         SimulationResult again = run(settings, SMALL);
         assertEquals(ResultTable.text(java.util.List.of(once)), ResultTable.text(java.util.List.of(again)));
@@ -82,8 +82,8 @@ class SimulationTest {
     @Test
     void letsRefusedClientsTryAgainAsOftenAsTheyDo() {
         Workload flood = SLoraGenerator.of(20, 1, 400, 1, 5, 16).draw();
-        SimulationResult never = run(settings(1, new Door(1, 1_000_000), RetryRule.NEVER), flood);
-        SimulationResult twice = run(settings(1, new Door(1, 1_000_000), RetryRule.OPENAI), flood);
+        SimulationResult never = run(settings(1, new Door(1, 1_000_000, 1), RetryRule.NEVER), flood);
+        SimulationResult twice = run(settings(1, new Door(1, 1_000_000, 1), RetryRule.OPENAI), flood);
         assertTrue(never.rejected() > 100 && never.retries() == 0, () -> "refused " + never.rejected());
         assertTrue(twice.retries() > 100 && twice.retries() <= 2L * flood.size());
         assertTrue(twice.served() > never.served());
@@ -93,7 +93,7 @@ class SimulationTest {
     @Test
     void countsWhoNeverGotATokenAsMissed() {
         Workload flood = SLoraGenerator.of(20, 1, 400, 1, 5, 16).draw();
-        SimulationResult result = run(settings(1, new Door(1, 1_000_000), RetryRule.NEVER), flood);
+        SimulationResult result = run(settings(1, new Door(1, 1_000_000, 1), RetryRule.NEVER), flood);
         assertTrue(result.attainment() <= (double) result.served() / flood.size());
         assertFalse(Double.isNaN(result.satisfaction()));
     }
