@@ -57,7 +57,8 @@ final class Problem extends RuntimeException {
     }
 
     static Problem unauthorized(String message) {
-        return new Problem(401, "authentication_error", "invalid_api_key", null, message, Retry.NO, Duration.ZERO);
+        return new Problem(
+                401, "authentication_error", "invalid_api_key", null, message, Retry.NO, Duration.ZERO, List.of());
     }
 
     static Problem badValue(String param, String message) {

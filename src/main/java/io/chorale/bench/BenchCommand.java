@@ -11,7 +11,8 @@ import java.util.List;
  */
 public final class BenchCommand {
     private static final List<String> MEASURED = List.of("engine", "scheduler", "http");
-    private static final List<String> ALL = List.of("engine", "scheduler", "http", "adapters", "papers", "papers-fit", "policies");
+    private static final List<String> ALL =
+            List.of("engine", "scheduler", "http", "adapters", "papers", "papers-fit", "policies");
 
     private BenchCommand() {}
 

@@ -94,7 +94,7 @@ final class Replica {
             snapshot = scheduler.snapshot();
             snapshotOld = false;
         }
-        return door.decide(spec, adapterPages(spec), snapshot, letInSince);
+        return door.decide(spec, adapterPages(spec), snapshot, letInSince, 0);
     }
 
     private int adapterPages(RequestSpec spec) {
