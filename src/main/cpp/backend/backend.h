@@ -319,6 +319,9 @@ class Backend {
   // Measured now, while nothing runs; writes into pages.
   virtual MemoryRoofs MeasureRoofs() { return {}; }
 
+  // Before other calls, on a thread that may have called another shard's backend.
+  virtual void Bind() {}
+
   // With several shards only; every shard calls them at the same places.
   virtual void AllReduce(const AllReduceParams& params) = 0;
   virtual void AllGather(const AllGatherParams& params) = 0;

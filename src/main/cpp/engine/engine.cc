@@ -329,6 +329,7 @@ Status Engine::Collect(StepJob* job) {
   job->collects = false;
   StepTimes times;
   try {
+    backend_->Bind();
     backend_->Collect(job->turn, &job->drawn, &times);
   } catch (const std::exception& error) {
     Die(Format("step %lld failed on the device: %s", static_cast<long long>(job->view->step_id()), error.what()));
@@ -342,6 +343,7 @@ Status Engine::Collect(StepJob* job) {
 
 Result<AdapterImage> Engine::Stage(const ManifestView& manifest, SpanSource& source) {
   CHORALE_RETURN_IF_ERROR(CheckAlive());
+  backend_->Bind();
   Result<AdapterImage> image = StageAdapter(manifest, source, shapes_, *backend_);
   if (image.ok() && image.value().layout()->page_count() > page_count_) {
     return Status::Invalid(Format("the adapter takes %d pages, the pool has %d",
@@ -374,6 +376,7 @@ Status Engine::PoisonPages(std::span<const int32_t> pages) {
   }
   WaitUntilIdle();
   CHORALE_RETURN_IF_ERROR(CheckAlive());
+  backend_->Bind();
   backend_->PoisonPages(pages);
   return Status::Ok();
 }
@@ -382,6 +385,7 @@ Result<int64_t> Engine::WeightsDigest() {
   CHORALE_RETURN_IF_ERROR(CheckPoison("ch_weights_digest"));
   WaitUntilIdle();
   CHORALE_RETURN_IF_ERROR(CheckAlive());
+  backend_->Bind();
   return static_cast<int64_t>(weights_.Digest(*backend_));
 }
 
@@ -424,6 +428,7 @@ void Engine::Die(std::string message) {
 
 void Engine::Execute(StepJob* job) {
   const int64_t begin = Now();
+  backend_->Bind();
   job->collects = false;
   job->phase_nanos = {};
   job->hidden.clear();

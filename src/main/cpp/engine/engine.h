@@ -71,7 +71,10 @@ class Engine {
 
   BackendCounters counters() const { return backend_->counters(); }
   // What steps are measured against. Only while no page holds anything.
-  MemoryRoofs MeasureRoofs() { return backend_->MeasureRoofs(); }
+  MemoryRoofs MeasureRoofs() {
+    backend_->Bind();
+    return backend_->MeasureRoofs();
+  }
   CollectiveCounts collectives() const { return backend_->collectives(); }  // while no step is begun
 
   // Sees, and may change, what each operation produces. Set while no step is begun.

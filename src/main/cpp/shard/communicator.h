@@ -43,6 +43,7 @@ class Communicator {
 
  protected:
   void Count(Collective what) { ++counts_[what]; }
+  void ResetCounts() { counts_ = {}; }
 
  private:
   CollectiveCounts counts_{};

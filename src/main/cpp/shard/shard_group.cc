@@ -43,6 +43,19 @@ void ShardGroup::Abort(const std::string& why) {
     if (failure_.empty()) failure_ = why.empty() ? "a shard has failed" : why;
   }
   met_.notify_all();
+  std::lock_guard lock(listeners_mutex_);
+  for (const auto& [owner, tell] : listeners_) tell();
+  listeners_.clear();
+}
+
+void ShardGroup::WhenAborted(const void* owner, std::function<void()> tell) {
+  std::lock_guard lock(listeners_mutex_);
+  listeners_.emplace(owner, std::move(tell));
+}
+
+bool ShardGroup::Forget(const void* owner) {
+  std::lock_guard lock(listeners_mutex_);
+  return listeners_.erase(owner) == 0;
 }
 
 std::string ShardGroup::failure() const {

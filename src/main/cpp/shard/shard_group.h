@@ -7,6 +7,8 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <mutex>
 #include <span>
 #include <stdexcept>
@@ -38,6 +40,9 @@ class ShardGroup {
   std::vector<int64_t> Tell(int32_t shard, int64_t value);
 
   void Abort(const std::string& why);  // the first reason stays
+  // What else must be told of it, once; on the thread that aborts. Forget: whether it has been told.
+  void WhenAborted(const void* owner, std::function<void()> tell);
+  bool Forget(const void* owner);
   std::string failure() const;         // empty: not aborted
 
  private:
@@ -50,6 +55,8 @@ class ShardGroup {
   int64_t meetings_ = 0;
   int32_t arrived_ = 0;
   std::string failure_;
+  std::mutex listeners_mutex_;  // held while they are told
+  std::map<const void*, std::function<void()>> listeners_;
 };
 
 }  // namespace chorale

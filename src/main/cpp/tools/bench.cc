@@ -212,8 +212,10 @@ double Bench::Decode(int64_t batch, int64_t adapters, double base) {
   const double wall = Median(times.wall), device = Median(times.device);
   int64_t adapter_bytes = 0;
   for (int64_t i = 0; i < adapters; ++i) adapter_bytes += model_.adapter_bytes[i];
-  const auto bytes = static_cast<double>(model_.StepWeightBytes() + adapter_bytes +
-                                         batch * (options_.context + kWarmSteps + options_.steps / 2) * model_.TokenBytes());
+  // What one shard reads: all shards read at once.
+  const int64_t context = options_.context + kWarmSteps + options_.steps / 2;
+  const auto bytes = static_cast<double>((model_.StepWeightBytes() + batch * context * model_.TokenBytes()) / options_.shards +
+                                         adapter_bytes);
   const double floor = roofs_.read > 0 ? bytes / roofs_.read * 1e3 : 0;
   std::printf("decode B=%-3" PRId64 " %2" PRId64 " adapters: %.3f ms a step (device %.3f), %.0f tokens/s", batch, adapters,
               wall, device, static_cast<double>(batch) / wall * 1e3);

@@ -6,6 +6,7 @@
 #include <map>
 #include <thread>
 
+#include "shard/shard_cut.h"
 #include "testing/tiny_model.h"
 
 namespace chorale {
@@ -36,6 +37,8 @@ EngineConfig ConfigOf(const BenchOptions& options, const ModelSpec& spec) {
   config.library_dir = options.library_dir;
   config.threads = options.threads;
   config.graphs = options.graphs;
+  config.shards = options.shards;
+  config.lora_sharding = options.lora_sharding;
   config.pool_bytes = options.pool_bytes;
   if (!options.merge.empty()) config.merge = options.merge;
   const int64_t batch = *std::max_element(options.batches.begin(), options.batches.end());
@@ -85,9 +88,11 @@ BenchModel OfShape(const BenchOptions& options) {
   model.Create(ConfigOf(options, spec), view, none);
   const int64_t wanted = *std::max_element(options.adapters.begin(), options.adapters.end());
   model.adapters = model.StageRandom(options, wanted, options.seed + 1);
+  // Of one shard, which keeps some factors whole and has parts of others: bytes that a step of it reads.
+  const LinearShapes shapes = ShapesOf(spec, {.index = 0, .count = static_cast<int32_t>(options.shards)});
   for (int64_t i = 0; i < wanted; ++i) {
     int64_t columns = 0;
-    for (Target target : options.targets) columns += InWidth(spec, target) + OutWidth(spec, target);
+    for (Target target : options.targets) columns += shapes.in[target] + shapes.out[target];
     model.adapter_bytes.push_back(options.ranks[static_cast<size_t>(i) % options.ranks.size()] * columns * spec.layers);
   }
   return model;

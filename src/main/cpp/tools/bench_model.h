@@ -12,7 +12,7 @@ namespace chorale {
 struct BenchModel {
   std::unique_ptr<ShardedEngine> engine;
   std::vector<StagedAdapter> adapters;
-  std::vector<int64_t> adapter_bytes;  // of each one's numbers, as they lie in pages
+  std::vector<int64_t> adapter_bytes;  // of each one's numbers, as they lie in pages of a shard
   int64_t element_bytes = 0;           // of weights, keys and values
   double create_seconds = 0;           // that the engine took to be made
 

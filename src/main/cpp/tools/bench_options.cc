@@ -5,6 +5,9 @@
 #include <cstdlib>
 #include <map>
 
+#include "base/status.h"
+#include "shard/shard.h"
+
 namespace chorale {
 namespace {
 
@@ -55,11 +58,12 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
   const std::map<std::string, std::string*> texts = {
       {"--image", &options.image},     {"--shape", &options.shape},     {"--backend", &options.backend},
       {"--mode", &options.mode},       {"--history", &options.history}, {"--library-dir", &options.library_dir},
-      {"--commit", &options.commit},   {"--merge", &options.merge}};
+      {"--commit", &options.commit},   {"--merge", &options.merge},
+      {"--lora-sharding", &options.lora_sharding}};
   const std::map<std::string, int64_t*> numbers = {
       {"--seed", &options.seed},       {"--threads", &options.threads}, {"--graphs", &options.graphs},
       {"--context", &options.context}, {"--steps", &options.steps},     {"--uploads", &options.uploads},
-      {"--pool-bytes", &options.pool_bytes}, {"--upload-percent", &options.upload_percent}};
+      {"--pool-bytes", &options.pool_bytes}, {"--shards", &options.shards}, {"--upload-percent", &options.upload_percent}};
   const std::map<std::string, std::vector<int64_t>*> lists = {{"--batch", &options.batches},
                                                               {"--adapters", &options.adapters},
                                                               {"--rank", &options.ranks},
@@ -93,6 +97,10 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
     Fail("--merge " + options.merge + " is neither shadow nor in_place");
   }
   if (options.context < 1 || options.steps < 1) Fail("--context and --steps are at least 1");
+  if (options.shards < 1 || options.shards > kShardsMax) Fail(Format("--shards is not in [1, %d]", kShardsMax));
+  if (options.lora_sharding != "replicate" && options.lora_sharding != "sharded") {
+    Fail("--lora-sharding " + options.lora_sharding + " is neither replicate nor sharded");
+  }
   return options;
 }
 

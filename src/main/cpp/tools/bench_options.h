@@ -15,6 +15,8 @@ struct BenchOptions {
   int64_t seed = 1;
   std::string backend = "cpu", mode = "fast", library_dir;
   int64_t threads = 0, graphs = 1, pool_bytes = 0;
+  int64_t shards = 1;
+  std::string lora_sharding = "replicate";
   std::vector<int64_t> batches = {1};    // sequences that decode
   std::vector<int64_t> adapters = {0};   // distinct ones in the batch
   std::vector<int64_t> ranks = {16};     // of adapter i: ranks[i % size]

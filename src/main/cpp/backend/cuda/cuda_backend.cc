@@ -28,7 +28,8 @@ Result<std::unique_ptr<Backend>> CudaBackend::Create(const BackendParams& params
 }
 
 CudaBackend::CudaBackend(const BackendParams& params)
-    : spec_(params.spec),
+    : shard_(params.shard),
+      spec_(params.spec),
       element_(ElementOf(params)),
       geometry_(PageGeometry::Of(spec_.layers, spec_.kv_heads, spec_.head_dim, DTypeOf(element_), params.page_tokens)),
       pool_bytes_(params.page_count > 0 ? params.page_count * geometry_.page_bytes : params.pool_bytes),
@@ -45,6 +46,7 @@ CudaBackend::CudaBackend(const BackendParams& params)
 
 CudaBackend::~CudaBackend() {
   if (launcher_.stream == nullptr) return;
+  cudaSetDevice(shard_.index);
   cudaStreamSynchronize(launcher_.stream);
   for (const Turn& turn : turns_) {
     for (cudaEvent_t event : {turn.begin, turn.forwarded, turn.end}) {
@@ -52,6 +54,7 @@ CudaBackend::~CudaBackend() {
     }
   }
   graphs_.Clear();
+  communicator_.reset();
   cudaStreamDestroy(launcher_.stream);
 }
 
@@ -65,8 +68,9 @@ Status CudaBackend::Open() {
     return Status::Invalid(Format("backend=cuda: no device: %s", cudaGetErrorString(result)));
   }
   cudaDeviceProp properties{};
-  Check(cudaSetDevice(0), "device 0");
-  Check(cudaGetDeviceProperties(&properties, 0), "device 0");
+  CHORALE_RETURN_IF_ERROR(CheckShards(count));
+  Bind();
+  Check(cudaGetDeviceProperties(&properties, shard_.index), "the device");
   if (properties.major < 8) {
     return Status::Invalid(Format("backend=cuda: %s has compute capability %d.%d; 8.0 is the least", properties.name,
                                   properties.major, properties.minor));
@@ -115,7 +119,7 @@ Status CudaBackend::Open() {
   }
   Check(cudaMemcpy(inv_freq_.data(), inv_freq_values_.data(), static_cast<size_t>(half) * 4, cudaMemcpyHostToDevice),
         "inverse frequencies");
-  return Status::Ok();
+  return ConnectShards();
 }
 
 Status CudaBackend::Settle() {
@@ -195,8 +199,9 @@ Result<std::unique_ptr<Weight>> CudaBackend::MakeMatrix(std::span<const HostTens
   auto* target = matrix->memory.data();
   std::vector<float> wide;
   for (const HostTensor& part : parts) {
-    if (part.noise && cols == stride) {  // made where it stays
-      FillNormal(launcher_, element_, target, part.rows * cols, part.noise->seed, part.noise->deviation);
+    const NoiseCut cut{.first = part.first, .cols = cols, .stride = part.contiguous() ? cols : part.stride};
+    if (part.noise && cols == stride && cut.in_quads()) {  // made where it stays
+      FillNormal(launcher_, element_, target, part.rows * cols, cut, part.noise->seed, part.noise->deviation);
       target += part.rows * stride * 2;
       continue;
     }
@@ -204,15 +209,18 @@ Result<std::unique_ptr<Weight>> CudaBackend::MakeMatrix(std::span<const HostTens
     const int64_t piece_rows = std::max<int64_t>(1, (int64_t{4} << 20) / cols);
     for (int64_t row = 0; row < part.rows; row += piece_rows) {
       const int64_t count = std::min(piece_rows, part.rows - row);
-      const uint8_t* source = part.bytes.data() + row * cols * ElementBytes(part.dtype);
+      const int64_t source_stride = part.contiguous() ? cols : part.stride;
+      const uint8_t* source = part.bytes.data() + (part.first + row * source_stride) * ElementBytes(part.dtype);
+      size_t source_pitch = static_cast<size_t>(source_stride) * 2;
       if (part.noise || part.dtype != DTypeOf(element_)) {
         wide.resize(static_cast<size_t>(count * cols));
         staging_.resize(static_cast<size_t>(count * cols) * 2);
         part.Read(row * cols, count * cols, wide.data());
         ConvertFromFloat(wide.data(), DTypeOf(element_), count * cols, staging_.data());
         source = staging_.data();
+        source_pitch = static_cast<size_t>(cols) * 2;
       }
-      Check(cudaMemcpy2D(target, static_cast<size_t>(stride) * 2, source, static_cast<size_t>(cols) * 2,
+      Check(cudaMemcpy2D(target, static_cast<size_t>(stride) * 2, source, source_pitch,
                          static_cast<size_t>(cols) * 2, static_cast<size_t>(count), cudaMemcpyHostToDevice),
             "a weight");
       target += count * stride * 2;

@@ -6,7 +6,7 @@
 //   cuda_backend.cc  the device, weights and activations      cuda_tables.cc  a step's tables
 //   cuda_moves.cc    pages, adapters, merging                 cuda_step.cc    its operations
 //   cuda_sample.cc   drawing tokens and handing them out      cuda_look.cc    looking at results
-//   cuda_roofs.cc    what the device can do at best
+//   cuda_roofs.cc    what the device can do at best           cuda_shards.cc  what shards do together
 #pragma once
 
 #include <algorithm>
@@ -18,6 +18,7 @@
 #include "backend/cuda/adapter_loader.h"
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/cuda_tensors.h"
+#include "backend/cuda/nccl.h"
 #include "backend/cuda/pinned_store.h"
 #include "backend/cuda/step_graphs.h"
 #include "backend/cuda/step_tables.h"
@@ -75,6 +76,10 @@ class CudaBackend final : public Backend {
   void Collect(int32_t turn, Drawn* drawn, StepTimes* times) override;
   BackendCounters counters() const override;
   MemoryRoofs MeasureRoofs() override;
+  void Bind() override { Check(cudaSetDevice(shard_.index), "the shard's device"); }
+  void AllReduce(const AllReduceParams& params) override;
+  void AllGather(const AllGatherParams& params) override;
+  CollectiveCounts collectives() const override;
 
   void ReadActivation(const Activation& x, const Rectangle& part, float* out) override;
   void WriteActivation(Activation& x, const Rectangle& part, const float* values) override;
@@ -97,6 +102,8 @@ class CudaBackend final : public Backend {
 
   explicit CudaBackend(const BackendParams& params);
   Status Open();
+  Status CheckShards(int32_t devices) const;
+  Status ConnectShards();
   Status MakePool();
 
   uint8_t* Slice(int32_t page, int32_t layer) const {
@@ -132,6 +139,7 @@ class CudaBackend final : public Backend {
   void Finish(const char* what);  // waits for the stream
 
   BackendInfo info_;
+  const Shard shard_;  // on the device of its number
   const ModelSpec spec_;
   const Element element_;
   const PageGeometry geometry_;
@@ -206,6 +214,12 @@ class CudaBackend final : public Backend {
   Turn turns_[2];
   std::atomic<int64_t> collected_{0};
   std::vector<uint8_t> staging_;
+
+  // With several shards.
+  std::unique_ptr<NcclCommunicator> communicator_;
+  std::unique_ptr<Activation> shard_logits_;  // [K, the shard's part of the vocabulary]
+  DeviceMemory gathered_logits_;              // those of all shards, one after another
+  std::vector<int64_t> logit_begins_;         // of each shard's, in columns
 };
 
 }  // namespace chorale::cuda

@@ -7,6 +7,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "base/convert.h"
 #include "model/weights.h"
+#include "shard/shard_cut.h"
 
 namespace chorale::cuda {
 namespace {
@@ -145,7 +146,10 @@ void CudaBackend::Gemm(const GemmParams& params) {
   const bool beside = has_lora && CanStream(weight, x, rows_);  // in the launch of the product
   if (has_lora && !beside) LoraShrink(launcher_, element_, LoraBlocks(), lora);
   // Keys and values are rounded when they are stored: theirs is the product whose own rounding would count twice.
-  y.product = lora.y = Multiply(weight, x, rows_, y, params.lora.first != kQ, beside ? &lora : nullptr);
+  // What is summed over shards takes its bias along, which a product of 16 bits does not.
+  const bool takes_bias = params.bias != nullptr && communicator_ != nullptr && SumsProducts(static_cast<Target>(params.lora.first));
+  y.product = lora.y =
+      Multiply(weight, x, rows_, y, params.lora.first != kQ && !takes_bias, beside ? &lora : nullptr);
   y.bias = Values(params.bias);
   y.lora = {};
   if (!has_lora || beside) return;
@@ -232,8 +236,8 @@ void CudaBackend::Gather(const GatherParams& params) {
 }
 
 void CudaBackend::Logits(const LogitsParams& params) {
-  CudaActivation& logits = Cuda(params.logits);
-  logits_ = &logits;
+  CudaActivation& logits = Cuda(communicator_ == nullptr ? params.logits : shard_logits_.get());
+  if (communicator_ == nullptr) logits_ = &logits;
   if (params.count == 0) return;
   logits.product = Multiply(Matrix(params.head), Cuda(params.x), padded_ ? rows_ : params.count, logits, false, nullptr);
   logits.bias = nullptr;

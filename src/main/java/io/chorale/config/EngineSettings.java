@@ -39,13 +39,14 @@ public interface EngineSettings {
     @WithDefault("auto")
     Kind kind();
 
-    /** Worker threads of the CPU engine; 0: one a core. */
+    /** Worker threads of the CPU engine, of all its shards together; 0: one a core. */
     @WithDefault("0")
     int threads();
 
     /**
-     * Memory of the page pool, which KV cache and adapters share. Unset: on a GPU what the weights leave of its memory;
-     * on the CPU enough for 64 contexts of full length, but at most a quarter of the machine's memory.
+     * Memory of the page pool, of all shards together, which KV cache and adapters share. Unset: on a GPU what the
+     * weights leave of its memory; on the CPU enough for 64 contexts of full length, but at most a quarter of the
+     * machine's memory.
      */
     Optional<MemorySize> poolBytes();
 

@@ -9,30 +9,37 @@ import io.chorale.engine.jni.NativeEngineConfig;
 import io.chorale.parity.ParityFixture.Case;
 import io.chorale.parity.PlanDriver.Generation;
 import io.chorale.parity.PlanDriver.Schedule;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The stored answers, from models that are cut into shards. Their head counts divide by two, and where not, by four. */
 class ShardsParityTest {
-    private static final List<String> SCHEMES = List.of("replicate", "sharded");
+    record Cut(String model, int shards, String scheme, String mode) {}
 
-    static Stream<Arguments> cuts() {
-        return ParityFixture.STORED.stream()
-                .flatMap(model -> Stream.of(2, 3, 4)
-                        .filter(shards -> divides(model, shards))
-                        .flatMap(shards -> SCHEMES.stream()
-                                .flatMap(scheme -> Stream.of("reference", "fast")
-                                        .map(mode -> Arguments.of(model, shards, scheme, mode)))));
+    static List<Cut> cuts() {
+        List<Cut> cuts = new ArrayList<>();
+        for (String model : ParityFixture.STORED) {
+            for (int shards : new int[] {2, 3, 4}) {
+                if (!divides(model, shards)) {
+                    continue;
+                }
+                for (String scheme : List.of("replicate", "sharded")) {
+                    cuts.add(new Cut(model, shards, scheme, "reference"));
+                    cuts.add(new Cut(model, shards, scheme, "fast"));
+                }
+            }
+        }
+        return cuts;
     }
 
     /** Asks the engine: what it cannot cut it refuses, which {@link #saysWhatDoesNotDivide} looks at. */
-    private static boolean divides(String name, int shards) {
-        try (EngineUnderTest under = open(name, shards, "sharded", "fast")) {
-            return under.engine.description().get("shards").equals(Integer.toString(shards));
+    private static boolean divides(String model, int shards) {
+        try (EngineUnderTest under = open(model, shards, "sharded", "fast")) {
+            assertEquals(Integer.toString(shards), under.engine.description().get("shards"));
+            return true;
         } catch (EngineFault refused) {
             return false;
         }
@@ -55,9 +62,9 @@ class ShardsParityTest {
 
     @ParameterizedTest
     @MethodSource("cuts")
-    void allTogetherGiveTheStoredLogitsAndIds(String name, int shards, String scheme, String mode) throws Exception {
-        ParityFixture fixture = ParityFixture.stored(name);
-        try (EngineUnderTest under = open(name, shards, scheme, mode)) {
+    void allTogetherGiveTheStoredLogitsAndIds(Cut cut) throws Exception {
+        ParityFixture fixture = ParityFixture.stored(cut.model());
+        try (EngineUnderTest under = open(cut.model(), cut.shards(), cut.scheme(), cut.mode())) {
             List<Generation> got = ParityTest.generations(fixture, ParityTest.loadAll(under, fixture));
             double[][] head = ParityTest.head(fixture.model(), under);
             under.driver.run(got, 24, new Schedule(16, true));
@@ -75,11 +82,11 @@ class ShardsParityTest {
 
     @Test
     void everyModelIsCutInTwoAndSomeInFour() {
-        List<Object[]> all = cuts().map(Arguments::get).toList();
+        List<Cut> cuts = cuts();
         for (String model : ParityFixture.STORED) {
-            assertTrue(all.stream().anyMatch(cut -> cut[0].equals(model) && cut[1].equals(2)), model);
+            assertTrue(cuts.stream().anyMatch(cut -> cut.model().equals(model) && cut.shards() == 2), model);
         }
-        assertTrue(all.stream().anyMatch(cut -> cut[1].equals(4)));
+        assertTrue(cuts.stream().anyMatch(cut -> cut.shards() == 4));
     }
 
     @Test
