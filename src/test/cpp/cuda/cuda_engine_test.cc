@@ -369,8 +369,8 @@ std::unique_ptr<EngineHarness> DecodeHarness(const Case& c, const std::string& d
 }
 
 TEST_F(CudaEngineTest, ReplayedStepsAreThoseThatWereLaunched) {
-  for (size_t i : {size_t{0}, size_t{1}, size_t{2}, size_t{3}}) {
-    const Case c = Cases()[i];
+  for (const Case& c : Cases()) {
+    if (c.spec.vocab < 30) continue;  // too few tokens for the sequences below
     SCOPED_TRACE(c.name);
     auto eager = DecodeHarness(c, directory_, false), replayed = DecodeHarness(c, directory_, true);
     for (const DecodeOptions options : {DecodeOptions{}, DecodeOptions{.sequences = 8, .adapters = false},

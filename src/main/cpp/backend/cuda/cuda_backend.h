@@ -170,7 +170,7 @@ class CudaBackend final : public Backend {
   StepTables* tables_ = nullptr;
   StepGraphs graphs_;
   std::vector<int32_t> row_token_, row_position_, row_sequence_, row_page_;
-  std::vector<int32_t> seq_page_start_, seq_prompt_, seq_scratch_, gathered_;
+  std::vector<int32_t> seq_page_start_, seq_pages_, seq_prompt_, seq_scratch_, gathered_;
   StepRows step_rows_;
   const int32_t* sequence_ = nullptr;
   const int32_t* page_start_ = nullptr;

@@ -24,7 +24,7 @@ void Pad(std::vector<T>* values, int32_t count, const T& value) {
 // can be recorded. 0: this step is not of that kind.
 int32_t CudaBackend::PaddedRows(const StepPlan& plan) const {
   const StepView& step = *plan.step;
-  if (!graphs_wanted_ || plan.observed || reference_ || !HasFastAttention(spec_.head_dim)) return 0;
+  if (!graphs_wanted_ || plan.observed || reference_) return 0;
   if (step.sequences() != step.rows() || step.samples() != step.rows() || !step.hidden_rows().empty()) return 0;
   const int32_t* padded = std::lower_bound(std::begin(kPaddedRows), std::end(kPaddedRows), step.rows());
   if (padded == std::end(kPaddedRows) || *padded > std::min(rows_max_, samples_max_)) return 0;
@@ -71,8 +71,7 @@ Status CudaBackend::Prepare(const StepPlan& plan) {
   return Status::Ok();
 }
 
-// Padded rows are of sequences of their own, at position 0 of the page that is nobody's, and neither attended to nor
-// counted.
+// Padded rows are of sequences of their own, all at position 0 of the page that is nobody's, and are not counted.
 void CudaBackend::AddRows() {
   const StepView& step = *step_;
   const int32_t room = padded_ ? rows_ : 0, sequences = padded_ ? rows_ : step.sequences();
@@ -80,6 +79,8 @@ void CudaBackend::AddRows() {
   assign(row_token_, step.token_ids());
   assign(row_position_, step.positions());
   assign(seq_page_start_, step.seq_page_start());
+  assign(seq_pages_, step.page_ids());
+  seq_pages_.push_back(page_count_);
   assign(seq_prompt_, step.seq_prompt());
   assign(seq_scratch_, step.seq_scratch());
   row_sequence_.resize(static_cast<size_t>(rows_));
@@ -104,7 +105,7 @@ void CudaBackend::AddRows() {
   tables_->Add(seq_page_start_, &page_start_);
   tables_->Add(seq_prompt_, &prompt_);
   tables_->Add(seq_scratch_, &scratch_);
-  tables_->Add(step.page_ids(), &page_ids_, room * kPagesEach);
+  tables_->Add(seq_pages_, &page_ids_, room * kPagesEach);
 }
 
 // Which rows go to which kernel, and how their keys are cut, for every window that some layer has.
