@@ -55,8 +55,7 @@ __host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
 template <typename T, int32_t kRows, bool kLora>
 __global__ void __maxnreg__(kLora ? LaunchRegisters(kRows) : 168)
 GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
-                 const int32_t rows, const int32_t units, const int32_t stages_ahead, const int32_t depth,
-                 const LoraSiteArgs lora) {
+                 const int32_t rows, const int32_t units, const LoraSiteArgs lora) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   constexpr int32_t kStages = StageCount(kRows, kLora);
   constexpr int32_t kStage = StageBytes(kRows);
@@ -105,15 +104,13 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       CopyBox(stages + static_cast<uint32_t>(i % kStages) * kStage + kWeightBytes, &x,
               static_cast<int32_t>(unit % y.units_per_tile) * kUnitInputs, 0, &full[i % kStages], keep);
     };
-    const int32_t ahead = min(count, min(stages_ahead, kStages)), in_flight = min(depth, kStages);
+    const int32_t ahead = min(count, kStages);
     for (int32_t i = 0; i < ahead; ++i) copy_weight(i);
     WaitForPredecessor();
     asm volatile("fence.proxy.async.global;" ::: "memory");  // x was written by ordinary stores
     for (int32_t i = 0; i < ahead; ++i) copy_x(i);
     for (int32_t i = ahead; i < count; ++i) {
-      if (i >= in_flight) {  // what lies `in_flight` units back has been consumed, and so has all before it
-        BarrierWait(&empty[(i - in_flight) % kStages], static_cast<uint32_t>((i - in_flight) / kStages) % 2);
-      }
+      BarrierWait(&empty[i % kStages], static_cast<uint32_t>(i / kStages - 1) % 2);
       copy_weight(i);
       copy_x(i);
     }
@@ -185,7 +182,7 @@ void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamA
   const auto kernel = GemmStreamKernel<T, kRows, kLora>;
   launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SharedBytes(kRows, kLora)));
   launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), SharedBytes(kRows, kLora),
-                  args.weight, args.x, args.y, args.rows, plan.units, args.stages_ahead, args.stages_in_flight, args.lora);
+                  args.weight, args.x, args.y, args.rows, plan.units, args.lora);
 }
 
 template <typename T, int32_t kRows>

@@ -188,7 +188,6 @@ class Step {
   std::vector<float> Residual() const { return residual_->Download(); }
   std::vector<int32_t> Drawn() const { return drawn_->Download(); }
   int64_t kv_bytes = 0, adapter_bytes = 0;
-  int32_t stages_ahead = 64, stages_in_flight = 64;
 
  private:
   struct Activation {  // [rows, cols] of 16 bits, and its map
@@ -314,7 +313,7 @@ class Step {
   Product Multiply(const Matrix& m, const Activation& x, int32_t rows, const LoraSiteArgs* lora = nullptr) {
     float* y = m.cols == kVocab ? logits_->data() : y_[turn_++ % 2]->data();
     if (rows > kStreamRowsMax) {
-      const bool half = m.cols != kQkvCols;
+      const bool half = m.cols != kQkvCols && m.inputs != kIntermediate;
       lab_.Expect("cublaslt", lt_ != nullptr && lt_->Gemm(lab_.launcher, kElement,
                                                           {.weight = m.data,
                                                            .weight_stride = m.inputs,
@@ -329,8 +328,6 @@ class Step {
     }
     const ProductPlan plan = PlanProduct(m.cols, m.inputs, lab_.launcher.sm_count);
     GemmStreamArgs args{m.map, x.map, {y, int64_t{rows} * m.cols, m.cols, plan.units_per_tile, plan.units_per_block}, rows};
-    args.stages_ahead = stages_ahead;
-    args.stages_in_flight = stages_in_flight;
     if (lora != nullptr) {
       args.y.lora = lora_part_->data();
       args.y.lora_rows = lora_rows_->data();
@@ -439,21 +436,75 @@ void CheckOverlap(Lab& lab, Step& step, const char* name) {
 
 }  // namespace
 
-// How many stages a product should hold before it waits, and keep in flight.
-void TuneStages(Lab& lab) {
-  Weights weights(lab);
-  for (const auto& [batch, adapters] : {std::pair{1, 0}, {1, 1}, {32, 0}, {32, 1}, {32, 8}, {32, 32}, {128, 0}, {128, 8}}) {
-    Step step(lab, weights, nullptr, batch, 1024, 1, adapters, 16, true);
-    std::printf("B=%-3d %2d adapters, ms at (ahead, in flight):", batch, adapters);
-    for (const auto& [ahead, in_flight] : {std::pair{12, 12}, {8, 12}, {8, 6}, {8, 4}, {8, 3}, {4, 4}, {4, 3}}) {
-      step.stages_ahead = ahead;
-      step.stages_in_flight = in_flight;
-      std::printf(" (%d,%d) %.3f", ahead, in_flight, lab.Microseconds(1, [&] { step.Run(); }) / 1e3);
-    }
-    std::printf("\n");
-    std::fflush(stdout);
-  }
+namespace {
+
+struct Adapters {
+  int32_t count, rank;  // rank 0: 8, 16, 32 and 64 in turn
+  bool all;             // seven targets, else q k v o
+};
+constexpr Adapters kAdapters[] = {{1, 8, false},  {1, 16, true},  {1, 64, true}, {8, 16, true},  {8, 64, true},
+                                  {32, 8, false}, {32, 16, false}, {32, 16, true}, {32, 0, true}, {32, 64, true},
+                                  {64, 8, false}, {64, 16, true}, {64, 64, true}};
+constexpr struct {
+  int32_t batch;
+  double target;  // milliseconds; 0: none is set
+} kBatches[] = {{1, 6.1}, {32, 7.6}, {64, 0}, {128, 12.6}};
+constexpr double kPrefillTarget = 42000;  // tokens a second
+constexpr int32_t kContext = 1024;
+
+// Times the step without adapters and parts of it; returns milliseconds.
+double BenchBase(Lab& lab, const Weights& weights, CublasLt* lt, int32_t batch, double target) {
+  Step step(lab, weights, lt, batch, kContext, 1, 0, 0, false);
+  CheckOverlap(lab, step, "decode step");
+  const auto time = [&](const Parts& parts) { return lab.Microseconds(1, [&] { step.Run(parts); }) / 1e3; };
+  lab.launcher.overlap = false;
+  const double serial = time({});
+  lab.launcher.overlap = true;
+  const double products = time({.attention = false, .small = false, .sample = false});
+  const double no_attention = time({.attention = false});
+  const double ms = time({});
+  const double floor = static_cast<double>(weights.bytes + step.kv_bytes) / lab.read_bandwidth * 1e3;
+  char floor_text[32];
+  std::snprintf(floor_text, sizeof(floor_text), "floor %.3f ms", floor);
+  lab.Record("cuda-decode-step", "Llama-3-8B shape, bf16, base, context 1024, batch " + std::to_string(batch) + ", " + floor_text,
+             target);
+  std::printf("  B=%-3d base %.3f ms (floor %.3f, %.0f %%); without overlap %.3f; products alone %.3f, all but attention %.3f\n",
+              batch, ms, floor, floor / ms * 100, serial, products, no_attention);
+  return ms;
 }
+
+void BenchAdapters(Lab& lab, const Weights& weights, CublasLt* lt, int32_t batch, const Adapters& adapters, double base) {
+  Step step(lab, weights, lt, batch, kContext, 1, adapters.count, adapters.rank, adapters.all);
+  if (adapters.count == 8) CheckOverlap(lab, step, "decode step with adapters");
+  const double ms = lab.Microseconds(1, [&] { step.Run(); }) / 1e3;
+  const double floor = static_cast<double>(step.adapter_bytes) / lab.read_bandwidth * 1e3;
+  const double allowed = floor / 0.75 + 0.03 * base;
+  char text[128];
+  std::snprintf(text, sizeof(text), "%d adapters of rank %s, %s", adapters.count,
+                adapters.rank > 0 ? std::to_string(adapters.rank).c_str() : "8 to 64", adapters.all ? "all seven" : "q k v o");
+  std::string settings = std::string("Llama-3-8B shape, bf16, context 1024, batch ") + std::to_string(batch) + ", " + text;
+  char floors[96];
+  std::snprintf(floors, sizeof(floors), "; base %.3f ms, adapters' floor %.3f ms, extra %.3f ms", base, floor, ms - base);
+  lab.Record("cuda-lora-step", settings + floors, base + allowed);
+  std::printf("        %-38s extra %.3f ms, allowed %.3f%s (floor %.3f; %.1f %% of base)\n", text, ms - base, allowed,
+              ms - base > allowed ? " !" : "", floor, (ms - base) / base * 100);
+}
+
+void BenchPrefill(Lab& lab, const Weights& weights, CublasLt* lt, int32_t length, int32_t adapters) {
+  Step step(lab, weights, lt, 1, length, length, adapters, 16, true);
+  const auto time = [&](const Parts& parts) { return lab.Microseconds(1, [&] { step.Run(parts); }) / 1e3; };
+  const double products = time({.attention = false, .small = false, .lora = false, .sample = false});
+  const double no_attention = time({.attention = false}), no_expand = time({.expand = false});
+  const double ms = time({});
+  lab.RecordRate("cuda-prefill", "Llama-3-8B shape, bf16, one sequence of " + std::to_string(length) + " tokens, " +
+                     std::to_string(adapters) + " adapters of rank 16, all seven", "tokens/s", length,
+                 length >= 2048 && adapters == 0 ? kPrefillTarget : 0);
+  std::printf("  prefill %4d tokens, %d adapters: %.2f ms, %.0f tokens/s; products alone %.2f, all but attention %.2f, all but "
+              "B %.2f\n",
+              length, adapters, ms, length / ms * 1e3, products, no_attention, no_expand);
+}
+
+}  // namespace
 
 void BenchStep(Lab& lab) {
   Weights weights(lab);
@@ -465,70 +516,21 @@ void BenchStep(Lab& lab) {
   }
   std::string reason;
   const std::unique_ptr<CublasLt> lt = CublasLt::Load(&reason);
-  std::printf("\nLlama-3-8B shape, bf16, whole decode step in a graph, context 1024; read bandwidth %.3f TB/s\n",
+  std::printf("\nLlama-3-8B shape, bf16, whole decode step in a graph, context %d; read bandwidth %.3f TB/s\n", kContext,
               lab.read_bandwidth / 1e12);
-  struct Adapters {
-    int32_t count, rank;  // rank 0: 8, 16, 32 and 64 in turn
-    bool all;
-  };
-  for (const int32_t batch : {1, 32, 64, 128}) {
-    double base = 0;
-    for (const auto& [adapters, rank, all] : std::vector<Adapters>{{0, 0, false},
-                                                                   {1, 8, false},
-                                                                   {1, 16, true},
-                                                                   {1, 64, true},
-                                                                   {8, 16, true},
-                                                                   {8, 64, true},
-                                                                   {32, 8, false},
-                                                                   {32, 16, false},
-                                                                   {32, 16, true},
-                                                                   {32, 0, true},
-                                                                   {32, 64, true},
-                                                                   {64, 8, false},
-                                                                   {64, 16, true},
-                                                                   {64, 64, true}}) {
-      if (adapters > batch) continue;
-      if (const char* quick = std::getenv("LAB_QUICK"); quick != nullptr && (batch != std::atoi(quick) || (rank == 64 && adapters != 8) || (adapters == 1 && !all))) continue;
-      Step step(lab, weights, lt.get(), batch, 1024, 1, adapters, rank, all);
-      if (adapters == 0 || adapters == 8) CheckOverlap(lab, step, "decode step");
-      const double ms = lab.Microseconds(1, [&] { step.Run(); }) / 1e3;
-      const double floor = static_cast<double>(weights.bytes + step.kv_bytes) / lab.read_bandwidth * 1e3;
-      if (adapters == 0) {
-        base = ms;
-        lab.launcher.overlap = false;
-        const double serial = lab.Microseconds(1, [&] { step.Run(); }) / 1e3;
-        lab.launcher.overlap = true;
-        const double linears =
-            lab.Microseconds(1, [&] { step.Run({false, false, false, false, false}); }) / 1e3;
-        const double no_attention = lab.Microseconds(1, [&] { step.Run({false, true, true, true, true}); }) / 1e3;
-        std::printf("  B=%-3d base %.3f ms (floor %.3f, %.0f %%); without overlap %.3f; products alone %.3f, all but "
-                    "attention %.3f\n",
-                    batch, ms, floor, floor / ms * 100, serial, linears, no_attention);
-      } else {
-        const double extra_floor = static_cast<double>(step.adapter_bytes) / lab.read_bandwidth * 1e3;
-        const double allowed = extra_floor / 0.75 + 0.03 * base;
-        const double unread = lab.Microseconds(1, [&] { step.Run({true, true, true, false, true}); }) / 1e3;
-        std::printf("        %2d adapters of rank %2d, %-9s: extra %.3f ms, allowed %.3f%s (floor %.3f; %.1f %% of base); computed "
-                    "but not read %.3f\n",
-                    adapters, rank, all ? "all seven" : "q k v o", ms - base, allowed, ms - base > allowed ? " !" : "",
-                    extra_floor, (ms - base) / base * 100, unread - base);
-      }
-      std::fflush(stdout);
+  for (const auto& [batch, target] : kBatches) {
+    const double base = BenchBase(lab, weights, lt.get(), batch, target);
+    for (const Adapters& adapters : kAdapters) {
+      if (adapters.count <= batch) BenchAdapters(lab, weights, lt.get(), batch, adapters, base);
     }
+    std::fflush(stdout);
   }
-  if (std::getenv("LAB_QUICK") != nullptr) return;
   if (lt == nullptr) {
     std::printf("  no prefill: %s\n", reason.c_str());
     return;
   }
   for (const auto& [length, adapters] : {std::pair{512, 0}, {2048, 0}, {2048, 1}, {2048, 8}}) {
-    Step step(lab, weights, lt.get(), 1, length, length, adapters, 16, true);
-    const double ms = lab.Microseconds(1, [&] { step.Run(); }) / 1e3;
-    const double no_attention = lab.Microseconds(1, [&] { step.Run({false, true, true, true, true}); }) / 1e3;
-    const double linears = lab.Microseconds(1, [&] { step.Run({false, false, false, false, false}); }) / 1e3;
-    const double shrink = lab.Microseconds(1, [&] { step.Run({true, true, true, false, true}); }) / 1e3;
-    std::printf("  prefill %d tokens, %d adapters: %.2f ms, %.0f tokens/s; all but attention %.2f, products alone %.2f, all but B %.2f\n",
-                length, adapters, ms, length / ms * 1e3, no_attention, linears, shrink);
+    BenchPrefill(lab, weights, lt.get(), length, adapters);
   }
 }
 
