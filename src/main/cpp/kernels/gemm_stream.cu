@@ -9,21 +9,19 @@ namespace {
 constexpr int32_t kWarpgroups = 2;  // consumers, 64 weight rows each
 constexpr int32_t kProducer = kWarpgroups * 128;  // the first thread of the warp that copies
 constexpr int32_t kThreads = kProducer + 32;
-constexpr int32_t kLoraWarps = 3;
+#ifndef CHORALE_LORA_WARPS
+#define CHORALE_LORA_WARPS 3
+#endif
+constexpr int32_t kLoraWarps = CHORALE_LORA_WARPS;
 #ifndef CHORALE_LORA_STAGES
 #define CHORALE_LORA_STAGES 104
 #endif
-__host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarps * 32 : 0); }
+__host__ __device__ constexpr int32_t ThreadCount(bool lora) { return lora ? kProducer + 128 : kThreads; }
 constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 
 // Registers of a thread with LoRA: at launch, then of the consumers and of the others. A block has few, so that the small
 // kernels before and after it can be resident beside it.
-__host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) {
-#ifdef CHORALE_REGS96
-  return rows > 64 ? 128 : rows > 32 ? 104 : 96;
-#endif
-  return rows > 64 ? 112 : rows > 32 ? 88 : 80;
-}
+__host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return rows > 64 ? 128 : rows > 32 ? 104 : 96; }
 __host__ __device__ constexpr int32_t ConsumerRegisters(int32_t rows) { return rows > 64 ? 96 : rows > 32 ? 64 : rows > 16 ? 48 : 40; }
 __host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return LaunchRegisters(rows) + 2 * (LaunchRegisters(rows) - ConsumerRegisters(rows)); }
 
@@ -81,6 +79,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       RegistersUp<LoraRegisters(kRows)>();
       if (tid >= kThreads) {
         const int32_t warp = (tid - kThreads) / 32, blocks = static_cast<int32_t>(gridDim.x);
+        if (warp >= kLoraWarps) return;
         const uint32_t ring = kStages * kStage + static_cast<uint32_t>(warp) * (kLoraRingBytes + sizeof(LoraWarpState));
         uint8_t* own = shared_bytes + (stages - SharedAddress(shared_bytes)) + ring;
         LoraWarp<T>(lora, y, stages + ring, *reinterpret_cast<LoraWarpState*>(own + kLoraRingBytes))

@@ -378,13 +378,14 @@ class LoraWarp {
     return part;
   }
 
-  // The page of lane j is the j-th of a window of 32 pages, which moves when the next tile lies outside.
+  // Lane j knows the j-th page of a window of 32 pages of the matrix, which moves when the next tile lies outside.
   __device__ __forceinline__ void CopyB(const Segment& s, int32_t tile, const LoraPart& part, int32_t slot) {
     const int32_t outputs = OutputsOf(s.target), count = min(kLoraChunk, part.rank - part.rank_begin);
     if (count <= 0) return;
     const int32_t page = PageOf(part.offset + static_cast<uint32_t>(tile * kLoraTile * part.rank * 2));
-    if (part.pages != window_pages_ || page < window_begin_ || page >= window_begin_ + 24) {
+    if (part.pages != window_pages_ || part.offset != window_offset_ || page < window_begin_ || page >= window_begin_ + 24) {
       window_pages_ = part.pages;
+      window_offset_ = part.offset;
       window_begin_ = page;
       window_id_ = part.pages[min(page + lane_, PageOf(part.offset + MatrixBytes(part.rank, outputs) - 1))];
     }
@@ -536,6 +537,7 @@ class LoraWarp {
   const int32_t lane_, groups_, splits_;
   const uint32_t slices_inverse_;
   const int32_t* window_pages_ = nullptr;
+  uint32_t window_offset_ = 0;  // of the matrix, whose pages these are
   int32_t window_begin_ = 0, window_id_ = 0;
 };
 
