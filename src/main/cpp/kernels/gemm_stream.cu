@@ -9,14 +9,8 @@ namespace {
 constexpr int32_t kWarpgroups = 2;  // consumers, 64 weight rows each
 constexpr int32_t kProducer = kWarpgroups * 128;  // the first thread of the warp that copies
 constexpr int32_t kThreads = kProducer + 32;
-#ifndef CHORALE_LORA_WARPS
-#define CHORALE_LORA_WARPS 3
-#endif
-constexpr int32_t kLoraWarps = CHORALE_LORA_WARPS;
-#ifndef CHORALE_LORA_STAGES
-#define CHORALE_LORA_STAGES 104
-#endif
-__host__ __device__ constexpr int32_t ThreadCount(bool lora) { return lora ? kProducer + 128 : kThreads; }
+constexpr int32_t kLoraWarps = 3;  // with the producer they are a warpgroup
+__host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarps * 32 : 0); }
 constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 
 // Registers of a thread with LoRA: at launch, then of the consumers and of the others. A block has few, so that the small
@@ -29,7 +23,7 @@ __host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return Launc
 // LoRA hold tiles of B.
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kWeightBytes + rows * kUnitInputs * 2; }
 __host__ __device__ constexpr int32_t StageCount(int32_t rows, bool lora) {
-  return (lora ? CHORALE_LORA_STAGES : 220) * 1024 / StageBytes(rows);
+  return (lora ? 104 : 220) * 1024 / StageBytes(rows);
 }
 __host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
   return StageCount(rows, lora) * StageBytes(rows) + (lora ? kLoraWarps * (kLoraRingBytes + static_cast<int32_t>(sizeof(LoraWarpState))) : 0) + 1024;  // to align
@@ -79,11 +73,10 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       RegistersUp<LoraRegisters(kRows)>();
       if (tid >= kThreads) {
         const int32_t warp = (tid - kThreads) / 32, blocks = static_cast<int32_t>(gridDim.x);
-        if (warp >= kLoraWarps) return;
         const uint32_t ring = kStages * kStage + static_cast<uint32_t>(warp) * (kLoraRingBytes + sizeof(LoraWarpState));
         uint8_t* own = shared_bytes + (stages - SharedAddress(shared_bytes)) + ring;
-        LoraWarp<T>(lora, y, stages + ring, *reinterpret_cast<LoraWarpState*>(own + kLoraRingBytes))
-            .Run(warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
+        LoraBeside<T>(lora, y, stages + ring, *reinterpret_cast<LoraWarpState*>(own + kLoraRingBytes),
+                      warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
         return;
       }
     }
