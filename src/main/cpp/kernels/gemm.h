@@ -34,9 +34,7 @@ struct GemmStreamArgs {
   CUtensorMap x;       // box of StreamBox(rows) rows
   Product y;           // y.lora, where it is there: written for the rows of the groups
   int32_t rows = 0;
-  int32_t stages_ahead = 64;      // that are copied before the kernel waits for its predecessor, at most
-  int32_t stages_in_flight = 64;  // after that, at most
-  LoraSiteArgs lora;              // used where y.lora is there; at most kLoraGroupsMax groups
+  LoraSiteArgs lora;   // used where y.lora is there; at most kLoraGroupsMax groups
 };
 void GemmStream(Launcher& launcher, Element element, const ProductPlan& plan, const GemmStreamArgs& args);
 

@@ -9,21 +9,13 @@ namespace {
 constexpr int32_t kWarpgroups = 2;  // consumers, 64 weight rows each
 constexpr int32_t kProducer = kWarpgroups * 128;  // the first thread of the warp that copies
 constexpr int32_t kThreads = kProducer + 32;
-constexpr int32_t kLoraWarps = 3;
-#ifndef CHORALE_LORA_STAGES
-#define CHORALE_LORA_STAGES 104
-#endif
+constexpr int32_t kLoraWarps = 3;  // with the producer they are a warpgroup
 __host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarps * 32 : 0); }
 constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 
 // Registers of a thread with LoRA: at launch, then of the consumers and of the others. A block has few, so that the small
 // kernels before and after it can be resident beside it.
-__host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) {
-#ifdef CHORALE_REGS96
-  return rows > 64 ? 128 : rows > 32 ? 104 : 96;
-#endif
-  return rows > 64 ? 112 : rows > 32 ? 88 : 80;
-}
+__host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return rows > 64 ? 128 : rows > 32 ? 104 : 96; }
 __host__ __device__ constexpr int32_t ConsumerRegisters(int32_t rows) { return rows > 64 ? 96 : rows > 32 ? 64 : rows > 16 ? 48 : 40; }
 __host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return LaunchRegisters(rows) + 2 * (LaunchRegisters(rows) - ConsumerRegisters(rows)); }
 
@@ -31,7 +23,7 @@ __host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return Launc
 // LoRA hold tiles of B.
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kWeightBytes + rows * kUnitInputs * 2; }
 __host__ __device__ constexpr int32_t StageCount(int32_t rows, bool lora) {
-  return (lora ? CHORALE_LORA_STAGES : 220) * 1024 / StageBytes(rows);
+  return (lora ? 104 : 220) * 1024 / StageBytes(rows);
 }
 __host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
   return StageCount(rows, lora) * StageBytes(rows) + (lora ? kLoraWarps * (kLoraRingBytes + static_cast<int32_t>(sizeof(LoraWarpState))) : 0) + 1024;  // to align
@@ -55,8 +47,7 @@ __host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
 template <typename T, int32_t kRows, bool kLora>
 __global__ void __maxnreg__(kLora ? LaunchRegisters(kRows) : 168)
 GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
-                 const int32_t rows, const int32_t units, const int32_t stages_ahead, const int32_t depth,
-                 const LoraSiteArgs lora) {
+                 const int32_t rows, const int32_t units, const LoraSiteArgs lora) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   constexpr int32_t kStages = StageCount(kRows, kLora);
   constexpr int32_t kStage = StageBytes(kRows);
@@ -84,8 +75,8 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
         const int32_t warp = (tid - kThreads) / 32, blocks = static_cast<int32_t>(gridDim.x);
         const uint32_t ring = kStages * kStage + static_cast<uint32_t>(warp) * (kLoraRingBytes + sizeof(LoraWarpState));
         uint8_t* own = shared_bytes + (stages - SharedAddress(shared_bytes)) + ring;
-        LoraWarp<T>(lora, y, stages + ring, *reinterpret_cast<LoraWarpState*>(own + kLoraRingBytes))
-            .Run(warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
+        LoraBeside<T>(lora, y, stages + ring, *reinterpret_cast<LoraWarpState*>(own + kLoraRingBytes),
+                      warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
         return;
       }
     }
@@ -105,15 +96,13 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       CopyBox(stages + static_cast<uint32_t>(i % kStages) * kStage + kWeightBytes, &x,
               static_cast<int32_t>(unit % y.units_per_tile) * kUnitInputs, 0, &full[i % kStages], keep);
     };
-    const int32_t ahead = min(count, min(stages_ahead, kStages)), in_flight = min(depth, kStages);
+    const int32_t ahead = min(count, kStages);
     for (int32_t i = 0; i < ahead; ++i) copy_weight(i);
     WaitForPredecessor();
     asm volatile("fence.proxy.async.global;" ::: "memory");  // x was written by ordinary stores
     for (int32_t i = 0; i < ahead; ++i) copy_x(i);
     for (int32_t i = ahead; i < count; ++i) {
-      if (i >= in_flight) {  // what lies `in_flight` units back has been consumed, and so has all before it
-        BarrierWait(&empty[(i - in_flight) % kStages], static_cast<uint32_t>((i - in_flight) / kStages) % 2);
-      }
+      BarrierWait(&empty[i % kStages], static_cast<uint32_t>(i / kStages - 1) % 2);
       copy_weight(i);
       copy_x(i);
     }
@@ -185,7 +174,7 @@ void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamA
   const auto kernel = GemmStreamKernel<T, kRows, kLora>;
   launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SharedBytes(kRows, kLora)));
   launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), SharedBytes(kRows, kLora),
-                  args.weight, args.x, args.y, args.rows, plan.units, args.stages_ahead, args.stages_in_flight, args.lora);
+                  args.weight, args.x, args.y, args.rows, plan.units, args.lora);
 }
 
 template <typename T, int32_t kRows>

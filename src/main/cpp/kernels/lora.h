@@ -8,7 +8,8 @@
 namespace chorale::cuda {
 
 inline constexpr int32_t kLoraGroupRows = 16;      // of a group, beside a product
-inline constexpr int32_t kLoraGroupRowsMany = 256;  // in launches of its own
+inline constexpr int32_t kLoraGroupRowsMany = 256;  // in launches of its own, where a block has a piece of a group
+inline constexpr int32_t kLoraPieceRows = 64;
 inline constexpr int32_t kLoraGroupsMax = 128;     // beside a product
 inline constexpr int32_t kLoraSiteTargets = 3;
 inline constexpr int32_t kLoraChunk = 16;          // ranks that are computed together

@@ -1,13 +1,16 @@
+#include <algorithm>
+
 #include "kernels/lora_expand.cuh"
 
 namespace chorale::cuda {
 namespace {
 
 constexpr int32_t kThreads = 128;
+constexpr int32_t kPieces = kLoraGroupRowsMany / kLoraPieceRows;
 
 // Computes   y += B v (lora_expand.cuh), into the first partial of y
 // Shapes     v as LoraShrink leaves it; B in tiles of 128 outputs, [rank][128] T; y Product
-// Grid       (tiles of all targets, groups): a warp has 32 outputs, 16 rows at a time
+// Grid       (tiles of all targets, groups x pieces of 64 rows): a warp has 32 outputs, 16 rows at a time
 // Bound by   bytes: 8 for each row and output (4 where y has 16 bits); 2 for each rank and output, once for 64 rows
 // Reference  cpu_reference.cc Gemm (LoRA part)
 // Measured   within whole steps: docs/KERNELS.md
@@ -32,50 +35,71 @@ __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs 
   LoraTileProduct<T> product(args, target, tile);
   bool waited = false;
 #pragma unroll 1
-  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups; index += static_cast<int32_t>(gridDim.y)) {
-    const LoraGroup group = args.groups[index];
-    if (group.use_begin == group.use_end) continue;
+  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * kPieces; index += static_cast<int32_t>(gridDim.y)) {
+    const LoraGroup group = args.groups[index / kPieces];
+    const int32_t row_begin = index % kPieces * kLoraPieceRows, row_end = min(row_begin + kLoraPieceRows, group.row_count);
+    if (group.use_begin == group.use_end || row_begin >= row_end) continue;
     product.Begin(group);
     if (!waited) WaitForPredecessor();
     waited = true;
+    // What was there comes a round ahead.
+    const auto at = [&](int32_t row, int32_t side) {
+      return static_cast<int64_t>(group.row_begin + row + lane / 4 + side * 8) * args.y.cols + first + col;
+    };
+    const auto load = [&](int32_t row, uint4 (&old)[2][2]) {
+#pragma unroll
+      for (int32_t side = 0; side < 2; ++side) {
+        if (!whole || row + lane / 4 + side * 8 >= row_end) continue;
+        if (args.y.half) {
+          old[side][0] = *reinterpret_cast<const uint4*>(static_cast<const T*>(args.y.data) + at(row, side));
+        } else {
+          const uint4* source = reinterpret_cast<const uint4*>(args.y.floats() + at(row, side));
+          old[side][0] = source[0];
+          old[side][1] = source[1];
+        }
+      }
+    };
+    uint4 old[2][2] = {}, next[2][2] = {};
+    load(row_begin, next);
 #pragma unroll 1
-    for (int32_t row = 0; row < group.row_count; row += 16) {
+    for (int32_t row = row_begin; row < row_end; row += 16) {
+#pragma unroll
+      for (int32_t i = 0; i < 4; ++i) old[i / 2][i % 2] = next[i / 2][i % 2];
+      load(row + 16, next);
       float d[4][4] = {};
       product.Add(group, row, d);
 #pragma unroll
       for (int32_t side = 0; side < 2; ++side) {
-        const int32_t own = row + lane / 4 + side * 8;
-        if (own >= group.row_count) continue;
-        const int64_t at = static_cast<int64_t>(group.row_begin + own) * args.y.cols + first + col;
+        if (row + lane / 4 + side * 8 >= row_end) continue;
+        const int64_t place = at(row, side);
         float sums[8];
 #pragma unroll
         for (int32_t i = 0; i < 8; ++i) sums[i] = d[i % 4][side * 2 + i / 4];
         if (args.y.half && whole) {
-          uint4* place = reinterpret_cast<uint4*>(static_cast<T*>(args.y.data) + at);
-          uint4 old = *place;
-          uint32_t* words = &old.x;
+          uint32_t* words = &old[side][0].x;
 #pragma unroll
           for (int32_t i = 0; i < 4; ++i) {
             const float2 pair = UnpackPair<T>(words[i]);
             words[i] = PackPair<T>(pair.x + sums[2 * i], pair.y + sums[2 * i + 1]);
           }
-          *place = old;
+          *reinterpret_cast<uint4*>(static_cast<T*>(args.y.data) + place) = old[side][0];
         } else if (whole) {
-          float4* place = reinterpret_cast<float4*>(args.y.floats() + at);
 #pragma unroll
           for (int32_t i = 0; i < 2; ++i) {
-            const float4 old = place[i];
-            place[i] = {old.x + sums[4 * i], old.y + sums[4 * i + 1], old.z + sums[4 * i + 2], old.w + sums[4 * i + 3]};
+            const uint4 four = old[side][i];
+            *reinterpret_cast<float4*>(args.y.floats() + place + 4 * i) = {
+                __uint_as_float(four.x) + sums[4 * i], __uint_as_float(four.y) + sums[4 * i + 1],
+                __uint_as_float(four.z) + sums[4 * i + 2], __uint_as_float(four.w) + sums[4 * i + 3]};
           }
         } else {
 #pragma unroll
           for (int32_t i = 0; i < 8; ++i) {
             if (col + i >= outputs) break;
             if (args.y.half) {
-              T& y = static_cast<T*>(args.y.data)[at + i];
+              T& y = static_cast<T*>(args.y.data)[place + i];
               y = FromFloat<T>(ToFloat(y) + sums[i]);
             } else {
-              args.y.floats()[at + i] += sums[i];
+              args.y.floats()[place + i] += sums[i];
             }
           }
         }
@@ -91,7 +115,7 @@ void LoraExpand(Launcher& launcher, Element element, int32_t groups_max, const L
   int32_t tiles = 0;
   for (int32_t t = 0; t < args.targets; ++t) tiles += (args.outputs[t] + kLoraTile - 1) / kLoraTile;
   WithElement(element, [&](auto type) {
-    launcher.Launch(LoraExpandKernel<decltype(type)>, dim3(tiles, groups_max), dim3(kThreads), 0, args);
+    launcher.Launch(LoraExpandKernel<decltype(type)>, dim3(tiles, std::min(groups_max * kPieces, 65535)), dim3(kThreads), 0, args);
   });
 }
 

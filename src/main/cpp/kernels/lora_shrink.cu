@@ -8,7 +8,7 @@ namespace {
 
 constexpr int32_t kWarps = 8;
 constexpr int32_t kThreads = kWarps * 32;
-constexpr int32_t kRows = 64;                       // of a block
+constexpr int32_t kRows = kLoraPieceRows;
 constexpr int32_t kPieces = kLoraGroupRowsMany / kRows;  // of a group
 constexpr int32_t kChunks = 4;                      // of 16 ranks, in a pass
 constexpr int32_t kRanks = kChunks * kLoraChunk;

@@ -1,12 +1,16 @@
+#include <algorithm>
+
 #include "kernels/layer_ops.h"
 #include "kernels/lora_expand.cuh"
 
 namespace chorale::cuda {
 namespace {
 
+constexpr int32_t kPieces = kLoraGroupRowsMany / kLoraPieceRows;
+
 // Computes   out = silu(gate) * up of a 16-bit product of many rows, both + B v (lora_expand.cuh) + bias
 // Shapes     gate_up [T, 2 I] T, gate first; v as LoraShrink leaves it; out [T, I] T
-// Grid       (I / 128 rounded up, groups): a warp has 32 columns of gate and the same of up, 16 rows at a time, the product
+// Grid       (I / 128 rounded up, groups x pieces of 64 rows): a warp has 32 columns of gate and the same of up, 16 rows at a time, the product
 //            loaded to where the tensor cores leave B v: nothing is exchanged, and B stays in registers up to rank 32
 // Requires   I and the strides multiples of 8; bases 16-byte aligned; the groups cover all rows
 // Bound by   bytes: 6 I a row
@@ -23,8 +27,10 @@ __global__ void __launch_bounds__(128, 4) SwiGluLoraKernel(const SwiGluArgs args
   LoraTileProduct<T> gate_part(lora, 0, tile), up_part(lora, 1, tile);
   bool waited = false;
 #pragma unroll 1
-  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups; index += static_cast<int32_t>(gridDim.y)) {
-    const LoraGroup group = lora.groups[index];
+  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * kPieces; index += static_cast<int32_t>(gridDim.y)) {
+    const LoraGroup group = lora.groups[index / kPieces];
+    const int32_t row_begin = index % kPieces * kLoraPieceRows, row_end = min(row_begin + kLoraPieceRows, group.row_count);
+    if (row_begin >= row_end) continue;
     gate_part.Begin(group);
     up_part.Begin(group);
     if (!waited) WaitForPredecessor();
@@ -34,16 +40,16 @@ __global__ void __launch_bounds__(128, 4) SwiGluLoraKernel(const SwiGluArgs args
       for (int32_t side = 0; side < 2; ++side) {
         const int32_t own = row + lane / 4 + side * 8;
         packed[side][0] = packed[side][1] = {0, 0, 0, 0};
-        if (own >= group.row_count || col >= args.intermediate) continue;
+        if (own >= row_end || col >= args.intermediate) continue;
         const T* source = product + static_cast<int64_t>(group.row_begin + own) * args.gate_up.cols;
         packed[side][0] = *reinterpret_cast<const uint4*>(source);
         packed[side][1] = *reinterpret_cast<const uint4*>(source + args.intermediate);
       }
     };
     uint4 packed[2][2], next[2][2];
-    load(0, next);
+    load(row_begin, next);
 #pragma unroll 1
-    for (int32_t row = 0; row < group.row_count; row += 16) {
+    for (int32_t row = row_begin; row < row_end; row += 16) {
 #pragma unroll
       for (int32_t i = 0; i < 4; ++i) packed[i / 2][i % 2] = next[i / 2][i % 2];
       load(row + 16, next);
@@ -53,7 +59,7 @@ __global__ void __launch_bounds__(128, 4) SwiGluLoraKernel(const SwiGluArgs args
 #pragma unroll
       for (int32_t side = 0; side < 2; ++side) {
         const int32_t own = row + lane / 4 + side * 8;
-        if (own >= group.row_count || col >= args.intermediate) continue;
+        if (own >= row_end || col >= args.intermediate) continue;
         uint32_t out[4];
 #pragma unroll
         for (int32_t pair = 0; pair < 4; ++pair) {  // columns 2 pair and 2 pair + 1 of 8
@@ -87,7 +93,7 @@ bool CanSwiGluLora(const SwiGluArgs& args) {
 }
 
 void SwiGluLora(Launcher& launcher, Element element, const SwiGluArgs& args, int32_t groups_max, const LoraSiteArgs& lora) {
-  const dim3 grid((args.intermediate + kLoraTile - 1) / kLoraTile, groups_max);
+  const dim3 grid((args.intermediate + kLoraTile - 1) / kLoraTile, std::min(groups_max * kPieces, 65535));
   WithElement(element,
               [&](auto type) { launcher.Launch(SwiGluLoraKernel<decltype(type)>, grid, dim3(128), 0, args, lora); });
 }

@@ -1,8 +1,12 @@
 // kernel_lab: every CUDA kernel against plain float64 loops, and its speed against what the memory or the multipliers of
 // the device at hand can do.
 //
-//   kernel_lab PART...   layers, products, attention, lora, sampling: checks; bench: kernels; step: whole steps; tune: a search
+//   kernel_lab [--history FILE] [--commit NAME] PART...
+//
+// PART: layers, products, attention, lora, sampling: checks; bench: kernels; step: whole steps
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "cuda/lab.h"
 
@@ -15,7 +19,7 @@ struct Part {
 };
 constexpr Part kParts[] = {{"layers", CheckLayerOps}, {"products", CheckGemm},       {"attention", CheckAttention},
                            {"lora", CheckLora},       {"sampling", CheckSampling},   {"bench", BenchKernels},
-                           {"step", BenchStep},        {"tune", TuneStages}};
+                           {"step", BenchStep}};
 
 const Part* FindPart(const char* name) {
   for (const Part& part : kParts) {
@@ -29,19 +33,31 @@ const Part* FindPart(const char* name) {
 
 int main(int argc, char** argv) {
   using namespace chorale::cuda;
+  std::string file, commit = "unknown", command;
+  std::vector<const Part*> parts;
+  for (int i = 0; i < argc; ++i) command += std::string(i > 0 ? " " : "") + argv[i];
   for (int i = 1; i < argc; ++i) {
-    if (FindPart(argv[i]) != nullptr) continue;
-    std::fprintf(stderr, "kernel_lab: %s is no part; there are", argv[i]);
-    for (const Part& part : kParts) std::fprintf(stderr, " %s", part.name);
-    std::fprintf(stderr, "\n");
-    return 2;
+    const bool has_value = i + 1 < argc;
+    if (std::strcmp(argv[i], "--history") == 0 && has_value) {
+      file = argv[++i];
+    } else if (std::strcmp(argv[i], "--commit") == 0 && has_value) {
+      commit = argv[++i];
+    } else if (const Part* part = FindPart(argv[i]); part != nullptr) {
+      parts.push_back(part);
+    } else {
+      std::fprintf(stderr, "kernel_lab: %s is no part; there are", argv[i]);
+      for (const Part& known : kParts) std::fprintf(stderr, " %s", known.name);
+      std::fprintf(stderr, ", and before them --history FILE, --commit NAME\n");
+      return 2;
+    }
   }
   Lab lab;
+  if (!file.empty()) lab.history = std::make_unique<chorale::History>(file, command, commit, lab.device);
   std::printf("%s, %d multiprocessors\n", lab.device.c_str(), lab.launcher.sm_count);
-  for (int i = 1; i < argc; ++i) {
+  for (const Part* part : parts) {
     const int32_t checks = lab.checks(), failures = lab.failures();
-    FindPart(argv[i])->run(lab);
-    std::printf("%-10s %3d checks, %d failed\n", argv[i], lab.checks() - checks, lab.failures() - failures);
+    part->run(lab);
+    std::printf("%-10s %3d checks, %d failed\n", part->name, lab.checks() - checks, lab.failures() - failures);
     std::fflush(stdout);
   }
   return lab.failures() == 0 ? 0 : 1;

@@ -93,7 +93,29 @@ double Lab::Microseconds(int32_t count, const std::function<void()>& body) {
   cudaGraphExecDestroy(executable);
   cudaGraphDestroy(graph);
   std::sort(times.begin(), times.end());
+  times_ = times;
   return times[times.size() / 2];
+}
+
+std::string Lab::Roofs() const {
+  char text[64];
+  std::snprintf(text, sizeof(text), "read bandwidth %.3f TB/s", read_bandwidth / 1e12);
+  return text;
+}
+
+void Lab::Record(const std::string& benchmark, const std::string& settings, double target) const {
+  if (history == nullptr) return;
+  Figure figure{benchmark, settings, "ms", times_, target, Roofs()};
+  for (double& time : figure.values) time /= 1e3;
+  history->Record(std::move(figure));
+}
+
+void Lab::RecordRate(const std::string& benchmark, const std::string& settings, const std::string& unit, double count,
+                     double target) const {
+  if (history == nullptr) return;
+  Figure figure{benchmark, settings, unit, times_, target, Roofs()};
+  for (double& time : figure.values) time = count / time * 1e6;
+  history->Record(std::move(figure));
 }
 
 double ProductValue(const Product& shape, const std::vector<float>& data, int64_t row, int32_t col) {

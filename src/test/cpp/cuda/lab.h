@@ -9,11 +9,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "kernels/launch.h"
+#include "tools/history.h"
 
 namespace chorale::cuda {
 
@@ -85,12 +87,22 @@ class Lab {
   int32_t checks() const { return checks_; }
   int32_t failures() const { return failures_; }
 
+  // Writes what Microseconds() measured last, in milliseconds, or as `count` of something in a second, to the record of
+  // figures, with the read bandwidth of this run. target: what it is to be held against, in the same unit.
+  void Record(const std::string& benchmark, const std::string& settings, double target) const;
+  void RecordRate(const std::string& benchmark, const std::string& settings, const std::string& unit, double count,
+                  double target) const;
+  std::unique_ptr<History> history;  // null: nothing is recorded
+
   // Median microseconds of `body`, which launches `count` units of work, for one unit; captured in a graph and replayed.
   double Microseconds(int32_t count, const std::function<void()>& body);
 
  private:
+  std::string Roofs() const;
+
   int32_t checks_ = 0;
   int32_t failures_ = 0;
+  std::vector<double> times_;  // microseconds, as Microseconds() found them last
 };
 
 inline std::vector<double> Widened(Element element, const std::vector<Half>& halves) {
@@ -117,6 +129,5 @@ void CheckLora(Lab& lab);
 void CheckSampling(Lab& lab);
 void BenchKernels(Lab& lab);
 void BenchStep(Lab& lab);
-void TuneStages(Lab& lab);
 
 }  // namespace chorale::cuda
