@@ -5,6 +5,7 @@ import io.vertx.core.buffer.Buffer;
 import io.vertx.ext.web.RoutingContext;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Singleton;
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /** Refuses a body that says it is too long before a byte of it is read. */
@@ -13,10 +14,17 @@ public class BodyGuard {
     /** Before every filter of others: they already trust the head. */
     private static final int FIRST = 10_000;
 
-    private final int bodyBytesMax;
+    private static final String ADAPTERS = "/v1/adapters/";
 
-    BodyGuard(JsonBody.Limit limit) {
+    private final int bodyBytesMax;
+    private final long uploadBytesMax;
+
+    /** @param bytes that an adapter's archive may have */
+    public record UploadLimit(long bytes) {}
+
+    BodyGuard(JsonBody.Limit limit, UploadLimit uploads) {
         this.bodyBytesMax = limit.bytes();
+        this.uploadBytesMax = uploads.bytes();
     }
 
     void register(@Observes Filters filters) {
@@ -24,11 +32,19 @@ public class BodyGuard {
     }
 
     private void check(RoutingContext context) {
-        if (declaresMoreThan(bodyBytesMax, context.request().getHeader("Content-Length"))) {
-            refuse(context, JsonBody.tooLarge(bodyBytesMax));
+        long bytesMax = isArchive(context) ? uploadBytesMax : bodyBytesMax;
+        if (declaresMoreThan(bytesMax, context.request().getHeader("Content-Length"))) {
+            refuse(context, JsonBody.tooLarge(bytesMax));
         } else {
             context.next();
         }
+    }
+
+    /** Archives of adapters are read as they come, and never as one piece. */
+    private static boolean isArchive(RoutingContext context) {
+        String type = context.request().getHeader("Content-Type");
+        boolean isJson = type != null && type.toLowerCase(Locale.ROOT).startsWith("application/json");
+        return !isJson && context.normalizedPath().startsWith(ADAPTERS);
     }
 
     /** Digits alone are a length; whatever else stands there, the HTTP decoder has refused. */

@@ -45,7 +45,7 @@ public class JsonBody implements ServerMessageBodyReader<Fields> {
         this.bytesMax = limit.bytes();
     }
 
-    static Problem tooLarge(int bytesMax) {
+    static Problem tooLarge(long bytesMax) {
         return Problem.invalid(
                 413, "request_too_large", null, "The request body is larger than the " + bytesMax + " bytes allowed.");
     }

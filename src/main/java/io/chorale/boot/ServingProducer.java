@@ -15,6 +15,7 @@ import io.chorale.adapter.source.SourceEvents;
 import io.chorale.api.AdapterJson;
 import io.chorale.api.AdminGate;
 import io.chorale.api.Answers;
+import io.chorale.api.BodyGuard;
 import io.chorale.api.Callers;
 import io.chorale.api.CompletionReader;
 import io.chorale.api.JsonBody;
@@ -310,6 +311,12 @@ public class ServingProducer {
     @Singleton
     AdminGate.Key adminKey() {
         return new AdminGate.Key(adapters.adminKey());
+    }
+
+    @Produces
+    @Singleton
+    BodyGuard.UploadLimit uploadLimit() {
+        return new BodyGuard.UploadLimit(adapters.uploadBytesMax().asLongValue());
     }
 
     @Produces

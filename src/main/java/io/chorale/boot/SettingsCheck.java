@@ -58,7 +58,7 @@ public class SettingsCheck {
         range("chorale.adapters.dummy.count", adapters.dummy().count(), 0, 1 << 20);
         sources.allowed()
                 .ifPresent(prefixes -> prefixes.forEach(prefix -> check(
-                        prefix.matches("(hf|https?|s3)://.*/"),
+                        prefix.matches("hf://(.*/)?|(https?|s3)://.+/"),
                         "chorale.sources.allowed",
                         prefix,
                         "must begin with hf://, https://, http:// or s3:// and end with a slash")));

@@ -58,6 +58,8 @@ public class AdminProfile implements QuarkusTestProfile {
                 Map.entry("chorale.sources.stall-timeout", "300MS"),
                 Map.entry("chorale.sources.retry-pause", "10MS"),
                 Map.entry("chorale.sources.retries", "2"),
+                // An archive is larger than any other body may be.
+                Map.entry("chorale.stream.body-bytes-max", "64K"),
                 Map.entry("chorale.adapters.host-bytes", "3M"),
                 Map.entry("chorale.adapters.upload-bytes-max", String.valueOf(UPLOAD_BYTES_MAX)));
     }
