@@ -42,7 +42,7 @@ class AdapterShelfTest {
             SimulatedEngine engine = new SimulatedEngine(new SimulatedEngine.Settings(
                     SimulatedEngine.spec(64, 4, 100, 128, 4),
                     new SimulatedModel(1, 100, 0, 0),
-                    new StepCostModel.Linear(1_000_000, 0, 0, 0, 0),
+                    StepCostModel.Linear.of(1_000_000),
                     new SimClock.Virtual(),
                     FaultPlan.NONE));
             stager = new AdapterStager(registry, files, engine, 1 << 20, new Idle(), nanos -> {});

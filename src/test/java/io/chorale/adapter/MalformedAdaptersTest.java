@@ -116,7 +116,7 @@ class MalformedAdaptersTest {
         return new SimulatedEngine(new SimulatedEngine.Settings(
                 SimulatedEngine.spec(64, 4, 100, 128, 4),
                 new SimulatedModel(1, 100, 0, 0),
-                new StepCostModel.Linear(1_000_000, 0, 0, 0, 0),
+                StepCostModel.Linear.of(1_000_000),
                 new SimClock.Virtual(),
                 FaultPlan.NONE));
     }

@@ -81,7 +81,7 @@ class ReloadStormTest {
         SimulatedEngine engine = new SimulatedEngine(new SimulatedEngine.Settings(
                 SimulatedEngine.spec(4_096, 64, VOCAB, CONTEXT, 8),
                 MODEL,
-                new StepCostModel.Linear(200_000, 0, 0, 0, 0),
+                StepCostModel.Linear.of(200_000),
                 new SimClock.Wall(),
                 FaultPlan.NONE));
         ServingObserver counter = new CountingObserver();
@@ -94,21 +94,28 @@ class ReloadStormTest {
                 entry -> new AdapterWeights(nameOf(entry.version()), 1_000, ByteBuffer.allocate(0)),
                 counter,
                 System::nanoTime,
+                Tenants.single(System::nanoTime),
                 new ServingOptions(true, 64, 1 << 16, 1 << 20, Duration.ofSeconds(5)));
     }
 
     private final class CountingObserver implements ServingObserver {
         @Override
-        public void started(long queuedNanos) {}
+        public void accepted(RequestSpec spec) {}
 
         @Override
-        public void firstToken(long ttftNanos) {}
+        public void started(RequestSpec spec, long queuedNanos) {}
+
+        @Override
+        public void firstToken(long ttftNanos, long expectedNanos) {}
+
+        @Override
+        public void objective(boolean met) {}
 
         @Override
         public void laterToken(long gapNanos) {}
 
         @Override
-        public void ended(SequenceEvent terminal) {}
+        public void ended(RequestSpec spec, RequestTimes times, SequenceEvent terminal) {}
 
         @Override
         public void stepBegun(StepPlan plan) {}
