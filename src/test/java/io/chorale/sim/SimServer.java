@@ -5,6 +5,7 @@ import io.chorale.core.model.DropReason;
 import io.chorale.core.model.LoadSnapshot;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SequenceEvent;
+import io.chorale.core.policy.EarlyAbortPolicy;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.core.sched.EventBatch;
 import io.chorale.core.sched.PlanValidator;
@@ -174,7 +175,8 @@ final class SimServer {
             return false;
         }
         try {
-            StepPlan plan = scheduler.plan(clock.nanos());
+            long planned = clock.nanos();
+            StepPlan plan = scheduler.plan(planned);
             boolean begun = !plan.isEmpty();
             if (begun) {
                 validator.check(plan);
@@ -190,6 +192,7 @@ final class SimServer {
                 begun = true;
             }
             check();
+            checkObjectives(planned);
             return begun;
         } catch (EngineFault fault) {
             dead = true;
@@ -235,6 +238,20 @@ final class SimServer {
         }
         if (s.runningSequences() > config.limits().sequencesMax()) {
             throw new AssertionError("too many sequences run: " + s);
+        }
+    }
+
+    /** Whoever has an objective that is over has begun or has had an answer, where requests are given up at all. */
+    private void checkObjectives(long planned) {
+        if (config.policies().earlyAbort() instanceof EarlyAbortPolicy.Never) {
+            return;
+        }
+        for (Answer answer : answers.values()) {
+            RequestSpec spec = answer.spec;
+            boolean waits = answer.started == null && answer.end == null;
+            if (waits && spec.ttftNanosMax() > 0 && planned >= spec.arrivalNanos() + spec.ttftNanosMax()) {
+                throw new AssertionError("request " + spec.id() + " waits beyond its objective without an answer");
+            }
         }
     }
 
