@@ -6,6 +6,7 @@
 #include <random>
 #include <thread>
 
+#include "model/host_tensor.h"
 #include "model/image_view.h"
 #include "shard/host_communicator.h"
 #include "shard/shard_cut.h"
@@ -79,6 +80,45 @@ TEST(ShardGroupTest, AbortFreesWhoWaitsAndWhoComes) {
     EXPECT_THROW(group.Meet(shard, nullptr), ShardsAborted);
   });
   EXPECT_EQ(group.failure(), "shard 2: out of luck");
+}
+
+TEST(ShardGroupTest, TellsOfAnAbortOnceAndOnlyWhoStillListens) {
+  ShardGroup group(2);
+  int32_t told = 0;
+  const int32_t owners[2] = {};
+  group.WhenAborted(&owners[0], [&] { ++told; });
+  group.WhenAborted(&owners[1], [&] { told += 10; });
+  EXPECT_FALSE(group.Forget(&owners[1]));
+  group.Abort("out of luck");
+  group.Abort("again");
+  EXPECT_EQ(told, 1);
+  EXPECT_TRUE(group.Forget(&owners[0]));  // it has been told
+}
+
+// Of a file and of noise alike: the numbers that the whole has there.
+TEST(HostTensorTest, ARectangleHasTheNumbersOfTheWhole) {
+  constexpr int64_t kRows = 7, kCols = 12;
+  std::vector<float> stored(kRows * kCols);
+  std::iota(stored.begin(), stored.end(), 0.0f);
+  HostTensor of_file{.bytes = {reinterpret_cast<const uint8_t*>(stored.data()), stored.size() * 4}, .rows = kRows, .cols = kCols};
+  HostTensor of_noise{.rows = kRows, .cols = kCols, .noise = Noise{.seed = 5, .deviation = 1}};
+  for (const HostTensor& whole : {of_file, of_noise}) {
+    std::vector<float> all(kRows * kCols);
+    whole.Read(0, kRows * kCols, all.data());
+    for (const Part rows : {Part{0, 7}, Part{2, 5}}) {
+      for (const Part cols : {Part{0, 12}, Part{4, 8}, Part{7, 12}}) {
+        const HostTensor part = whole.Cut({1, 7}, {0, 12}).Cut({rows.begin, std::min<int64_t>(rows.end, 6)}, cols);
+        EXPECT_EQ(part.contiguous(), cols.size() == kCols);
+        const int64_t count = part.rows * part.cols;
+        std::vector<float> numbers(count);
+        part.Read(0, count / 3, numbers.data());  // in two pieces that do not end with a row
+        part.Read(count / 3, count - count / 3, numbers.data() + count / 3);
+        for (int64_t i = 0; i < count; ++i) {
+          ASSERT_EQ(numbers[i], all[(1 + rows.begin + i / part.cols) * kCols + cols.begin + i % part.cols]) << i;
+        }
+      }
+    }
+  }
 }
 
 TEST(HostCommunicatorTest, SumsInTheOrderOfTheShards) {
