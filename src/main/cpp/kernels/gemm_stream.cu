@@ -17,7 +17,7 @@ constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 // kernels before and after it can be resident beside it.
 __host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return rows > 64 ? 128 : rows > 32 ? 104 : 96; }
 __host__ __device__ constexpr int32_t ConsumerRegisters(int32_t rows) { return rows > 64 ? 96 : rows > 32 ? 64 : rows > 16 ? 48 : 40; }
-__host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return LaunchRegisters(rows) + 2 * (LaunchRegisters(rows) - ConsumerRegisters(rows)); }
+[[maybe_unused]] __host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return LaunchRegisters(rows) + 2 * (LaunchRegisters(rows) - ConsumerRegisters(rows)); }
 
 // What a block keeps in shared memory for `rows` rows of x: as many stages as leave room for small kernels, which with
 // LoRA hold tiles of B.
