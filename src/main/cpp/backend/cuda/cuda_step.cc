@@ -144,8 +144,10 @@ void CudaBackend::Gemm(const GemmParams& params) {
   const bool has_lora = LoraArgs(params.lora, x, weight, &lora);
   const bool beside = has_lora && CanStream(weight, x, rows_);  // in the launch of the product
   if (has_lora && !beside) LoraShrink(launcher_, element_, LoraBlocks(), lora);
-  // Keys and values are rounded when they are stored: theirs is the product whose own rounding would count twice.
-  y.product = lora.y = Multiply(weight, x, rows_, y, params.lora.first != kQ, beside ? &lora : nullptr);
+  // Keys and values are rounded when they are stored: theirs is the product whose own rounding would count twice. The
+  // library's product of many inputs is faster in float32 (772 against 730 TFLOP/s, docs/KERNELS.md).
+  const bool half = params.lora.first != kQ && params.lora.first != kDown;
+  y.product = lora.y = Multiply(weight, x, rows_, y, half, beside ? &lora : nullptr);
   y.bias = Values(params.bias);
   y.lora = {};
   if (!has_lora || beside) return;
