@@ -207,7 +207,7 @@ class AdaptersTest {
         upload("bad", new byte[0]).then().statusCode(422);
         byte[] whole = zip("shout", "", "32");
         upload("bad", java.util.Arrays.copyOf(whole, whole.length / 2)).then().statusCode(422);
-        upload("bad", new byte[(int) AdminProfile.UPLOAD_BYTES_MAX + 1]).then().statusCode(422);
+        upload("bad", new byte[(int) AdminProfile.UPLOAD_BYTES_MAX + 1]).then().statusCode(413);
         byte[] large = largeZip();
         upload("bad", large)
                 .then()
@@ -327,7 +327,7 @@ class AdaptersTest {
         assertTrue(!metrics.contains("adapter_name=\"absent\""), metrics);
         assertTrue(
                 metrics.matches(
-                        "(?s).*vllm:lora_requests_info\\{max_lora=\"256\",running_lora_adapters=\"[^\"]*resident"
+                        "(?s).*vllm:lora_requests_info\\{[^}]*max_lora=\"256\",running_lora_adapters=\"[^\"]*resident"
                                 + "[^\"]*\",waiting_lora_adapters=\"\"\\} [0-9.E]+\n.*"),
                 metrics);
         assertTrue(metrics.contains("vllm:num_gpu_loaded_lora_adapters{model_name=\"base\",engine=\"0\"}"), metrics);
