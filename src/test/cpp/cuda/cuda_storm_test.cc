@@ -150,7 +150,7 @@ TEST(CudaStorm, EachDrawsWhatItDrawsAlone) {
   config.backend = "cuda";
   config.library_dir = directory;
   config.pool_bytes = 8 << 20;
-  const auto probe = Engine::Create(config, ManifestView::ParseModel(manifest.bytes()).value(), none);
+  const auto probe = ShardedEngine::Create(config, ManifestView::ParseModel(manifest.bytes()).value(), none);
   if (!probe.ok() && probe.status().message().find("no device") != std::string::npos) GTEST_SKIP() << probe.status().message();
 
   const std::vector<Sequence> together = Storm(directory, kTogether).Run(), alone = Storm(directory, 1).Run();
