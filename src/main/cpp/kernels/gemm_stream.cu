@@ -13,11 +13,9 @@ constexpr int32_t kLoraWarps = 3;  // with the producer they are a warpgroup
 __host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarps * 32 : 0); }
 constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 
-// Registers of a thread with LoRA: at launch, then of the consumers and of the others. A block has few, so that the small
-// kernels before and after it can be resident beside it.
+// Registers of a thread with LoRA at launch. A block has few, so that the small kernels before and after it can be resident
+// beside it.
 __host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return rows > 64 ? 128 : rows > 32 ? 104 : 96; }
-__host__ __device__ constexpr int32_t ConsumerRegisters(int32_t rows) { return rows > 64 ? 96 : rows > 32 ? 64 : rows > 16 ? 48 : 40; }
-__host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return LaunchRegisters(rows) + 2 * (LaunchRegisters(rows) - ConsumerRegisters(rows)); }
 
 // What a block keeps in shared memory for `rows` rows of x: as many stages as leave room for small kernels, which with
 // LoRA hold tiles of B.
@@ -50,6 +48,9 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
                  const int32_t rows, const int32_t units, const LoraSiteArgs lora) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   constexpr int32_t kStages = StageCount(kRows, kLora);
+  // With LoRA the consumers keep what they need, and the others, which are half as many, have the rest.
+  constexpr int32_t kConsumerRegisters = kRows > 64 ? 96 : kRows > 32 ? 64 : kRows > 16 ? 48 : 40;
+  constexpr int32_t kLoraRegisters = LaunchRegisters(kRows) + kWarpgroups * (LaunchRegisters(kRows) - kConsumerRegisters);
   constexpr int32_t kStage = StageBytes(kRows);
   extern __shared__ uint8_t shared_bytes[];
   __shared__ uint64_t full[kStages], empty[kStages];
@@ -70,7 +71,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   // Three warps of the producer's warpgroup are free. With LoRA it has registers that the consumers do not need.
   if (tid >= kProducer) {
     if constexpr (kLora) {
-      RegistersUp<LoraRegisters(kRows)>();
+      RegistersUp<kLoraRegisters>();
       if (tid >= kThreads) {
         const int32_t warp = (tid - kThreads) / 32, blocks = static_cast<int32_t>(gridDim.x);
         const uint32_t ring = kStages * kStage + static_cast<uint32_t>(warp) * (kLoraRingBytes + sizeof(LoraWarpState));
@@ -108,7 +109,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     }
     return;
   }
-  if constexpr (kLora) RegistersDown<ConsumerRegisters(kRows)>();
+  if constexpr (kLora) RegistersDown<kConsumerRegisters>();
 
   const int32_t warpgroup = tid / 128, lane = tid % 32;
   const auto release = [&](int32_t stage) {
