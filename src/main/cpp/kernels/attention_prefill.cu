@@ -25,6 +25,7 @@ constexpr size_t SharedBytes() {
 // Shared     3 stages x 64 keys x (K + V): 96 KiB for d = 128
 // Requires   page_tokens a multiple of 16; at most 128 query heads for each kv head; scale > 0
 // Bound by   FLOPs: 4 d per pair and visible key
+// Used       on devices other than sm_90, which has attention_prefill_wgmma.cu
 // Reference  cpu_reference.cc Attention
 // Measured   H100, 2026-11-22, 32/8 heads of 128, causal: 83 TFLOP/s at 512 tokens, 184 at 2,048, 218 at 8,192
 template <typename T, int32_t kHeadDim>

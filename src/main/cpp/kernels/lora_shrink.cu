@@ -52,7 +52,7 @@ __device__ __forceinline__ bool FindChunk(const LoraSiteArgs& args, const LoraGr
 // Requires   rows of x are multiples of 8 elements and 16-byte aligned
 // Bound by   bytes from L2: 2 K a row of x (again for every 64 ranks), 2 K a rank for every 64 rows
 // Reference  cpu_reference.cc Gemm (LoRA part)
-// Expected   2,048 rows, rank 16, Llama-3-8B: q k v 6 us, o 5, gate up 6, down 14
+// Measured   H100, 2026-11-22, within whole steps of 2,048 rows, rank 16, Llama-3-8B: 103 us a layer, all sites
 template <typename T>
 __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteArgs args) {
   extern __shared__ __align__(128) uint8_t shared_bytes[];
