@@ -145,12 +145,12 @@ void CudaBackend::Gemm(const GemmParams& params) {
   const bool has_lora = LoraArgs(params.lora, x, weight, &lora);
   const bool beside = has_lora && CanStream(weight, x, rows_);  // in the launch of the product
   if (has_lora && !beside) LoraShrink(launcher_, element_, LoraBlocks(), lora);
-  // Keys and values are rounded when they are stored: theirs is the product whose own rounding would count twice. The
-  // library's product of many inputs is faster in float32 (772 against 730 TFLOP/s, docs/KERNELS.md). What is summed over
-  // shards takes its bias along, which a product of 16 bits does not.
-  const bool takes_bias =
-      params.bias != nullptr && communicator_ != nullptr && SumsProducts(static_cast<Target>(params.lora.first));
-  const bool half = params.lora.first != kQ && params.lora.first != kDown && !takes_bias;
+  // Keys and values are rounded when they are stored: theirs is the product whose own rounding would count twice.
+  // What is summed over shards takes its bias along, which a product of 16 bits does not. The library's product of many
+  // inputs is faster in float32 (772 against 730 TFLOP/s), but then shards would send twice the bytes.
+  const auto first = static_cast<Target>(params.lora.first);
+  const bool takes_bias = params.bias != nullptr && communicator_ != nullptr && SumsProducts(first);
+  const bool half = first != kQ && !takes_bias && (first != kDown || communicator_ != nullptr);
   y.product = lora.y = Multiply(weight, x, rows_, y, half, beside ? &lora : nullptr);
   y.bias = Values(params.bias);
   y.lora = {};
