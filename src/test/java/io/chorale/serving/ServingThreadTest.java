@@ -49,7 +49,8 @@ class ServingThreadTest {
         ServingThread thread = thread(test, Duration.ofMillis(20));
         RequestSpec spec = test.spec(120);
         test.submit(spec);
-        // Before the thread runs: virtual steps take no time, and the answer could be finished before it is told to stop.
+        // Before the thread runs: virtual steps take no time, and the answer could be finished before it is told to
+        // stop.
         test.lifecycle.advance(Lifecycle.State.DRAINING, "");
         thread.start();
         assertTrue(thread.drain());
