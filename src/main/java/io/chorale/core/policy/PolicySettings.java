@@ -224,148 +224,69 @@ public record PolicySettings(
     // ---- one part exchanged ---------------------------------------------------------------------------------------
 
     public PolicySettings with(Order other) {
-        return new PolicySettings(
-                other,
-                prices,
-                clustering,
-                patienceNanos,
-                abort,
-                memory,
-                batching,
-                merging,
-                preemption,
-                eviction,
-                prefetch);
+        Draft draft = new Draft(this);
+        draft.order = other;
+        return draft.settings();
     }
 
     public PolicySettings with(Prices other) {
-        return new PolicySettings(
-                order,
-                other,
-                clustering,
-                patienceNanos,
-                abort,
-                memory,
-                batching,
-                merging,
-                preemption,
-                eviction,
-                prefetch);
+        Draft draft = new Draft(this);
+        draft.prices = other;
+        return draft.settings();
     }
 
     public PolicySettings with(Clustering other) {
-        return new PolicySettings(
-                order, prices, other, patienceNanos, abort, memory, batching, merging, preemption, eviction, prefetch);
+        Draft draft = new Draft(this);
+        draft.clustering = other;
+        return draft.settings();
     }
 
     public PolicySettings with(Abort other) {
-        return new PolicySettings(
-                order,
-                prices,
-                clustering,
-                patienceNanos,
-                other,
-                memory,
-                batching,
-                merging,
-                preemption,
-                eviction,
-                prefetch);
+        Draft draft = new Draft(this);
+        draft.abort = other;
+        return draft.settings();
     }
 
     public PolicySettings with(MemoryRule other) {
-        return new PolicySettings(
-                order,
-                prices,
-                clustering,
-                patienceNanos,
-                abort,
-                other,
-                batching,
-                merging,
-                preemption,
-                eviction,
-                prefetch);
+        Draft draft = new Draft(this);
+        draft.memory = other;
+        return draft.settings();
     }
 
     public PolicySettings with(Batching other) {
-        return new PolicySettings(
-                order,
-                prices,
-                clustering,
-                patienceNanos,
-                abort,
-                memory,
-                other,
-                merging,
-                preemption,
-                eviction,
-                prefetch);
+        Draft draft = new Draft(this);
+        draft.batching = other;
+        return draft.settings();
     }
 
     public PolicySettings with(Merging other) {
-        return new PolicySettings(
-                order,
-                prices,
-                clustering,
-                patienceNanos,
-                abort,
-                memory,
-                batching,
-                other,
-                preemption,
-                eviction,
-                prefetch);
+        Draft draft = new Draft(this);
+        draft.merging = other;
+        return draft.settings();
     }
 
     public PolicySettings with(Preemption other) {
-        return new PolicySettings(
-                order, prices, clustering, patienceNanos, abort, memory, batching, merging, other, eviction, prefetch);
+        Draft draft = new Draft(this);
+        draft.preemption = other;
+        return draft.settings();
     }
 
     public PolicySettings with(Eviction other) {
-        return new PolicySettings(
-                order,
-                prices,
-                clustering,
-                patienceNanos,
-                abort,
-                memory,
-                batching,
-                merging,
-                preemption,
-                other,
-                prefetch);
+        Draft draft = new Draft(this);
+        draft.eviction = other;
+        return draft.settings();
     }
 
     public PolicySettings withPatience(long otherNanos) {
-        return new PolicySettings(
-                order,
-                prices,
-                clustering,
-                otherNanos,
-                abort,
-                memory,
-                batching,
-                merging,
-                preemption,
-                eviction,
-                prefetch);
+        Draft draft = new Draft(this);
+        draft.patienceNanos = otherNanos;
+        return draft.settings();
     }
 
     public PolicySettings withPrefetch(boolean other) {
-        return new PolicySettings(
-                order,
-                prices,
-                clustering,
-                patienceNanos,
-                abort,
-                memory,
-                batching,
-                merging,
-                preemption,
-                eviction,
-                other);
+        Draft draft = new Draft(this);
+        draft.prefetch = other;
+        return draft.settings();
     }
 
     // ---- checks ---------------------------------------------------------------------------------------------------
@@ -423,5 +344,49 @@ public record PolicySettings(
     /** The policy of this name as the configuration writes it: {@code always-unmerged}. */
     public static String nameOf(Enum<?> choice) {
         return choice.name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
+
+    /** The same while one part is exchanged. */
+    private static final class Draft {
+        Order order;
+        Prices prices;
+        Clustering clustering;
+        long patienceNanos;
+        Abort abort;
+        MemoryRule memory;
+        Batching batching;
+        Merging merging;
+        Preemption preemption;
+        Eviction eviction;
+        boolean prefetch;
+
+        Draft(PolicySettings from) {
+            order = from.order;
+            prices = from.prices;
+            clustering = from.clustering;
+            patienceNanos = from.patienceNanos;
+            abort = from.abort;
+            memory = from.memory;
+            batching = from.batching;
+            merging = from.merging;
+            preemption = from.preemption;
+            eviction = from.eviction;
+            prefetch = from.prefetch;
+        }
+
+        PolicySettings settings() {
+            return new PolicySettings(
+                    order,
+                    prices,
+                    clustering,
+                    patienceNanos,
+                    abort,
+                    memory,
+                    batching,
+                    merging,
+                    preemption,
+                    eviction,
+                    prefetch);
+        }
     }
 }
