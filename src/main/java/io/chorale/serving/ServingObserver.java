@@ -8,61 +8,34 @@ import io.chorale.core.sched.StepPlan;
 /** Hears what the serving thread does, on that thread unless said otherwise: an implementation counts and returns. */
 public interface ServingObserver {
     /** A request came from the door. */
-    void accepted(RequestSpec spec);
+    default void accepted(RequestSpec spec) {}
 
     /** The first step of a request was planned. */
-    void started(RequestSpec spec, long queuedNanos);
+    default void started(RequestSpec spec, long queuedNanos) {}
 
     /** @param expectedNanos what the door expected */
-    void firstToken(long ttftNanos, long expectedNanos);
+    default void firstToken(long ttftNanos, long expectedNanos) {}
 
     /** A request that had an objective got its first token, or will get none. */
-    void objective(boolean met);
+    default void objective(boolean met) {}
 
-    void laterToken(long gapNanos);
+    default void laterToken(long gapNanos) {}
 
     /** @param terminal Finished or Dropped */
-    void ended(RequestSpec spec, RequestTimes times, SequenceEvent terminal);
+    default void ended(RequestSpec spec, RequestTimes times, SequenceEvent terminal) {}
 
     /** @param plan what the step was asked to compute */
-    void stepBegun(StepPlan plan);
+    default void stepBegun(StepPlan plan) {}
 
     /**
      * @param waitedNanos how long the serving thread waited for the outcome
      * @param gapNanos time between the end of the step before and the beginning of this one, when it followed directly
      */
-    void stepEnded(StepOutcome outcome, long waitedNanos, long gapNanos);
+    default void stepEnded(StepOutcome outcome, long waitedNanos, long gapNanos) {}
 
     /** An adapter came into host memory. Called by a loader thread. */
-    void adapterStaged(long nanos);
+    default void adapterStaged(long nanos) {}
 
     /** Nobody listens. */
-    ServingObserver NONE = new ServingObserver() {
-        @Override
-        public void accepted(RequestSpec spec) {}
-
-        @Override
-        public void started(RequestSpec spec, long queuedNanos) {}
-
-        @Override
-        public void firstToken(long ttftNanos, long expectedNanos) {}
-
-        @Override
-        public void objective(boolean met) {}
-
-        @Override
-        public void laterToken(long gapNanos) {}
-
-        @Override
-        public void ended(RequestSpec spec, RequestTimes times, SequenceEvent terminal) {}
-
-        @Override
-        public void stepBegun(StepPlan plan) {}
-
-        @Override
-        public void stepEnded(StepOutcome outcome, long waitedNanos, long gapNanos) {}
-
-        @Override
-        public void adapterStaged(long nanos) {}
-    };
+    ServingObserver NONE = new ServingObserver() {};
 }

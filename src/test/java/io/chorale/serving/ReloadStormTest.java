@@ -19,7 +19,6 @@ import io.chorale.core.sched.Scheduler;
 import io.chorale.core.sched.SchedulerLimits;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.core.sched.StepOutcome;
-import io.chorale.core.sched.StepPlan;
 import io.chorale.engine.AdapterWeights;
 import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimClock;
@@ -100,34 +99,10 @@ class ReloadStormTest {
 
     private final class CountingObserver implements ServingObserver {
         @Override
-        public void accepted(RequestSpec spec) {}
-
-        @Override
-        public void started(RequestSpec spec, long queuedNanos) {}
-
-        @Override
-        public void firstToken(long ttftNanos, long expectedNanos) {}
-
-        @Override
-        public void objective(boolean met) {}
-
-        @Override
-        public void laterToken(long gapNanos) {}
-
-        @Override
-        public void ended(RequestSpec spec, RequestTimes times, SequenceEvent terminal) {}
-
-        @Override
-        public void stepBegun(StepPlan plan) {}
-
-        @Override
         @SuppressWarnings("NonAtomicVolatileUpdate") // one writer
         public void stepEnded(StepOutcome outcome, long waitedNanos, long gapNanos) {
             steps++;
         }
-
-        @Override
-        public void adapterStaged(long nanos) {}
     }
 
     private static String nameOf(int version) {
