@@ -5,6 +5,9 @@
 // Nothing of a request lives here between steps but bytes in pages, adapter slots and token counts. What can be wrong
 // with a step is found in Begin, before anything has changed; what goes wrong later is a fault of that step, and a
 // broken invariant is the end of the engine (CH_DEAD).
+//
+//   engine.cc  creation, staging, audit     engine_steps.cc  steps, on both sides of the engine thread
+//   engine_moves.cc  what a step does before its forward pass
 #pragma once
 
 #include <array>
