@@ -20,6 +20,10 @@ public final class CompletionReader {
     private static final int STOP_CHARS_MAX = 1_000;
     private static final int STOP_IDS_MAX = 128;
     private static final int BIASES_MAX = 1_024;
+    private static final int PARTS_MAX = 8;
+
+    /** A factor beyond this drowns the base model. */
+    private static final float PART_SCALE_MAX = 100;
 
     private final ModelCatalog catalog;
     private final PromptReader prompts;
@@ -46,7 +50,7 @@ public final class CompletionReader {
     }
 
     private CompletionRequest read(Fields body, Shape shape, Caller caller, boolean stream) {
-        ModelCatalog.Served model = catalog.find(modelName(body), user(body));
+        ModelCatalog.Served model = catalog.find(modelName(body), parts(body), user(body));
         UnsupportedParameters.refuse(body, shape);
         boolean echo = shape == Shape.TEXT && body.flag("echo", false);
         int n = body.integer("n", 1, 1, choicesMax);
@@ -117,6 +121,36 @@ public final class CompletionReader {
             throw Problem.invalid(400, "missing_parameter", "model", "You must provide a 'model' parameter.");
         }
         return name;
+    }
+
+    /** The adapters that the request adds to its model: {@code "lora": [{"name": ..., "scale": ...}, ...]}. */
+    private static List<ModelCatalog.Part> parts(Fields body) {
+        JsonNode list = body.get("lora");
+        if (list == null) {
+            return List.of();
+        }
+        if (!list.isArray()) {
+            throw body.wrongType("lora", "a list of objects", list);
+        }
+        if (list.size() > PARTS_MAX) {
+            throw Problem.badValue(
+                    "lora", "'lora' names " + list.size() + " adapters; at most " + PARTS_MAX + " are allowed.");
+        }
+        List<ModelCatalog.Part> parts = new ArrayList<>();
+        for (int i = 0; i < list.size(); i++) {
+            String path = "lora[" + i + "]";
+            if (!list.get(i).isObject()) {
+                throw Fields.wrongTypeOf(path, "an object with 'name' and 'scale'", list.get(i));
+            }
+            Fields part = new Fields(list.get(i), path + ".");
+            String field = part.name("name");
+            String name = part.text("name");
+            if (name == null || name.isEmpty()) {
+                throw Problem.invalid(400, "missing_parameter", field, "You must provide '" + field + "'.");
+            }
+            parts.add(new ModelCatalog.Part(field, name, part.number("scale", 1, -PART_SCALE_MAX, PART_SCALE_MAX)));
+        }
+        return parts;
     }
 
     private SamplingParams sampling(Fields body, int promptTokens, int[] userStopIds, int topLogProbs, long seed) {

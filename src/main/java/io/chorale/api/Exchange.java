@@ -56,7 +56,7 @@ final class Exchange {
         reporter.accept(new RequestReport(
                 requestId,
                 endpoint,
-                request.model().asked(),
+                request.model().reported(),
                 request.stream(),
                 200,
                 outcome.isEmpty() ? generation.choices().getFirst().finishReason() : outcome,

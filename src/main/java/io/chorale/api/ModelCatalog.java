@@ -6,8 +6,12 @@ import io.chorale.adapter.AdapterEntry;
 import io.chorale.adapter.AdapterRegistry;
 import io.chorale.core.model.AdapterSet;
 import io.chorale.text.TextModel;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.StringJoiner;
+import java.util.TreeMap;
 import java.util.concurrent.ThreadLocalRandom;
 import org.jspecify.annotations.Nullable;
 
@@ -20,9 +24,23 @@ public final class ModelCatalog {
      * A model as a client named it.
      *
      * @param asked the name that every chunk of the answer repeats
-     * @param answering the adapter and version that answer, as far as it is known; empty for the base model
+     * @param answering the adapters and versions that answer, as far as they are known, each with its factor unless
+     *     that is 1; empty for the base model
      */
-    public record Served(String asked, AdapterSet adapters, String answering) {}
+    public record Served(String asked, AdapterSet adapters, String answering) {
+        /** The name to report: of a composition its parts too. */
+        String reported() {
+            return adapters.versions().length > 1 ? asked + " (" + answering + ")" : asked;
+        }
+    }
+
+    /**
+     * One adapter of a composition as a client named it.
+     *
+     * @param field of the request that names it, for messages
+     * @param scale factor on the adapter's own scale
+     */
+    record Part(String field, String name, float scale) {}
 
     /**
      * The base model, as far as clients see it.
@@ -54,26 +72,68 @@ public final class ModelCatalog {
      * @throws Problem 404 where there is no such model, 422 where its files are not what they should be
      */
     Served find(String name, String user) {
-        if (name.equals(base.name())) {
-            return new Served(name, AdapterSet.BASE, "");
+        return find(name, List.of(), user);
+    }
+
+    /**
+     * A model with further adapters added to it, each with a factor; a factor of 0 adds nothing.
+     *
+     * @throws Problem 404 where a name is unknown, 422 where an adapter cannot be served, 400 where one is named twice
+     */
+    Served find(String name, List<Part> parts, String user) {
+        List<Part> all = new ArrayList<>();
+        if (!name.equals(base.name())) {
+            all.add(new Part("model", name, 1));
         }
-        // "base:adapter", as other servers spell it.
-        String prefix = base.name() + ":";
-        String adapter = name.startsWith(prefix) ? name.substring(prefix.length()) : name;
-        AdapterEntry entry = entry(adapter, user).orElseThrow(() -> unknown(name));
+        all.addAll(parts);
+        // In the order of versions, which is the order that their deltas are summed in, whatever the request's is.
+        Map<Integer, Float> scales = new TreeMap<>();
+        StringJoiner answering = new StringJoiner("+");
+        for (Part part : all) {
+            AdapterEntry entry = usable(part, user);
+            if (scales.put(entry.version(), part.scale()) != null) {
+                throw Problem.badValue(
+                        part.field(), "The adapter `" + part.name() + "` is named twice; add the factors up instead.");
+            }
+            if (part.scale() != 0) {
+                answering.add(answering(entry, part.scale()));
+            }
+        }
+        scales.values().removeIf(scale -> scale == 0);
+        int[] versions = scales.keySet().stream().mapToInt(Integer::intValue).toArray();
+        float[] factors = new float[versions.length];
+        for (int i = 0; i < versions.length; i++) {
+            factors[i] = scales.getOrDefault(versions[i], 1f);
+        }
+        return new Served(name, new AdapterSet(versions, factors), answering.toString());
+    }
+
+    private static String answering(AdapterEntry entry, float scale) {
+        String name = entry.label().isEmpty() ? entry.name() : entry.name() + "@" + entry.label();
+        return scale == 1 ? name : name + "*" + scale;
+    }
+
+    private AdapterEntry usable(Part part, String user) {
+        if (part.name().equals(base.name())) {
+            throw Problem.badValue(part.field(), "`" + part.name() + "` is the base model, not an adapter.");
+        }
+        AdapterEntry entry = entry(part.name(), user).orElseThrow(() -> unknown(part.field(), part.name()));
         if (!entry.usable()) {
             throw Problem.invalid(
                             422,
                             "adapter_invalid",
-                            "model",
-                            "The adapter `" + adapter + "` cannot be served: " + String.join("; ", entry.problems()))
+                            part.field(),
+                            "The adapter `" + part.name() + "` cannot be served: "
+                                    + String.join("; ", entry.problems()))
                     .listing(entry.problems());
         }
-        String answering = entry.label().isEmpty() ? entry.name() : entry.name() + "@" + entry.label();
-        return new Served(name, AdapterSet.of(entry.version()), answering);
+        return entry;
     }
 
-    private Optional<AdapterEntry> entry(String name, String user) {
+    private Optional<AdapterEntry> entry(String asked, String user) {
+        // "base:adapter", as other servers spell it.
+        String prefix = base.name() + ":";
+        String name = asked.startsWith(prefix) ? asked.substring(prefix.length()) : asked;
         Optional<AdapterEntry> named = adapters.find(name);
         if (named.isPresent()) {
             return named;
@@ -88,8 +148,14 @@ public final class ModelCatalog {
     }
 
     static Problem unknown(String name) {
+        return unknown("model", name);
+    }
+
+    private static Problem unknown(String field, String name) {
         String shown = name.length() > SHOWN_CHARS_MAX ? name.substring(0, SHOWN_CHARS_MAX) + "..." : name;
-        return Problem.invalid(404, "model_not_found", "model", "The model `" + shown + "` does not exist.");
+        return field.equals("model")
+                ? Problem.invalid(404, "model_not_found", field, "The model `" + shown + "` does not exist.")
+                : Problem.invalid(404, "adapter_not_found", field, "The adapter `" + shown + "` does not exist.");
     }
 
     Optional<TextModel> text() {

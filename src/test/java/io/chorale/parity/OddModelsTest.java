@@ -451,11 +451,11 @@ class OddModelsTest {
         return frequencies;
     }
 
-    private static int[] prompt(OddModel model, int count) {
+    static int[] prompt(OddModel model, int count) {
         return new Random(count).ints(count, 0, model.size("vocab_size")).toArray();
     }
 
-    private static double[][] head(OddModel model) {
+    static double[][] head(OddModel model) {
         Map<String, Values> tensors = model.tensors();
         String name = tensors.containsKey("lm_head.weight") ? "lm_head.weight" : "model.embed_tokens.weight";
         float[] flat = Objects.requireNonNull(tensors.get(name)).values();

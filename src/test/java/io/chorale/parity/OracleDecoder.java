@@ -23,18 +23,23 @@ final class OracleDecoder {
         this.magnitude = magnitude;
         model.tensors().forEach((name, values) -> weights.put(name, matrix(values)));
         if (adapter != null) {
-            adapter.pairs().forEach((module, pair) -> add(module + ".weight", pair));
+            add(adapter, 1);
         }
     }
 
-    private void add(String name, OddAdapter.Pair pair) {
+    /** Adds an adapter with a factor on its own scale. */
+    void add(OddAdapter adapter, double factor) {
+        adapter.pairs().forEach((module, pair) -> add(module + ".weight", pair, factor));
+    }
+
+    private void add(String name, OddAdapter.Pair pair, double factor) {
         double[][] w = weight(name);
         double[][] a = matrix(pair.a());
         double[][] b = matrix(pair.b());
         for (int out = 0; out < w.length; out++) {
             for (int r = 0; r < pair.rank(); r++) {
                 for (int in = 0; in < w[out].length; in++) {
-                    w[out][in] += pair.scale() * b[out][r] * a[r][in];
+                    w[out][in] += factor * pair.scale() * b[out][r] * a[r][in];
                 }
             }
         }

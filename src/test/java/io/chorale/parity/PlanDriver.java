@@ -25,8 +25,10 @@ final class PlanDriver {
     /** One sequence: what it is given, and what came out. */
     static final class Generation {
         final int[] prompt;
-        final int slot;
-        final float scale;
+        /** Adapters that it uses together, each with its factor. */
+        final int[] slots;
+
+        final float[] scales;
         final List<Integer> ids = new ArrayList<>();
         /** By generated token: its log-probability and those of the 20 best. */
         final List<float[]> logProbs = new ArrayList<>();
@@ -47,9 +49,13 @@ final class PlanDriver {
         }
 
         Generation(int[] prompt, int slot, float scale) {
+            this(prompt, slot < 0 ? new int[0] : new int[] {slot}, slot < 0 ? new float[0] : new float[] {scale});
+        }
+
+        Generation(int[] prompt, int[] slots, float[] scales) {
             this.prompt = prompt;
-            this.slot = slot;
-            this.scale = scale;
+            this.slots = slots;
+            this.scales = scales;
         }
 
         private int token(int index) {
@@ -197,8 +203,10 @@ final class PlanDriver {
             for (int i = g.computed; i < after; i++) {
                 plan.addRow(g.token(i), i);
             }
-            if (g.slot >= 0 && g.slot != mergedSlot) {
-                plan.addSegmentSlot(g.slot, g.scale);
+            for (int i = 0; i < g.slots.length; i++) {
+                if (g.slots[i] != mergedSlot) {
+                    plan.addSegmentSlot(g.slots[i], g.scales[i]);
+                }
             }
             plan.endSegment();
             g.computed = after;
