@@ -46,7 +46,8 @@ final class PolicyTables {
             "chorale,prefetch=off",
             "chorale,merging=always-unmerged",
             "chorale,abort=never",
-            "chorale,order=arrival",
+            "chorale,within=arrival",
+            "chorale,within=adapters",
             "chorale,memory=peak-demand");
 
     private final StringBuilder page = new StringBuilder();

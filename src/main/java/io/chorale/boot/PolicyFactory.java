@@ -57,6 +57,7 @@ final class PolicyFactory {
                 keys.mergeSpeedRatio().orElse(base.merging().speedRatio()));
         return new PolicySettings(
                 keys.order().orElse(base.order()),
+                keys.within().orElse(base.within()),
                 prices,
                 clustering,
                 keys.patience().map(Duration::toNanos).orElse(base.patienceNanos()),

@@ -20,10 +20,16 @@ public interface PolicyOverrides {
     PolicySettings.Preset preset();
 
     /**
-     * Who is next: fair (least service first, over tenants and within one over adapters), arrival, newest, adaptive
-     * (newest first in overload, as in S-LoRA), credits (arrival, but those held back by merging first, as in dLoRA).
+     * Who is next: fair (the least served tenant), arrival, newest, adaptive (newest first in overload, as in S-LoRA), credits
+     * (arrival, but those held back by merging first, as in dLoRA).
      */
     Optional<PolicySettings.Order> order();
+
+    /**
+     * Which of one tenant's requests is next under fair: arrival, newest, adaptive (arrival, but newest while more come than
+     * can be served within their objective), adapters (one with the least served adapter).
+     */
+    Optional<PolicySettings.Within> within();
 
     /** Service of a token of a prompt. */
     OptionalDouble inputPrice();

@@ -15,7 +15,7 @@ import java.util.stream.Collectors;
  * slora,order=newest,eviction=lru}.
  */
 public final class PolicyText {
-    static final String KEYS = "order, clustering, cluster-adapters, quantum, abort, memory, admit-every-steps,"
+    static final String KEYS = "order, within, clustering, cluster-adapters, quantum, abort, memory, admit-every-steps,"
             + " prefill-alone, merging, mixture, preemption, eviction, prefetch";
 
     private PolicyText() {}
@@ -46,6 +46,7 @@ public final class PolicyText {
         Batching batching = s.batching();
         return switch (key) {
             case "order" -> s.with(choice(key, PolicySettings.Order.class, value));
+            case "within" -> s.with(choice(key, PolicySettings.Within.class, value));
             case "clustering" ->
                 s.with(new Clustering(
                         choice(key, PolicySettings.Locality.class, value),

@@ -13,6 +13,7 @@ import io.chorale.core.policy.PolicySettings.Merging;
 import io.chorale.core.policy.PolicySettings.Order;
 import io.chorale.core.policy.PolicySettings.Preemption;
 import io.chorale.core.policy.PolicySettings.Prices;
+import io.chorale.core.policy.PolicySettings.Within;
 import java.util.SplittableRandom;
 
 /** Settings drawn at random: every combination is valid. */
@@ -22,6 +23,7 @@ final class AnyPolicies {
     static PolicySettings draw(SplittableRandom random) {
         return new PolicySettings(
                 one(Order.values(), random),
+                one(Within.values(), random),
                 new Prices(random.nextInt(3), 0.5 + random.nextInt(4), random.nextInt(20), random.nextInt(10)),
                 new Clustering(one(Locality.values(), random), 1 + random.nextInt(4), random.nextInt(300)),
                 1_000_000L * (1 + random.nextInt(20_000)),

@@ -14,6 +14,7 @@ import io.chorale.core.policy.PolicySettings.Locality;
 import io.chorale.core.policy.PolicySettings.MergeRule;
 import io.chorale.core.policy.PolicySettings.Merging;
 import io.chorale.core.policy.PolicySettings.Prices;
+import io.chorale.core.policy.PolicySettings.Within;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.core.sched.SchedulerLimits;
 import io.chorale.core.sched.SchedulerPolicies;
@@ -101,6 +102,7 @@ class FairnessSimTest {
             Prices prices = new Prices(1, 1 + random.nextInt(3), 0, 0);
             double quantum = local ? random.nextInt(500) : 0;
             PolicySettings settings = PolicySettings.CHORALE
+                    .with(Within.values()[random.nextInt(Within.values().length)])
                     .with(prices)
                     .with(new Clustering(local ? Locality.DEFICIT : Locality.NONE, 1, quantum))
                     .with(random.nextBoolean() ? MemoryRule.OPTIMISTIC : MemoryRule.PEAK_DEMAND)

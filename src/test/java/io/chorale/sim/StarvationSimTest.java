@@ -9,6 +9,7 @@ import io.chorale.core.policy.PolicySettings.Locality;
 import io.chorale.core.policy.PolicySettings.MergeRule;
 import io.chorale.core.policy.PolicySettings.Merging;
 import io.chorale.core.policy.PolicySettings.Order;
+import io.chorale.core.policy.PolicySettings.Within;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.core.sched.SchedulerLimits;
 import io.chorale.core.sched.SchedulerPolicies;
@@ -31,11 +32,15 @@ class StarvationSimTest {
         for (Locality locality : Locality.values()) {
             for (MergeRule rule : MergeRule.values()) {
                 for (int mixture = 0; mixture < 2; mixture++) {
-                    flood(PolicySettings.CHORALE
-                            .with(order)
-                            .with(new Clustering(locality, 1, 200))
-                            .withPatience(PATIENCE_NANOS)
-                            .with(new Merging(rule, mixture == 1, PATIENCE_NANOS, 0, 0.6)));
+                    Merging merging = new Merging(rule, mixture == 1, PATIENCE_NANOS, 0, 0.6);
+                    for (Within within : order == Order.FAIR ? Within.values() : new Within[] {Within.ARRIVAL}) {
+                        flood(PolicySettings.CHORALE
+                                .with(order)
+                                .with(within)
+                                .with(new Clustering(locality, 1, 200))
+                                .withPatience(PATIENCE_NANOS)
+                                .with(merging));
+                    }
                 }
             }
         }

@@ -13,6 +13,9 @@ public interface FlowView {
 
     int waiting();
 
+    /** Whether its latest request is its head. */
+    boolean newestFirst();
+
     /** What it has been served, in the same units for all flows of a tenant. */
     long service();
 

@@ -1,5 +1,7 @@
 package io.chorale.core.policy;
 
+import io.chorale.core.policy.PolicySettings.Within;
+
 /**
  * Who is next in line: tenants by rank, and of the first tenant its flows by rank. Ranks may grow between two looks at
  * them without anybody being told; when one falls, or a head changes, the waiting room asks again.
@@ -11,14 +13,24 @@ public interface OrderPolicy {
     /** Lower goes first among the flows of one tenant, ties by order of arrival of the head. */
     long rank(FlowView flow);
 
-    /** Whether the latest request of a flow is its head. */
+    /** Whether the latest request of a flow is its head, over all tenants. */
     default boolean newestFirst() {
         return false;
     }
 
-    /** Whether ranks are service, so that who passes others must not have had much more than they. */
+    /** The same for one tenant, where each has its own way. Asked before its flows are. */
+    default boolean newestFirst(TenantView tenant) {
+        return newestFirst();
+    }
+
+    /** Whether tenants go by service, so that who passes others must not have had much more than they. */
     default boolean byService() {
         return false;
+    }
+
+    /** Whether the flows of a tenant do, too. */
+    default boolean flowsByService() {
+        return byService();
     }
 
     /** Requests are about to be admitted. */
@@ -59,10 +71,10 @@ public interface OrderPolicy {
     }
 
     /**
-     * The least served first: a virtual token counter for tenants, and inside each one for adapters (Sheng et al., Fairness
-     * in Serving Large Language Models, section 4).
+     * The least served tenant first, by a virtual token counter (Sheng et al., Fairness in Serving Large Language Models,
+     * section 4), and of its flows the least served again, or whose request came first, or last.
      */
-    record LeastService() implements OrderPolicy {
+    record LeastService(Within within) implements OrderPolicy {
         @Override
         public long rank(TenantView tenant) {
             return tenant.service();
@@ -70,12 +82,26 @@ public interface OrderPolicy {
 
         @Override
         public long rank(FlowView flow) {
-            return flow.service();
+            if (within == Within.ADAPTERS) {
+                return flow.service();
+            }
+            long order = flow.head().order();
+            return flow.newestFirst() ? -order : order;
+        }
+
+        @Override
+        public boolean newestFirst(TenantView tenant) {
+            return within == Within.NEWEST || (within == Within.ADAPTIVE && Overload.newestFirst(tenant));
         }
 
         @Override
         public boolean byService() {
             return true;
+        }
+
+        @Override
+        public boolean flowsByService() {
+            return within == Within.ADAPTERS;
         }
     }
 

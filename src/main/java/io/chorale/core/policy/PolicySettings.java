@@ -9,6 +9,7 @@ import java.util.Locale;
  * are what papers and common servers do, so that comparisons run in the same binary.
  *
  * @param order who is next in line
+ * @param within which of one tenant's requests is next in {@link Order#FAIR}
  * @param prices what counts as service in {@link Order#FAIR}
  * @param clustering whether requests whose adapter is in the batch already may pass others
  * @param patienceNanos how long the requests of one tenant with one adapter may be passed before one is taken out of turn
@@ -22,6 +23,7 @@ import java.util.Locale;
  */
 public record PolicySettings(
         Order order,
+        Within within,
         Prices prices,
         Clustering clustering,
         long patienceNanos,
@@ -41,10 +43,22 @@ public record PolicySettings(
         NEWEST,
         /** Newest first while more come than are admitted, else oldest first: S-LoRA's early-abort queue. */
         ADAPTIVE,
-        /** Least service first, over tenants and within a tenant over adapters: a virtual token counter. */
+        /** Least served tenant first: a virtual token counter. */
         FAIR,
         /** Order of arrival, but adapters that were held back for too long come first: dLoRA's credits. */
         CREDITS
+    }
+
+    /** Which of one tenant's requests is next where tenants share fairly. */
+    public enum Within {
+        /** One with the adapter that was served least. */
+        ADAPTERS,
+        /** First come, first served. */
+        ARRIVAL,
+        /** Last come, first served. */
+        NEWEST,
+        /** First come, first served, but newest first while more come than can be served within their objective. */
+        ADAPTIVE
     }
 
     /**
@@ -151,6 +165,7 @@ public record PolicySettings(
     /** Ours: fair, with locality within a bound, everything measured. */
     public static final PolicySettings CHORALE = new PolicySettings(
             Order.FAIR,
+            Within.ADAPTIVE,
             new Prices(1, 2, 16, 8),
             new Clustering(Locality.DEFICIT, 8, 4096),
             PATIENCE,
@@ -165,6 +180,7 @@ public record PolicySettings(
     /** S-LoRA's early-abort queue as its code has it: admission every ten steps, prefill by itself, no cache. */
     public static final PolicySettings SLORA = new PolicySettings(
             Order.ADAPTIVE,
+            Within.ARRIVAL,
             Prices.VTC,
             Clustering.NONE,
             LONG_PATIENCE,
@@ -179,6 +195,7 @@ public record PolicySettings(
     /** dLoRA's replica: dynamic merging with credits, nobody given up. */
     public static final PolicySettings DLORA = new PolicySettings(
             Order.CREDITS,
+            Within.ARRIVAL,
             Prices.VTC,
             Clustering.NONE,
             LONG_PATIENCE,
@@ -193,6 +210,7 @@ public record PolicySettings(
     /** First come, first served, nothing else: the baseline. */
     public static final PolicySettings FCFS = new PolicySettings(
             Order.ARRIVAL,
+            Within.ARRIVAL,
             Prices.VTC,
             Clustering.NONE,
             LONG_PATIENCE,
@@ -226,6 +244,12 @@ public record PolicySettings(
     public PolicySettings with(Order other) {
         Draft draft = new Draft(this);
         draft.order = other;
+        return draft.settings();
+    }
+
+    public PolicySettings with(Within other) {
+        Draft draft = new Draft(this);
+        draft.within = other;
         return draft.settings();
     }
 
@@ -349,6 +373,7 @@ public record PolicySettings(
     /** The same while one part is exchanged. */
     private static final class Draft {
         Order order;
+        Within within;
         Prices prices;
         Clustering clustering;
         long patienceNanos;
@@ -362,6 +387,7 @@ public record PolicySettings(
 
         Draft(PolicySettings from) {
             order = from.order;
+            within = from.within;
             prices = from.prices;
             clustering = from.clustering;
             patienceNanos = from.patienceNanos;
@@ -377,6 +403,7 @@ public record PolicySettings(
         PolicySettings settings() {
             return new PolicySettings(
                     order,
+                    within,
                     prices,
                     clustering,
                     patienceNanos,

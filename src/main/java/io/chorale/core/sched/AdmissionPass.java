@@ -123,10 +123,16 @@ final class AdmissionPass {
 
     // ---- whose adapter is there already ---------------------------------------------------------------------------
 
+    /** Half of its time is over: the step's efficiency is not worth its objective. */
+    private boolean isUrgent(Sequence sequence) {
+        return sequence.ttftNanosMax() > 0 && room.nowNanos - sequence.arrivalNanos() > sequence.ttftNanosMax() / 2;
+    }
+
     /** The request that is taken before the first in line since its adapter is in the batch; null: there is none. */
     private @Nullable Sequence preferred(Sequence first, @Nullable Sequence blocked) {
         if (!policies.cluster().prefersRunning(residency.pinnedCount())
                 || first.started
+                || isUrgent(first)
                 || first.bypassed >= limits.bypassMax()) {
             return null;
         }

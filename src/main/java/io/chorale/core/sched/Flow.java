@@ -133,7 +133,7 @@ final class Flow extends ScoreHeap.Item implements FlowView {
 
     @Override
     public Sequence head() {
-        Sequence head = newestFirst ? last : first;
+        Sequence head = newestFirst && (first == null || !first.started) ? last : first;
         if (head == null) {
             throw new IllegalStateException("an empty flow has no head");
         }
@@ -143,6 +143,11 @@ final class Flow extends ScoreHeap.Item implements FlowView {
     @Override
     public int waiting() {
         return count;
+    }
+
+    @Override
+    public boolean newestFirst() {
+        return newestFirst;
     }
 
     @Override

@@ -167,6 +167,7 @@ final class Ledger {
     /** Early abort. */
     void abort(Sequence sequence) {
         earlyAborts++;
+        sequence.flow.line.lostSome = true;
         drop(sequence, DropReason.SLO_UNREACHABLE, "the first token cannot come within the time objective any more");
     }
 

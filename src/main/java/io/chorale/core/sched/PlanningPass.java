@@ -53,7 +53,7 @@ final class PlanningPass {
             stepsSinceAdmission = 0;
             policies.order().admitting(ledger.room.count());
         }
-        abortHopeless();
+        abortHopeless(now);
         ledger.credits.settle(now);
         ledger.weights.choose(chooseWeights(), ledger.running, record);
         room.dropUnwanted();
@@ -68,11 +68,12 @@ final class PlanningPass {
         admission.prefetchAdapters();
     }
 
-    private void abortHopeless() {
-        while (!ledger.deadlines.isEmpty() && ledger.deadlines.peek().score() <= room.nowNanos) {
+    /** Gives up whoever cannot have a first token in time any more. */
+    void abortHopeless(long now) {
+        while (!ledger.deadlines.isEmpty() && ledger.deadlines.peek().score() <= now) {
             Sequence sequence = ledger.deadlines.peek();
             long at = policies.earlyAbort().hopelessAtNanos(sequence, forecast);
-            if (at > room.nowNanos) {
+            if (at > now) {
                 ledger.deadlines.update(sequence, at, sequence.order); // it would go faster now than it looked
             } else {
                 ledger.abort(sequence);

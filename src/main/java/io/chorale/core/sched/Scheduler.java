@@ -186,7 +186,9 @@ public final class Scheduler {
         nowNanos = now;
         StepRecord record = records[(oldest + inFlight) % STEPS_IN_FLIGHT_MAX];
         record.reset(stepIdNext, now);
-        if (!suspect) {
+        if (suspect) {
+            pass.abortHopeless(now);
+        } else {
             decide(record, now);
         }
         if (!record.plan.isEmpty()) {

@@ -69,7 +69,7 @@ public record SchedulerPolicies(
             case ARRIVAL -> new OrderPolicy.Arrival();
             case NEWEST -> new OrderPolicy.Newest();
             case ADAPTIVE -> new AdaptiveOrder();
-            case FAIR -> new OrderPolicy.LeastService();
+            case FAIR -> new OrderPolicy.LeastService(settings.within());
             case CREDITS -> new OrderPolicy.Credits(settings.merging().patienceNanos());
         };
     }

@@ -56,6 +56,17 @@ final class ScoreHeap<T extends ScoreHeap.Item> {
         siftDown(indexOf(item));
     }
 
+    /** Changes a score without keeping the order: {@link #rebuild} is to follow, once for all that changed. */
+    void rescore(T item, long score, long tie) {
+        setScore(item, score, tie);
+    }
+
+    void rebuild() {
+        for (int i = items.size() / 2 - 1; i >= 0; i--) {
+            siftDown(i);
+        }
+    }
+
     void remove(T item) {
         int at = indexOf(item);
         T last = items.remove(items.size() - 1);

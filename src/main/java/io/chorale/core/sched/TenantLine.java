@@ -23,6 +23,17 @@ final class TenantLine extends ScoreHeap.Item implements TenantView {
     /** Its requests, waiting and running. */
     int live;
 
+    /** Its requests in line, and those of them that wait without an objective. */
+    int waiting;
+
+    int patient;
+
+    // Since it came to the line.
+    boolean newestFirst;
+    boolean lostSome;
+
+    final AdmissionPace pace = new AdmissionPace();
+
     boolean listedIdle;
 
     TenantLine(int tenant, Priority priority, double weight, Account account) {
@@ -51,5 +62,30 @@ final class TenantLine extends ScoreHeap.Item implements TenantView {
     @Override
     public FlowView firstFlow() {
         return ready.peek();
+    }
+
+    @Override
+    public boolean newestFirst() {
+        return newestFirst;
+    }
+
+    @Override
+    public boolean lostSome() {
+        return lostSome;
+    }
+
+    @Override
+    public int waiting() {
+        return waiting;
+    }
+
+    @Override
+    public int patient() {
+        return patient;
+    }
+
+    @Override
+    public long admissionNanos() {
+        return pace.nanos();
     }
 }

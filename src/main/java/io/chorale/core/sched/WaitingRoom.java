@@ -77,7 +77,7 @@ final class WaitingRoom {
     void add(Sequence sequence, long nowNanos) {
         enter(sequence);
         sequence.flow.add(sequence);
-        arrived(sequence.flow, nowNanos);
+        arrived(sequence, nowNanos);
     }
 
     /** Back to the front of its flow, or of everybody. */
@@ -85,7 +85,7 @@ final class WaitingRoom {
         enter(sequence);
         if (order.byService()) {
             sequence.flow.addPreempted(sequence);
-            arrived(sequence.flow, nowNanos);
+            arrived(sequence, nowNanos);
             return;
         }
         int at = preempted.size();
@@ -106,11 +106,19 @@ final class WaitingRoom {
         flow.remove(sequence);
         if (flow.parkedFor != null) {
             leaveParking(flow, flow.parkedFor);
-        } else if (flow.waiting() == 0) {
+            return;
+        }
+        count(flow.line, sequence, -1);
+        if (flow.waiting() == 0) {
             leaveLine(flow);
         } else {
             rerank(flow);
         }
+    }
+
+    private static void count(TenantLine line, Sequence sequence, int one) {
+        line.waiting += one;
+        line.patient += sequence.ttftNanosMax() == 0 ? one : 0;
     }
 
     private void enter(Sequence sequence) {
@@ -118,10 +126,12 @@ final class WaitingRoom {
         tokens += sequence.total();
     }
 
-    private void arrived(Flow flow, long nowNanos) {
+    private void arrived(Sequence sequence, long nowNanos) {
+        Flow flow = sequence.flow;
         if (flow.waiting() == 1) {
             joinLineOrPark(flow, nowNanos);
-        } else {
+        } else if (flow.parkedFor == null) {
+            count(flow.line, sequence, 1);
             rerank(flow);
         }
     }
@@ -166,6 +176,14 @@ final class WaitingRoom {
             } else if (section.lastLeft != null) {
                 line.account.lift(section.lastLeft.account.service);
             }
+        }
+        if (line.waiting == 0) {
+            line.newestFirst = newestFirst;
+            line.lostSome = false;
+            line.pace.resume(nowNanos);
+        }
+        for (Sequence at = flow.first(); at != null; at = at.next) {
+            count(line, at, 1);
         }
         unserved.add(flow, nowNanos);
         flow.group.link(flow);
@@ -225,11 +243,17 @@ final class WaitingRoom {
         return sections[line.priority.level()];
     }
 
+    /** Where a flow is among those of its tenant. One that gave its pages back goes before all that have not begun. */
+    private long rank(Flow flow) {
+        boolean yielded = order.byService() && !order.flowsByService() && flow.head().started;
+        return yielded ? Long.MIN_VALUE + flow.head().order : order.rank(flow);
+    }
+
     private void pushReady(Flow flow) {
         TenantLine line = flow.line;
         ScoreHeap<TenantLine> lines = sectionOf(line).ready;
-        flow.turn(newestFirst);
-        line.ready.add(flow, order.rank(flow), flow.head().order);
+        flow.turn(line.newestFirst);
+        line.ready.add(flow, rank(flow), flow.head().order);
         if (!line.inHeap()) {
             lines.add(line, order.rank(line), line.ready.peek().head().order);
         } else {
@@ -252,8 +276,8 @@ final class WaitingRoom {
     void rerank(Flow flow) {
         if (flow.inHeap()) {
             TenantLine line = flow.line;
-            flow.turn(newestFirst);
-            line.ready.update(flow, order.rank(flow), flow.head().order);
+            flow.turn(line.newestFirst);
+            line.ready.update(flow, rank(flow), flow.head().order);
             sectionOf(line)
                     .ready
                     .update(line, order.rank(line), line.ready.peek().head().order);
@@ -264,7 +288,7 @@ final class WaitingRoom {
     private Flow firstOf(TenantLine line) {
         while (true) {
             Flow flow = line.ready.peek();
-            long rank = order.rank(flow);
+            long rank = rank(flow);
             if (rank == flow.score()) {
                 return flow;
             }
@@ -275,6 +299,9 @@ final class WaitingRoom {
     private TenantLine firstOf(Section section) {
         while (true) {
             TenantLine line = section.ready.peek();
+            if (line.newestFirst != order.newestFirst(line)) {
+                turnAround(line);
+            }
             long rank = order.rank(line);
             if (rank == line.score()) {
                 return line;
@@ -283,11 +310,27 @@ final class WaitingRoom {
         }
     }
 
+    /** Whoever came last goes first from now on, or the other way round: over all tenants, or within one. */
     private void turnAround() {
         newestFirst = order.newestFirst();
-        for (Flow flow = unserved.longest(); flow != null; flow = flow.shorterUnserved) {
-            rerank(flow);
+        for (Section section : sections) {
+            for (int i = 0; i < section.ready.size(); i++) {
+                TenantLine line = section.ready.get(i);
+                turnAround(line);
+                section.ready.rescore(line, order.rank(line), line.ready.peek().head().order);
+            }
+            section.ready.rebuild();
         }
+    }
+
+    private void turnAround(TenantLine line) {
+        line.newestFirst = !line.newestFirst;
+        for (int i = 0; i < line.ready.size(); i++) {
+            Flow flow = line.ready.get(i);
+            flow.turn(line.newestFirst);
+            line.ready.rescore(flow, rank(flow), flow.head().order);
+        }
+        line.ready.rebuild();
     }
 
     // ---- the cursor -----------------------------------------------------------------------------------------------
@@ -352,7 +395,8 @@ final class WaitingRoom {
         }
         return !order.byService()
                 || (flow.line.account.service - firstOf(sectionOf(flow.line)).account.service <= quantum
-                        && flow.account.service - firstOf(flow.line).account.service <= quantum);
+                        && (!order.flowsByService()
+                                || flow.account.service - firstOf(flow.line).account.service <= quantum));
     }
 
     /** Whether of two candidates the first is to be taken. */
@@ -363,8 +407,8 @@ final class WaitingRoom {
         if (order.byService() && a.line != b.line) {
             return a.line.account.service < b.line.account.service;
         }
-        long mine = order.rank(a);
-        long other = order.rank(b);
+        long mine = rank(a);
+        long other = rank(b);
         return mine != other ? mine < other : a.head().order < b.head().order;
     }
 
@@ -375,10 +419,10 @@ final class WaitingRoom {
         if (!order.byService() || its.line.priority != others.line.priority) {
             return true;
         }
-        long ahead = its.line == others.line
-                ? its.account.service - others.account.service
-                : its.line.account.service - others.line.account.service;
-        return ahead <= quantum;
+        if (its.line == others.line) {
+            return !order.flowsByService() || its.account.service - others.account.service <= quantum;
+        }
+        return its.line.account.service - others.line.account.service <= quantum;
     }
 
     /** It leaves the room to run. */
@@ -387,6 +431,9 @@ final class WaitingRoom {
         boolean queued = sequence.queued;
         boolean early = queued && flow == outOfTurn;
         remove(sequence);
+        if (queued) {
+            flow.line.pace.admitted(nowNanos);
+        }
         if (queued && flow.waiting() > 0) {
             unserved.remove(flow);
             unserved.add(flow, nowNanos);
@@ -463,6 +510,7 @@ final class WaitingRoom {
             for (int i = 0; i < section.ready.size(); i++) {
                 TenantLine line = section.ready.get(i);
                 line.ready.verify();
+                int ofLine = waiting;
                 for (int k = 0; k < line.ready.size(); k++) {
                     Flow flow = line.ready.get(k);
                     Check.state(flow.group.missing() == null, () -> "a flow is in line without its adapter");
@@ -470,6 +518,8 @@ final class WaitingRoom {
                     wanted += tokensOf(flow);
                     flows++;
                 }
+                int counted = waiting - ofLine;
+                Check.state(counted == line.waiting, () -> "a tenant's requests in line are not conserved");
             }
         }
         int inLine = flows;
