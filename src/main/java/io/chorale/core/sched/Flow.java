@@ -116,6 +116,15 @@ final class Flow extends ScoreHeap.Item implements FlowView {
         newestFirst = newest;
     }
 
+    /** Tokens that those who wait in it want computed. */
+    long tokens() {
+        long tokens = 0;
+        for (Sequence at = first; at != null; at = at.next) {
+            tokens += at.total();
+        }
+        return tokens;
+    }
+
     @Nullable
     Sequence first() {
         return first;

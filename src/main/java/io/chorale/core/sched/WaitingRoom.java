@@ -1,13 +1,10 @@
 package io.chorale.core.sched;
 
-import io.chorale.core.memory.DeviceAdapter;
 import io.chorale.core.model.Check;
 import io.chorale.core.model.Priority;
 import io.chorale.core.policy.OrderPolicy;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -43,7 +40,7 @@ final class WaitingRoom {
     private final List<Sequence> preempted = new ArrayList<>();
     private final Section[] sections = new Section[Priority.values().length];
     private final UnservedList unserved = new UnservedList();
-    private final Map<Integer, List<Flow>> parked = new LinkedHashMap<>();
+    private final Parking parking = new Parking();
     private final List<Flow> skipped = new ArrayList<>();
     private int cursor;
     private @Nullable Flow outOfTurn;
@@ -105,7 +102,7 @@ final class WaitingRoom {
         Flow flow = sequence.flow;
         flow.remove(sequence);
         if (flow.parkedFor != null) {
-            leaveParking(flow, flow.parkedFor);
+            parking.left(flow, flow.parkedFor);
             return;
         }
         count(flow.line, sequence, -1);
@@ -137,24 +134,8 @@ final class WaitingRoom {
     }
 
     private void joinLineOrPark(Flow flow, long nowNanos) {
-        DeviceAdapter missing = flow.group.missing();
-        if (missing == null) {
+        if (!parking.park(flow)) {
             joinLine(flow, nowNanos);
-        } else {
-            flow.parkedFor = missing.version();
-            parked.computeIfAbsent(missing.version(), version -> new ArrayList<>())
-                    .add(flow);
-        }
-    }
-
-    private void leaveParking(Flow flow, int version) {
-        List<Flow> others = parked.get(version);
-        if (flow.waiting() == 0 && others != null) {
-            others.remove(flow);
-            flow.parkedFor = null;
-            if (others.isEmpty()) {
-                parked.remove(version);
-            }
         }
     }
 
@@ -203,38 +184,17 @@ final class WaitingRoom {
         }
     }
 
-    /** An adapter is in host memory: flows parked for it go on. Returns those, so that their size can be looked at. */
-    List<Flow> unpark(int version, long nowNanos) {
-        List<Flow> waiters = parked.remove(version);
-        if (waiters == null) {
-            return List.of();
+    /** An adapter is in host memory: flows parked for it go on. */
+    void unpark(int version, long nowNanos) {
+        List<Flow> waiters = parking.take(version);
+        for (int i = 0; i < waiters.size(); i++) {
+            joinLineOrPark(waiters.get(i), nowNanos);
         }
-        for (Flow flow : waiters) {
-            flow.parkedFor = null;
-            joinLineOrPark(flow, nowNanos);
-        }
-        return waiters;
     }
 
     /** The requests that wait for this adapter to come to host memory, or for another one and this one too. */
     List<Sequence> waitingFor(int version) {
-        List<Sequence> found = new ArrayList<>();
-        for (List<Flow> flows : parked.values()) {
-            for (Flow flow : flows) {
-                for (DeviceAdapter adapter : flow.group.adapters) {
-                    if (adapter.version() == version) {
-                        addAll(flow, found);
-                    }
-                }
-            }
-        }
-        return found;
-    }
-
-    static void addAll(Flow flow, List<Sequence> into) {
-        for (Sequence at = flow.first(); at != null; at = at.next) {
-            into.add(at);
-        }
+        return parking.waitingFor(version);
     }
 
     // ---- the order ------------------------------------------------------------------------------------------------
@@ -515,7 +475,7 @@ final class WaitingRoom {
                     Flow flow = line.ready.get(k);
                     Check.state(flow.group.missing() == null, () -> "a flow is in line without its adapter");
                     waiting += flow.waiting();
-                    wanted += tokensOf(flow);
+                    wanted += flow.tokens();
                     flows++;
                 }
                 int counted = waiting - ofLine;
@@ -524,22 +484,10 @@ final class WaitingRoom {
         }
         int inLine = flows;
         Check.state(unserved.verify() == inLine, () -> "flows in line are lost from the list of their waits");
-        for (List<Flow> others : parked.values()) {
-            for (Flow flow : others) {
-                Check.state(flow.group.missing() != null, () -> "a flow is parked although its adapter is there");
-                waiting += flow.waiting();
-                wanted += tokensOf(flow);
-            }
-        }
+        Parking.Load parked = parking.verify();
+        waiting += parked.requests();
+        wanted += parked.tokens();
         boolean exact = waiting == count && wanted == tokens && skipped.isEmpty();
         Check.state(exact, () -> "the waiting room's counts are not conserved");
-    }
-
-    private static long tokensOf(Flow flow) {
-        long tokens = 0;
-        for (Sequence at = flow.first(); at != null; at = at.next) {
-            tokens += at.total();
-        }
-        return tokens;
     }
 }
