@@ -76,7 +76,7 @@ public interface PolicyOverrides {
     /** When an adapter is merged: always-unmerged, always-merged, cost (when it pays), thresholds (as in dLoRA). */
     Optional<PolicySettings.MergeRule> merge();
 
-    /** Whether others take part in a merged step by taking the merged adapter off; otherwise they wait. */
+    /** Whether others may take part in a merged step by taking the merged adapter off; otherwise they wait. */
     Optional<Boolean> mergeMixture();
 
     /** How long merged steps may hold others back. */

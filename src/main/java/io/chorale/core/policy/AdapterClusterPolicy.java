@@ -5,6 +5,11 @@ public interface AdapterClusterPolicy {
     /** @param adaptersRunning distinct adapters of the running sequences */
     boolean prefersRunning(int adaptersRunning);
 
+    /** Whether the first in line may be passed by those whose adapter is in the batch. */
+    default boolean mayBePassed(SequenceView first, long nowNanos) {
+        return true;
+    }
+
     /** Everybody in line, whatever the adapter. */
     record None() implements AdapterClusterPolicy {
         @Override
@@ -21,11 +26,19 @@ public interface AdapterClusterPolicy {
         }
     }
 
-    /** Always: how far one may get ahead is bounded by the quantum. */
+    /**
+     * Always, while half of the time of the first in line is not over: how far one may get ahead of other tenants is bounded
+     * by the quantum, and an efficient step is not worth somebody's objective.
+     */
     record WithinQuantum() implements AdapterClusterPolicy {
         @Override
         public boolean prefersRunning(int adaptersRunning) {
             return true;
+        }
+
+        @Override
+        public boolean mayBePassed(SequenceView first, long nowNanos) {
+            return first.ttftNanosMax() == 0 || nowNanos - first.arrivalNanos() <= first.ttftNanosMax() / 2;
         }
     }
 }

@@ -62,6 +62,16 @@ public final class BatchDemand {
         return unmerged.rows;
     }
 
+    /** Of the running sequences, as many as one step has place for. */
+    public int rowsPlaced() {
+        return Math.min(unmerged.rows, runningMax);
+    }
+
+    /** Rows of a step of this adapter alone. */
+    public int rowsAlone(int adapter) {
+        return Math.min(wanted[adapter], runningMax);
+    }
+
     /** The index of a version, or -1 when no running sequence uses it alone. */
     public int indexOf(int adapterVersion) {
         for (int i = 0; i < adapterCount; i++) {

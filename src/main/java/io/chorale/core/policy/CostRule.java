@@ -3,26 +3,34 @@ package io.chorale.core.policy;
 /**
  * Merges when it pays by the cost model. What an adapter's merge would have saved is added up step by step; it is merged
  * when that has reached the price of the switch and what its answers have left is worth it once more. So it costs at most
- * twice what hindsight would have paid, whatever comes next. Once shadow weights exist, every step uses what is cheaper for
- * it.
+ * twice what hindsight would have paid, whatever comes next. Once shadow weights exist, every step uses what is cheapest for
+ * it: nothing merged, the others along taking the merged adapter off, or the others held back while requests of the merged
+ * adapter have their places.
  *
  * <p>Memory that the shadow weights take has a price while pages are short: their share of the pool could have held as
  * large a share of the batch.
  */
 public final class CostRule implements WeightModePolicy {
     private static final int NONE = -1;
+    /** What holding others back must save to be better than having them come along. */
+    private static final double HOLDING_BACK = 1.25;
 
     private final MergeCosts costs;
-    private final MergeWish wish;
+    private final boolean mixture;
+    private final MergeWish together = new MergeWish(true);
+    private final MergeWish alone = new MergeWish(false);
     private final int shadowPages;
     private int merged = NONE;
     private int leader = NONE;
     private long forgoneNanos;
 
-    /** @param shadowPages pages that the shadow weights take from the pool; 0 where they have memory of their own */
+    /**
+     * @param mixture whether others may come along
+     * @param shadowPages pages that the shadow weights take from the pool; 0 where they have memory of their own
+     */
     public CostRule(StepCostModel costs, boolean mixture, int shadowPages) {
-        this.costs = new MergeCosts(costs, mixture);
-        this.wish = new MergeWish(mixture);
+        this.costs = new MergeCosts(costs);
+        this.mixture = mixture;
         this.shadowPages = shadowPages;
     }
 
@@ -40,7 +48,7 @@ public final class CostRule implements WeightModePolicy {
             merged = NONE;
             return WeightMode.UNMERGED;
         }
-        return gainNanos(batch, now) > 0 ? wish.of(merged) : WeightMode.PAUSED;
+        return gainNanos(batch, now) > 0 ? merged(batch, now) : WeightMode.PAUSED;
     }
 
     private void consider(BatchDemand batch, int candidate) {
@@ -63,6 +71,19 @@ public final class CostRule implements WeightModePolicy {
     private long gainNanos(BatchDemand batch, int adapter) {
         long unmerged = costs.unmergedNanos(batch);
         long memory = batch.pagesShort ? unmerged * shadowPages / Math.max(1, batch.pageCount) : 0;
-        return unmerged - costs.mergedNanos(batch, adapter) - memory;
+        return unmerged - Math.min(togetherNanos(batch, adapter), aloneNanos(batch, adapter)) - memory;
+    }
+
+    private long togetherNanos(BatchDemand batch, int adapter) {
+        return mixture ? costs.mixtureNanos(batch, adapter) : Long.MAX_VALUE;
+    }
+
+    private long aloneNanos(BatchDemand batch, int adapter) {
+        long nanos = costs.aloneNanosForAll(batch, adapter);
+        return mixture ? (long) (nanos * HOLDING_BACK) : nanos;
+    }
+
+    private WeightMode merged(BatchDemand batch, int adapter) {
+        return togetherNanos(batch, adapter) <= aloneNanos(batch, adapter) ? together.of(merged) : alone.of(merged);
     }
 }

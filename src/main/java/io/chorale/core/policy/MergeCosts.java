@@ -1,38 +1,51 @@
 package io.chorale.core.policy;
 
-/** What one step takes when an adapter of the batch is merged, against when none is. */
+/** What one step's work takes when an adapter of the batch is merged, against when none is. */
 final class MergeCosts {
     private final StepCostModel costs;
-    private final boolean mixture;
     private final StepShape shape = new StepShape();
 
-    MergeCosts(StepCostModel costs, boolean mixture) {
+    MergeCosts(StepCostModel costs) {
         this.costs = costs;
-        this.mixture = mixture;
     }
 
+    /** A step in which nothing is merged, with all that there is place for. */
     long unmergedNanos(BatchDemand batch) {
-        return costs.stepNanos(batch.unmerged);
+        StepShape all = batch.unmerged;
+        int rows = batch.rowsPlaced();
+        if (rows == all.rows) {
+            return costs.stepNanos(all);
+        }
+        shape.clear().rows(rows, all.contextTokens * rows / all.rows);
+        shape.adapters = all.adapters;
+        shape.adapterPages = all.adapterPages;
+        shape.adapterRows = (int) ((long) all.adapterRows * rows / all.rows);
+        return costs.stepNanos(shape);
     }
 
-    /**
-     * A merged step that does as much as an unmerged one. In a mixture all others come along, taking the merged adapter
-     * off; without, they wait, so that as much takes longer by their share.
-     */
-    long mergedNanos(BatchDemand batch, int adapter) {
+    /** The same step with one adapter merged: all others come along, taking it off. */
+    long mixtureNanos(BatchDemand batch, int adapter) {
         StepShape all = batch.unmerged;
-        int its = batch.running[adapter];
-        int others = all.rows - its;
-        shape.clear();
-        if (mixture) {
-            shape.rows(all.rows, all.contextTokens);
-            shape.adapters = others == 0 ? 0 : all.adapters;
-            shape.adapterPages = others == 0 ? 0 : all.adapterPages;
-            shape.adapterRows = all.adapterRows - its + others; // their own, and the merged one off
-            return costs.stepNanos(shape);
-        }
-        shape.rows(its, all.contextTokens * its / Math.max(1, all.rows));
-        return costs.stepNanos(shape) * all.rows / Math.max(1, its);
+        int rows = batch.rowsPlaced();
+        int others = Math.ceilDiv((all.rows - batch.running[adapter]) * rows, Math.max(1, all.rows));
+        shape.clear().rows(rows, all.contextTokens * rows / Math.max(1, all.rows));
+        shape.adapters = others == 0 ? 0 : all.adapters;
+        shape.adapterPages = others == 0 ? 0 : all.adapterPages;
+        // The merged one's rows have nothing added; each of the others has its own, and the merged one off.
+        shape.adapterRows = Math.min(all.adapterRows, others) + others;
+        return costs.stepNanos(shape);
+    }
+
+    /** A step of the merged adapter's requests alone: those that run, and those that get the places of the others. */
+    long aloneNanos(BatchDemand batch, int adapter) {
+        int rows = batch.rowsAlone(adapter);
+        shape.clear().rows(rows, batch.unmerged.contextTokens * rows / Math.max(1, batch.unmerged.rows));
+        return costs.stepNanos(shape);
+    }
+
+    /** What such steps take to do as much as one in which nothing is merged. */
+    long aloneNanosForAll(BatchDemand batch, int adapter) {
+        return aloneNanos(batch, adapter) * batch.rowsPlaced() / Math.max(1, batch.rowsAlone(adapter));
     }
 
     /** What it takes to make the shadow weights. */

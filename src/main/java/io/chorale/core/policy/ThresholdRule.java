@@ -28,7 +28,7 @@ public final class ThresholdRule implements WeightModePolicy {
 
     /** @param speedRatio what a merged step takes of an unmerged one: the share from which on staying pays, at first */
     public ThresholdRule(StepCostModel costs, double speedRatio) {
-        this.costs = new MergeCosts(costs, false);
+        this.costs = new MergeCosts(costs);
         this.wish = new MergeWish(false);
         this.stayShare = speedRatio;
     }
@@ -73,9 +73,7 @@ public final class ThresholdRule implements WeightModePolicy {
         mergedRequests += Math.min(batch.wanted[adapter], line);
         unmergedRequests += line;
         unmergedNanos += costs.unmergedNanos(batch);
-        mergedNanos += costs.mergedNanos(batch, adapter)
-                * ((double) batch.running[adapter]
-                        / Math.max(1, batch.sequences())); // of one step, not of all its work
+        mergedNanos += costs.aloneNanos(batch, adapter);
         switchNanos = costs.switchNanos(batch, adapter);
     }
 

@@ -94,7 +94,7 @@ final class AdmissionPass {
             if (!tooFarAhead && admit(candidate, blocked == null && candidate == first)) {
                 admitted++;
                 Sequence passed = blocked != null ? blocked : first;
-                passed.bypassed += passed == candidate ? 0 : 1;
+                passed.bypassed += passed == candidate || ledger.weights.bars(passed.group) ? 0 : 1;
             } else if (preferred != null) {
                 clusters = false;
             } else {
@@ -111,7 +111,7 @@ final class AdmissionPass {
     }
 
     private boolean hasRoom() {
-        return room.pagesOwed == 0 && room.rowsLeft > 0 && ledger.running.size() < limits.sequencesMax();
+        return room.pagesOwed == 0 && room.rowsLeft > 0 && room.hasPlace() && ledger.running.size() < limits.liveMax();
     }
 
     /** A request that has not begun and cannot have its first token in time any more: no prefill is wasted on it. */
@@ -123,16 +123,11 @@ final class AdmissionPass {
 
     // ---- whose adapter is there already ---------------------------------------------------------------------------
 
-    /** Half of its time is over: the step's efficiency is not worth its objective. */
-    private boolean isUrgent(Sequence sequence) {
-        return sequence.ttftNanosMax() > 0 && room.nowNanos - sequence.arrivalNanos() > sequence.ttftNanosMax() / 2;
-    }
-
     /** The request that is taken before the first in line since its adapter is in the batch; null: there is none. */
     private @Nullable Sequence preferred(Sequence first, @Nullable Sequence blocked) {
         if (!policies.cluster().prefersRunning(residency.pinnedCount())
                 || first.started
-                || isUrgent(first)
+                || !policies.cluster().mayBePassed(first, room.nowNanos)
                 || first.bypassed >= limits.bypassMax()) {
             return null;
         }
@@ -194,6 +189,7 @@ final class AdmissionPass {
             }
         }
         ledger.run(sequence, room.nowNanos);
+        room.placesTaken++;
         if (sequence.scratchSlot >= 0) {
             int move = room.step.plan.addMove(StepPlan.MOVE_RESET_SEQUENCE, 0);
             room.step.plan.moveA[move] = sequence.scratchSlot;
@@ -281,7 +277,7 @@ final class AdmissionPass {
 
     /** Room is made for no more requests than could run. */
     private boolean noPlaceLeft() {
-        return ledger.running.size() + promisedCount >= limits.sequencesMax();
+        return room.placesTaken + promisedCount >= limits.sequencesMax();
     }
 
     private static int slotsNeeded(AdapterGroup group) {

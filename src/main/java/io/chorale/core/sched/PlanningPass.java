@@ -158,6 +158,7 @@ final class PlanningPass {
             sequence.stepRows = 0;
             ledger.contextTokens += sequence.computed;
             if (!sequence.wantsMore()) {
+                room.placesTaken++;
                 room.pagesEnding += sequence.pages.count();
                 continue;
             }
@@ -165,6 +166,11 @@ final class PlanningPass {
                 ledger.credits.holdBack(sequence.flow);
                 continue;
             }
+            if (!room.hasPlace()) {
+                continue; // others began while merged steps held it back, or the other way round: the first have the
+                // places
+            }
+            room.placesTaken++;
             turns.add(sequence);
             covered += merged && ledger.weights.covers(sequence.group) ? 1 : 0;
             if (booked) {
@@ -222,6 +228,7 @@ final class PlanningPass {
             }
             Sequence victim = whoYields(sequence);
             room.takeRowsBack(victim);
+            room.placesTaken -= turns.contains(victim) ? 1 : 0;
             ledger.preempt(victim, room.nowNanos);
             if (victim == sequence) {
                 return false;

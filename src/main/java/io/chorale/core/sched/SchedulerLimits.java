@@ -11,7 +11,7 @@ import io.chorale.core.model.Check;
  * @param layerGroups groups in which an adapter's layers are uploaded
  * @param stepTokensMax token budget: rows of one step at most; decode rows come first, prefill takes the rest
  * @param prefillChunkTokens rows of one sequence's prefill in one step at most
- * @param sequencesMax running at once
+ * @param sequencesMax in one step
  * @param samplesMax sampled rows of one step
  * @param adaptersPerStepMax distinct adapters of the running sequences
  * @param bypassMax requests that may be admitted past one that is blocked at the head; then everybody waits for it
@@ -39,6 +39,11 @@ public record SchedulerLimits(
         Check.argument(sequencesMax <= samplesMax, () -> "samples must be at least as many as running sequences");
         Check.argument(adaptersPerStepMax >= 0, () -> "adapters per step must not be negative");
         Check.argument(bypassMax >= 0 && prefetchAdaptersMax >= 0, () -> "bypass and prefetch must not be negative");
+    }
+
+    /** Sequences that hold pages: as many as run, and as many again that merged steps of others hold back. */
+    int liveMax() {
+        return 2 * sequencesMax;
     }
 
     /** Usual settings for an engine that takes so many rows and sequences a step. */

@@ -26,6 +26,9 @@ final class StepRoom {
     long nowNanos;
     int rowsLeft;
     int pagesOwed;
+    /** Sequences that have a place in it: those that merged steps hold back have none. */
+    int placesTaken;
+
     /** Pages of sequences that wait for their last token only. */
     int pagesEnding;
 
@@ -46,6 +49,7 @@ final class StepRoom {
         nowNanos = now;
         rowsLeft = limits.stepTokensMax();
         pagesOwed = 0;
+        placesTaken = 0;
         pagesEnding = 0;
     }
 
@@ -107,6 +111,10 @@ final class StepRoom {
             step.plan.addMovePage(adapter.pages().page(i));
         }
         step.loads.add(adapter);
+    }
+
+    boolean hasPlace() {
+        return placesTaken < limits.sequencesMax();
     }
 
     void giveRows(Sequence sequence, int rows) {
