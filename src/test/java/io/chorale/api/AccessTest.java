@@ -96,13 +96,16 @@ class AccessTest {
 
     @Test
     void shouldHideAdaptersThatAreAddedToOthers() {
-        with("limited-key")
-                .contentType(ContentType.JSON)
-                .body("{\"model\":\"pirate\",\"lora\":[{\"name\":\"fragile\"}],\"prompt\":[1],\"max_tokens\":1}")
-                .post("/v1/completions")
-                .then()
-                .statusCode(404)
-                .body("error.code", equalTo("model_not_found"));
+        for (String hidden : List.of("fragile", "nobody")) {
+            with("limited-key")
+                    .contentType(ContentType.JSON)
+                    .body("{\"model\":\"pirate\",\"lora\":[{\"name\":\"" + hidden
+                            + "\"}],\"prompt\":[1],\"max_tokens\":1}")
+                    .post("/v1/completions")
+                    .then()
+                    .statusCode(404)
+                    .body("error.code", equalTo("adapter_not_found"), "error.message", containsString(hidden));
+        }
     }
 
     @Test
