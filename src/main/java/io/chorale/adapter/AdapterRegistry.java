@@ -9,6 +9,7 @@ import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.function.IntFunction;
+import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
@@ -85,16 +86,21 @@ public final class AdapterRegistry {
         return names.tailMap(name, false).values().stream().limit(countMax).toList();
     }
 
-    /** The same of those whose name has this part. */
-    public List<NamedAdapter> namesAfter(String name, String part, int countMax) {
+    /** The same of those whose name is wanted. */
+    public List<NamedAdapter> namesAfter(String name, Predicate<String> wanted, int countMax) {
         return names.tailMap(name, false).values().stream()
-                .filter(named -> named.name().contains(part))
+                .filter(named -> wanted.test(named.name()))
                 .limit(countMax)
                 .toList();
     }
 
     public int size() {
         return names.size();
+    }
+
+    /** How many names are wanted. */
+    public int size(Predicate<String> wanted) {
+        return (int) names.keySet().stream().filter(wanted).count();
     }
 
     /** Registers new versions, each made for the number it gets, and points their names to them. */

@@ -1,12 +1,14 @@
 package io.chorale.api;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.chorale.access.AdapterScope;
 import io.chorale.adapter.AdapterAdministration;
 import io.chorale.adapter.AdapterAdministration.Outcome;
 import io.chorale.adapter.AdapterAdministration.Served;
 import io.chorale.adapter.AdapterRefusal;
 import io.chorale.adapter.NamedAdapter;
 import io.smallrye.common.annotation.Blocking;
+import io.vertx.ext.web.RoutingContext;
 import jakarta.ws.rs.Consumes;
 import jakarta.ws.rs.DELETE;
 import jakarta.ws.rs.GET;
@@ -15,6 +17,7 @@ import jakarta.ws.rs.PUT;
 import jakarta.ws.rs.Path;
 import jakarta.ws.rs.PathParam;
 import jakarta.ws.rs.QueryParam;
+import jakarta.ws.rs.core.Context;
 import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.Response;
 import java.io.IOException;
@@ -55,10 +58,15 @@ public class AdaptersResource {
     public Response list(
             @QueryParam("after") @Nullable String after,
             @QueryParam("search") @Nullable String part,
-            @QueryParam("limit") @Nullable String limit) {
+            @QueryParam("limit") @Nullable String limit,
+            @Context RoutingContext routing) {
+        AdapterScope scope = ApiKeys.of(routing).adapters();
         int countMax = limit == null ? LIMIT_DEFAULT : limit(limit);
-        List<NamedAdapter> found =
-                json.registry().namesAfter(after == null ? "" : after, part == null ? "" : part, countMax + 1);
+        List<NamedAdapter> found = json.registry()
+                .namesAfter(
+                        after == null ? "" : after,
+                        name -> scope.allows(name) && (part == null || name.contains(part)),
+                        countMax + 1);
         JsonBytes out = new JsonBytes();
         out.raw("{\"object\":\"list\",\"data\":[");
         int count = Math.min(found.size(), countMax);
@@ -67,7 +75,7 @@ public class AdaptersResource {
             json.write(found.get(i), out);
         }
         out.raw("],\"has_more\":").flag(found.size() > countMax);
-        out.raw(",\"total\":").number(json.registry().size()).raw(",\"host\":");
+        out.raw(",\"total\":").number(json.registry().size(scope::allows)).raw(",\"host\":");
         json.writeHost(out);
         return answer(200, out.raw("}"));
     }
@@ -86,8 +94,8 @@ public class AdaptersResource {
 
     @GET
     @Path("/{name}")
-    public Response get(@PathParam("name") String name) {
-        return adapter(200, name);
+    public Response get(@PathParam("name") String name, @Context RoutingContext routing) {
+        return adapter(200, name, ApiKeys.of(routing).adapters());
     }
 
     @PUT
@@ -216,8 +224,13 @@ public class AdaptersResource {
     }
 
     private Response adapter(int status, String name) {
+        return adapter(status, name, AdapterScope.ALL);
+    }
+
+    private Response adapter(int status, String name, AdapterScope scope) {
         NamedAdapter named = json.registry()
                 .named(name)
+                .filter(known -> scope.allows(known.name()))
                 .orElseThrow(() -> problemOf(
                         new AdapterRefusal(AdapterRefusal.Kind.NOT_FOUND, "there is no adapter '" + name + "'")));
         JsonBytes out = new JsonBytes();

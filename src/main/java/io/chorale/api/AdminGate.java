@@ -1,53 +1,53 @@
 package io.chorale.api;
 
+import io.chorale.access.Identity;
+import io.chorale.access.Keyring;
+import io.vertx.ext.web.RoutingContext;
+import jakarta.annotation.Priority;
 import jakarta.enterprise.inject.Instance;
+import jakarta.ws.rs.Priorities;
 import jakarta.ws.rs.container.ContainerRequestContext;
 import jakarta.ws.rs.container.ContainerRequestFilter;
 import jakarta.ws.rs.ext.Provider;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.util.Optional;
 
 /**
- * Lets administrators through: those who send the admin key as {@code Authorization: Bearer KEY}. Without a key in the
- * settings nobody is one. Before the body is read.
+ * Lets administrators through: those whose key or token says so. Where nobody's can, there is no administration. Before the
+ * body is read.
  */
 @Provider
 @AdminOnly
+@Priority(Priorities.AUTHORIZATION)
 public class AdminGate implements ContainerRequestFilter {
-    private static final String SCHEME = "Bearer ";
-
     /** Asked for with the first request: filters are made before the settings are read. */
-    private final Instance<Key> keys;
+    private final Instance<Keyring> keyrings;
 
-    /** The key in the settings, if any. */
-    public record Key(Optional<String> text) {}
+    private final Instance<TokenCheck> tokens;
+    private final Instance<RoutingContext> exchanges;
 
-    AdminGate(Instance<Key> keys) {
-        this.keys = keys;
+    AdminGate(Instance<Keyring> keyrings, Instance<TokenCheck> tokens, Instance<RoutingContext> exchanges) {
+        this.keyrings = keyrings;
+        this.tokens = tokens;
+        this.exchanges = exchanges;
     }
 
     @Override
     public void filter(ContainerRequestContext request) {
-        Key key = keys.get();
-        if (key.text().isEmpty()) {
+        if (!keyrings.get().hasAdministrators() && !tokens.get().isOn()) {
             throw Problem.invalid(
                     403,
                     "administration_off",
                     null,
                     "Administration is off on this server: chorale.adapters.admin-key is not set.");
         }
-        String header = request.getHeaderString("Authorization");
-        boolean isBearer = header != null && header.regionMatches(true, 0, SCHEME, 0, SCHEME.length());
-        String given = isBearer ? header.substring(SCHEME.length()).strip() : "";
-        // Takes as long for a wrong key as for a nearly right one.
-        if (!MessageDigest.isEqual(bytes(given), bytes(key.text().get()))) {
-            throw Problem.invalid(
-                    401, "invalid_api_key", null, "This needs the admin key: send it as 'Authorization: Bearer KEY'.");
+        Identity identity = ApiKeys.of(exchanges.get());
+        if (identity.admin()) {
+            return;
         }
-    }
-
-    private static byte[] bytes(String text) {
-        return text.getBytes(StandardCharsets.UTF_8);
+        if (!identity.id().isEmpty()) {
+            throw Problem.invalid(
+                    403, "not_an_administrator", null, "This needs an administrator's key, and yours is not one.");
+        }
+        throw Problem.invalid(
+                401, "invalid_api_key", null, "This needs the admin key: send it as 'Authorization: Bearer KEY'.");
     }
 }

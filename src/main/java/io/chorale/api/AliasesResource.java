@@ -1,17 +1,20 @@
 package io.chorale.api;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.chorale.access.AdapterScope;
 import io.chorale.adapter.AdapterAdministration;
 import io.chorale.adapter.AdapterAlias;
 import io.chorale.adapter.AdapterAliases;
 import io.chorale.adapter.AdapterRefusal;
 import io.smallrye.common.annotation.Blocking;
+import io.vertx.ext.web.RoutingContext;
 import jakarta.ws.rs.Consumes;
 import jakarta.ws.rs.DELETE;
 import jakarta.ws.rs.GET;
 import jakarta.ws.rs.PUT;
 import jakarta.ws.rs.Path;
 import jakarta.ws.rs.PathParam;
+import jakarta.ws.rs.core.Context;
 import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.Response;
 import java.util.ArrayList;
@@ -41,9 +44,12 @@ public class AliasesResource {
     }
 
     @GET
-    public Response list() {
+    public Response list(@Context RoutingContext routing) {
+        AdapterScope scope = ApiKeys.of(routing).adapters();
         JsonBytes out = new JsonBytes().raw("{\"object\":\"list\",\"data\":[");
-        List<AdapterAlias> all = aliases.list();
+        List<AdapterAlias> all = aliases.list().stream()
+                .filter(alias -> scope.allows(alias.name()))
+                .toList();
         for (int i = 0; i < all.size(); i++) {
             out.raw(i == 0 ? "" : ",");
             AdapterJson.write(all.get(i), out);
@@ -53,8 +59,8 @@ public class AliasesResource {
 
     @GET
     @Path("/{name}")
-    public Response get(@PathParam("name") String name) {
-        return alias(name);
+    public Response get(@PathParam("name") String name, @Context RoutingContext routing) {
+        return alias(name, ApiKeys.of(routing).adapters());
     }
 
     @PUT
@@ -66,7 +72,7 @@ public class AliasesResource {
         List<AdapterAlias.Share> shares = shares(body);
         return AdaptersResource.granted(() -> {
             administration.alias(new AdapterAlias(name, shares));
-            return alias(name);
+            return alias(name, AdapterScope.ALL);
         });
     }
 
@@ -101,8 +107,9 @@ public class AliasesResource {
         });
     }
 
-    private Response alias(String name) {
+    private Response alias(String name, AdapterScope scope) {
         AdapterAlias alias = aliases.find(name)
+                .filter(known -> scope.allows(known.name()))
                 .orElseThrow(() -> AdaptersResource.problemOf(
                         new AdapterRefusal(AdapterRefusal.Kind.NOT_FOUND, "there is no alias '" + name + "'")));
         JsonBytes out = new JsonBytes();

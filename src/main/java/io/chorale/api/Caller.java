@@ -1,5 +1,6 @@
 package io.chorale.api;
 
+import io.chorale.access.AdapterScope;
 import io.chorale.core.admission.Objective;
 import io.chorale.core.model.Priority;
 import io.chorale.serving.Tenant;
@@ -8,10 +9,11 @@ import java.util.Map;
 /**
  * For whom a request is, and what it may ask of it.
  *
+ * @param adapters that it may use
  * @param ttftNanosAsked time to first token that it asks for; 0: it does not
  * @param objectives what each class may ask
  */
-record Caller(Tenant tenant, long ttftNanosAsked, Map<Priority, Objective> objectives) {
+record Caller(Tenant tenant, AdapterScope adapters, long ttftNanosAsked, Map<Priority, Objective> objectives) {
 
     /**
      * The class of a request: its tenant's, or a lower one that it asks for.

@@ -1,17 +1,17 @@
 package io.chorale.api;
 
+import io.chorale.access.Identity;
 import io.chorale.core.admission.Objective;
 import io.chorale.core.model.Priority;
 import io.chorale.serving.Tenant;
 import io.chorale.serving.Tenants;
-import io.vertx.core.http.HttpServerRequest;
+import io.vertx.ext.web.RoutingContext;
 import java.util.Map;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
-/** Tells from a request's headers who asks. */
+/** Tells for whom a request is, from who sent it and what its headers say. */
 public final class Callers {
-    private static final String BEARER = "Bearer ";
     private static final String FAIRNESS_ID = "x-gateway-inference-fairness-id";
     private static final String TTFT = "x-slo-ttft-ms";
     private static final Pattern USABLE_NAME = Pattern.compile("[\\x21-\\x7E]{1,256}");
@@ -19,37 +19,30 @@ public final class Callers {
     private static final long TTFT_MILLIS_MAX = 86_400_000;
 
     private final Tenants tenants;
-    private final Map<Priority, Objective> objectives;
+    private volatile Map<Priority, Objective> objectives;
 
     public Callers(Tenants tenants, Map<Priority, Objective> objectives) {
         this.tenants = tenants;
         this.objectives = objectives;
     }
 
-    /** @throws Problem when a key is wanted and this is none, or a header makes no sense */
-    Caller of(HttpServerRequest http) {
-        Tenants.Caller caller = identified(http);
-        String named = http.getHeader(FAIRNESS_ID);
-        Tenant tenant =
-                caller.trusted() && named != null && USABLE_NAME.matcher(named).matches()
-                        ? tenants.named(named, caller.tenant())
-                        : caller.tenant();
-        return new Caller(tenant, ttftNanos(http.getHeader(TTFT)), objectives);
+    /** From now on these are the objectives that requests may have. */
+    public void replace(Map<Priority, Objective> newer) {
+        objectives = newer;
     }
 
-    /** Who sent the request. */
-    Tenants.Caller identified(HttpServerRequest http) {
-        if (!tenants.wantsKeys()) {
-            return tenants.withoutKey();
-        }
-        String header = http.getHeader("Authorization");
-        if (header == null) {
-            throw Problem.unauthorized(
-                    "You didn't provide an API key: send it in the header 'Authorization: Bearer KEY'.");
-        }
-        boolean bearer = header.regionMatches(true, 0, BEARER, 0, BEARER.length());
-        return tenants.withKey(bearer ? header.substring(BEARER.length()).strip() : "")
-                .orElseThrow(() -> Problem.unauthorized("The API key is not valid."));
+    /** @throws Problem when a header makes no sense */
+    Caller of(RoutingContext exchange) {
+        Identity identity = ApiKeys.of(exchange);
+        Tenant payer = tenants.of(identity.tenant());
+        String named = exchange.request().getHeader(FAIRNESS_ID);
+        Tenant tenant = identity.trusted()
+                        && named != null
+                        && USABLE_NAME.matcher(named).matches()
+                ? tenants.named(named, payer)
+                : payer;
+        return new Caller(
+                tenant, identity.adapters(), ttftNanos(exchange.request().getHeader(TTFT)), objectives);
     }
 
     private static long ttftNanos(@Nullable String header) {

@@ -50,7 +50,7 @@ public final class CompletionReader {
     }
 
     private CompletionRequest read(Fields body, Shape shape, Caller caller, boolean stream) {
-        ModelCatalog.Served model = catalog.find(modelName(body), parts(body), user(body));
+        ModelCatalog.Served model = catalog.find(modelName(body), parts(body), user(body), caller.adapters());
         UnsupportedParameters.refuse(body, shape);
         boolean echo = shape == Shape.TEXT && body.flag("echo", false);
         int n = body.integer("n", 1, 1, choicesMax);

@@ -3,6 +3,7 @@ package io.chorale.api;
 import io.chorale.api.CompletionRequest.Shape;
 import io.chorale.serving.RequestReporter;
 import io.vertx.core.http.HttpServerRequest;
+import io.vertx.ext.web.RoutingContext;
 import jakarta.ws.rs.Consumes;
 import jakarta.ws.rs.POST;
 import jakarta.ws.rs.Path;
@@ -29,19 +30,20 @@ public class CompletionsResource {
 
     @POST
     @Path("/chat/completions")
-    public RestMulti<byte[]> chat(Fields body, @Context HttpServerRequest http) {
-        return answer(body, http, Shape.CHAT);
+    public RestMulti<byte[]> chat(Fields body, @Context RoutingContext routing) {
+        return answer(body, routing, Shape.CHAT);
     }
 
     @POST
     @Path("/completions")
-    public RestMulti<byte[]> completions(Fields body, @Context HttpServerRequest http) {
-        return answer(body, http, Shape.TEXT);
+    public RestMulti<byte[]> completions(Fields body, @Context RoutingContext routing) {
+        return answer(body, routing, Shape.TEXT);
     }
 
-    private RestMulti<byte[]> answer(Fields body, HttpServerRequest http, Shape shape) {
+    private RestMulti<byte[]> answer(Fields body, RoutingContext routing, Shape shape) {
+        HttpServerRequest http = routing.request();
         ScheduledExecutorService eventLoop = EventLoops.of(http);
-        Caller caller = callers.of(http);
+        Caller caller = callers.of(routing);
         Exchange exchange = Exchange.begin(http, reporter);
         return RestMulti.fromUniResponse(
                 Reading.of(http, eventLoop, () -> reader.read(body, shape, caller))

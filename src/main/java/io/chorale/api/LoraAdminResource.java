@@ -3,9 +3,11 @@ package io.chorale.api;
 import io.chorale.adapter.AdapterAdministration;
 import io.chorale.adapter.AdapterRefusal;
 import io.smallrye.common.annotation.Blocking;
+import io.vertx.ext.web.RoutingContext;
 import jakarta.ws.rs.Consumes;
 import jakarta.ws.rs.POST;
 import jakarta.ws.rs.Path;
+import jakarta.ws.rs.core.Context;
 import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.Response;
 import java.io.IOException;
@@ -30,8 +32,9 @@ public class LoraAdminResource {
     @POST
     @Path("/load_lora_adapter")
     @Blocking
-    public Response load(Fields body) {
+    public Response load(Fields body, @Context RoutingContext routing) {
         String name = body.text("lora_name");
+        AuditTrail.about(routing, name);
         String path = body.text("lora_path");
         if (name == null || name.isEmpty() || path == null || path.isEmpty()) {
             return error(400, WRONG, "Both 'lora_name' and 'lora_path' must be provided.");
@@ -72,8 +75,9 @@ public class LoraAdminResource {
     @POST
     @Path("/unload_lora_adapter")
     @Blocking
-    public Response unload(Fields body) {
+    public Response unload(Fields body, @Context RoutingContext routing) {
         String name = body.text("lora_name");
+        AuditTrail.about(routing, name);
         if (name == null || name.isEmpty()) {
             return error(400, WRONG, "'lora_name' needs to be provided to unload a LoRA adapter.");
         }

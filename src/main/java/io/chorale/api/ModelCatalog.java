@@ -1,5 +1,6 @@
 package io.chorale.api;
 
+import io.chorale.access.AdapterScope;
 import io.chorale.adapter.AdapterAlias;
 import io.chorale.adapter.AdapterAliases;
 import io.chorale.adapter.AdapterEntry;
@@ -68,11 +69,12 @@ public final class ModelCatalog {
     }
 
     /**
+     * @param scope what whoever asks may use
      * @param user who asks, for names that stand for several adapters; empty: nobody in particular
      * @throws Problem 404 where there is no such model, 422 where its files are not what they should be
      */
-    Served find(String name, String user) {
-        return find(name, List.of(), user);
+    Served find(String name, String user, AdapterScope scope) {
+        return find(name, List.of(), user, scope);
     }
 
     /**
@@ -80,7 +82,7 @@ public final class ModelCatalog {
      *
      * @throws Problem 404 where a name is unknown, 422 where an adapter cannot be served, 400 where one is named twice
      */
-    Served find(String name, List<Part> parts, String user) {
+    Served find(String name, List<Part> parts, String user, AdapterScope scope) {
         List<Part> all = new ArrayList<>();
         if (!name.equals(base.name())) {
             all.add(new Part("model", name, 1));
@@ -90,7 +92,7 @@ public final class ModelCatalog {
         Map<Integer, Float> scales = new TreeMap<>();
         StringJoiner answering = new StringJoiner("+");
         for (Part part : all) {
-            AdapterEntry entry = usable(part, user);
+            AdapterEntry entry = usable(part, user, scope);
             if (scales.put(entry.version(), part.scale()) != null) {
                 throw Problem.badValue(
                         part.field(), "The adapter `" + part.name() + "` is named twice; add the factors up instead.");
@@ -113,11 +115,11 @@ public final class ModelCatalog {
         return scale == 1 ? name : name + "*" + scale;
     }
 
-    private AdapterEntry usable(Part part, String user) {
+    private AdapterEntry usable(Part part, String user, AdapterScope scope) {
         if (part.name().equals(base.name())) {
             throw Problem.badValue(part.field(), "`" + part.name() + "` is the base model, not an adapter.");
         }
-        AdapterEntry entry = entry(part.name(), user).orElseThrow(() -> unknown(part.field(), part.name()));
+        AdapterEntry entry = entry(part.name(), user, scope).orElseThrow(() -> unknown(part.field(), part.name()));
         if (!entry.usable()) {
             throw Problem.invalid(
                             422,
@@ -130,21 +132,24 @@ public final class ModelCatalog {
         return entry;
     }
 
-    private Optional<AdapterEntry> entry(String asked, String user) {
+    private Optional<AdapterEntry> entry(String asked, String user, AdapterScope scope) {
         // "base:adapter", as other servers spell it.
         String prefix = base.name() + ":";
         String name = asked.startsWith(prefix) ? asked.substring(prefix.length()) : asked;
         Optional<AdapterEntry> named = adapters.find(name);
         if (named.isPresent()) {
-            return named;
+            return named.filter(entry -> scope.allows(entry.name()));
         }
-        Optional<AdapterAlias> alias = aliases.find(name);
+        // Who may use an alias may use whatever it stands for.
+        Optional<AdapterAlias> alias = aliases.find(name).filter(other -> scope.allows(other.name()));
         if (alias.isPresent()) {
             String somebody =
                     user.isEmpty() ? Long.toString(ThreadLocalRandom.current().nextLong()) : user;
             return aliases.resolve(alias.get().of(somebody), adapters);
         }
-        return name.indexOf('@') < 0 ? Optional.empty() : aliases.resolve(name, adapters);
+        return name.indexOf('@') < 0
+                ? Optional.empty()
+                : aliases.resolve(name, adapters).filter(entry -> scope.allows(entry.name()));
     }
 
     static Problem unknown(String name) {
@@ -183,31 +188,33 @@ public final class ModelCatalog {
         return (int) adapters.list().stream().filter(AdapterEntry::usable).count();
     }
 
-    /** Writes the list of all models: the base first, adapters in the order of their names. */
-    void writeAll(JsonBytes out) {
+    /** Writes the list of all models of a scope: the base first, adapters in the order of their names. */
+    void writeAll(AdapterScope scope, JsonBytes out) {
         out.raw("{\"object\":\"list\",\"data\":[");
         writeBase(out);
         List<AdapterEntry> entries = adapters.list();
         for (AdapterEntry entry : entries) {
-            if (entry.usable()) {
+            if (entry.usable() && scope.allows(entry.name())) {
                 out.raw(",");
                 writeAdapter(entry, out);
             }
         }
         for (AdapterAlias alias : aliases.list()) {
-            out.raw(",");
-            write(alias.name(), alias.shares().getFirst().to(), base.name(), out);
+            if (scope.allows(alias.name())) {
+                out.raw(",");
+                write(alias.name(), alias.shares().getFirst().to(), base.name(), out);
+            }
         }
         out.raw("]}");
     }
 
     /** @throws Problem as {@link #find} */
-    void writeOne(String name, JsonBytes out) {
+    void writeOne(String name, AdapterScope scope, JsonBytes out) {
         if (name.equals(base.name())) {
             writeBase(out);
         } else {
-            find(name, "");
-            AdapterEntry entry = entry(name, "").orElseThrow(() -> unknown(name));
+            find(name, "", scope);
+            AdapterEntry entry = entry(name, "", scope).orElseThrow(() -> unknown(name));
             write(name, entry.directory().toString(), base.name(), out);
         }
     }

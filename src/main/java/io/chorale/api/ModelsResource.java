@@ -1,9 +1,11 @@
 package io.chorale.api;
 
+import io.vertx.ext.web.RoutingContext;
 import jakarta.ws.rs.GET;
 import jakarta.ws.rs.Path;
 import jakarta.ws.rs.PathParam;
 import jakarta.ws.rs.Produces;
+import jakarta.ws.rs.core.Context;
 import jakarta.ws.rs.core.MediaType;
 
 /** {@code GET /v1/models}: the base model and its adapters. */
@@ -17,18 +19,18 @@ public class ModelsResource {
     }
 
     @GET
-    public byte[] all() {
+    public byte[] all(@Context RoutingContext routing) {
         JsonBytes out = new JsonBytes();
-        catalog.writeAll(out);
+        catalog.writeAll(ApiKeys.of(routing).adapters(), out);
         return out.take();
     }
 
     /** A name may have slashes. */
     @GET
     @Path("/{name:.+}")
-    public byte[] one(@PathParam("name") String name) {
+    public byte[] one(@PathParam("name") String name, @Context RoutingContext routing) {
         JsonBytes out = new JsonBytes();
-        catalog.writeOne(name, out);
+        catalog.writeOne(name, ApiKeys.of(routing).adapters(), out);
         return out.take();
     }
 }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.chorale.api.CompletionRequest.Shape;
 import io.smallrye.mutiny.Uni;
 import io.vertx.core.http.HttpServerRequest;
+import io.vertx.ext.web.RoutingContext;
 import jakarta.ws.rs.Consumes;
 import jakarta.ws.rs.DELETE;
 import jakarta.ws.rs.GET;
@@ -60,9 +61,10 @@ public class StreamsResource {
 
     @POST
     @Consumes(MediaType.APPLICATION_JSON)
-    public Uni<Response> open(Fields body, @Context HttpServerRequest http) {
+    public Uni<Response> open(Fields body, @Context RoutingContext routing) {
+        HttpServerRequest http = routing.request();
         ScheduledExecutorService eventLoop = EventLoops.of(http);
-        Caller caller = callers.of(http);
+        Caller caller = callers.of(routing);
         return Reading.of(http, eventLoop, () -> requests(body, caller))
                 .flatMap(requests -> sessions.open(requests, eventLoop))
                 .map(this::ticket);

@@ -19,7 +19,6 @@ import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.LongSupplier;
 
 /** Turns the settings of policies, tenants and objectives into what the core and the door take. */
 final class PolicyFactory {
@@ -70,7 +69,7 @@ final class PolicyFactory {
                 keys.prefetch().orElse(base.prefetch()));
     }
 
-    static Tenants tenants(TenantSettings settings, LongSupplier clock) {
+    static List<Tenants.Member> tenants(TenantSettings settings) {
         List<Tenants.Member> members = new ArrayList<>();
         settings.byName().forEach((name, tenant) -> {
             Quota quota = new Quota(
@@ -80,9 +79,9 @@ final class PolicyFactory {
                     tenant.concurrencyMax().orElse(0),
                     tenant.queueShare());
             TenantTerms terms = new TenantTerms(tenant.weight(), tenant.priority(), quota);
-            members.add(new Tenants.Member(name, tenant.keys().orElse(List.of()), tenant.trusted(), terms));
+            members.add(new Tenants.Member(name, terms));
         });
-        return new Tenants(members, clock);
+        return members;
     }
 
     static Map<Priority, Objective> objectives(ObjectiveSettings settings) {

@@ -77,7 +77,7 @@ public class ServiceFactory {
                 scheduler.bypassMax(),
                 scheduler.prefetchAdaptersMax());
         PolicySettings choices = PolicyFactory.policies(policies);
-        Tenants known = PolicyFactory.tenants(tenants, System::nanoTime);
+        Tenants known = new Tenants(PolicyFactory.tenants(tenants), System::nanoTime);
         AdmissionController door = new AdmissionController(new AdmissionLimits(
                 limits.sequencesMax(),
                 admission.queueRequestsMax(),

@@ -1,5 +1,8 @@
 package io.chorale.boot;
 
+import io.chorale.access.AuditFile;
+import io.chorale.access.AuditLog;
+import io.chorale.access.Keyring;
 import io.chorale.adapter.AdapterAdministration;
 import io.chorale.adapter.AdapterAliases;
 import io.chorale.adapter.AdapterEntry;
@@ -13,7 +16,6 @@ import io.chorale.adapter.KnownDigests;
 import io.chorale.adapter.NamedAdapter;
 import io.chorale.adapter.source.SourceEvents;
 import io.chorale.api.AdapterJson;
-import io.chorale.api.AdminGate;
 import io.chorale.api.Answers;
 import io.chorale.api.BodyGuard;
 import io.chorale.api.Callers;
@@ -22,11 +24,12 @@ import io.chorale.api.JsonBody;
 import io.chorale.api.ModelCatalog;
 import io.chorale.api.ServerResource;
 import io.chorale.api.StreamSessions;
+import io.chorale.config.AccessSettings;
 import io.chorale.config.AdapterSettings;
+import io.chorale.config.AdmissionSettings;
 import io.chorale.config.EngineSettings;
 import io.chorale.config.LifecycleSettings;
 import io.chorale.config.ModelSettings;
-import io.chorale.config.ObjectiveSettings;
 import io.chorale.config.SchedulerSettings;
 import io.chorale.config.StreamSettings;
 import io.chorale.engine.Engine;
@@ -52,10 +55,12 @@ import io.quarkus.runtime.ShutdownEvent;
 import io.quarkus.runtime.StartupEvent;
 import io.quarkus.runtime.configuration.ConfigurationException;
 import io.quarkus.vertx.http.HttpServerStart;
+import io.smallrye.config.SmallRyeConfig;
 import jakarta.enterprise.event.Observes;
 import jakarta.enterprise.event.ObservesAsync;
 import jakarta.enterprise.inject.Produces;
 import jakarta.inject.Singleton;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.time.InstantSource;
@@ -87,7 +92,11 @@ public class ServingProducer {
     private final ServingMetrics metrics;
     private final Service service;
     private final CostProfile profile;
-    private final ObjectiveSettings objectives;
+    private final AccessSettings access;
+    private final Keyring keyring;
+    private final Callers callers;
+    private final Reload reload;
+    private final AuditLog audit;
     private final ModelCatalog catalog;
     private final EngineSpec spec;
     private final boolean hasText;
@@ -99,19 +108,23 @@ public class ServingProducer {
             LifecycleSettings lifecycle,
             EngineSettings engineSettings,
             SchedulerSettings scheduler,
-            ObjectiveSettings objectives,
+            AccessSettings access,
+            Limits limits,
             SettingsCheck settings,
             EngineFactory engines,
             ServiceFactory services,
             SourceFactory sources,
+            SmallRyeConfig config,
             MeterRegistry meters) {
         this.model = model;
         this.adapters = adapters;
         this.streams = streams;
         this.lifecycle = lifecycle;
-        this.objectives = objectives;
+        this.access = access;
         this.engineKind = engineSettings.kind().name().toLowerCase(Locale.ROOT);
         settings.pass();
+        keyring = new Keyring(limits.keys());
+        audit = openAudit();
         BaseModel base = readModel();
         KnownDigests digests = new KnownDigests();
         AdapterFolder folder = new AdapterFolder(base.files().shape(), digests);
@@ -124,6 +137,8 @@ public class ServingProducer {
         profile = new CostProfile(scheduler.costProfile());
         service = services.create(engine, registry, source, metrics, profile);
         metrics.bind(service.door());
+        callers = new Callers(service.door().tenants(), PolicyFactory.objectives(limits.objectives()));
+        reload = new Reload(config, this::accept);
         SourceEvents sourceEvents = new SourceEvents();
         metrics.bind(sourceEvents);
         ModelCatalog.Base served = new ModelCatalog.Base(
@@ -145,6 +160,28 @@ public class ServingProducer {
                 base.name(),
                 adapters.uploadBytesMax().asLongValue());
         hasText = base.text().isPresent();
+    }
+
+    private AuditLog openAudit() {
+        Optional<Path> file = access.auditFile();
+        if (file.isEmpty()) {
+            Logger log = Logger.getLogger("io.chorale.audit");
+            return log::info;
+        }
+        try {
+            return new AuditFile(file.get(), access.auditBytesMax().asLongValue());
+        } catch (IOException unwritable) {
+            throw refused("chorale.access.audit-file", file.get(), unwritable);
+        }
+    }
+
+    /** Other limits from now on. */
+    private void accept(Limits newer) {
+        AdmissionSettings admission = newer.admission();
+        service.door().limit(admission.requestsMax(), admission.queueRequestsMax(), admission.queueTokensMax());
+        service.door().tenants().replace(PolicyFactory.tenants(newer.tenants()));
+        callers.replace(PolicyFactory.objectives(newer.objectives()));
+        keyring.replace(newer.keys());
     }
 
     private BaseModel readModel() {
@@ -206,6 +243,7 @@ public class ServingProducer {
         service.start();
         pinnedAdapters().forEach(named -> service.stager().pin(named.entry().version()));
         shelf.begin(adapters.watch());
+        reload.begin(lifecycle.reloadEvery());
         LOG.infof(
                 "serving %s and %d adapters on %s (%s): %d pages of %d tokens, %d MiB, context %d",
                 catalog.baseName(),
@@ -265,10 +303,12 @@ public class ServingProducer {
         service.drain();
     }
 
-    void stop(@Observes ShutdownEvent event) {
+    void stop(@Observes ShutdownEvent event) throws IOException {
+        reload.close();
         shelf.close();
         service.close();
         profile.save();
+        audit.close();
     }
 
     @Produces
@@ -309,8 +349,14 @@ public class ServingProducer {
 
     @Produces
     @Singleton
-    AdminGate.Key adminKey() {
-        return new AdminGate.Key(adapters.adminKey());
+    Keyring keyring() {
+        return keyring;
+    }
+
+    @Produces
+    @Singleton
+    AuditLog audit() {
+        return audit;
     }
 
     @Produces
@@ -334,7 +380,7 @@ public class ServingProducer {
     @Produces
     @Singleton
     Callers callers() {
-        return new Callers(service.door().tenants(), PolicyFactory.objectives(objectives));
+        return callers;
     }
 
     @Produces

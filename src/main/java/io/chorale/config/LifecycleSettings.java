@@ -22,4 +22,11 @@ public interface LifecycleSettings {
      */
     @WithDefault("2S")
     Optional<Duration> endWithin();
+
+    /**
+     * How often the properties files that settings were read from are looked at for other limits (chorale.admission), quotas
+     * (chorale.tenants), objectives and keys, which then hold without a restart; 0S: never.
+     */
+    @WithDefault("5S")
+    Duration reloadEvery();
 }

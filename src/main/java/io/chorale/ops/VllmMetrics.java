@@ -1,8 +1,8 @@
 package io.chorale.ops;
 
+import io.chorale.access.AdapterScope;
 import io.chorale.core.model.LoadSnapshot;
 import io.chorale.serving.Door;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
@@ -36,15 +36,18 @@ public final class VllmMetrics {
         this.pageTokens = pageTokens;
     }
 
-    /** @param epochSeconds now: the newest series of {@code vllm:lora_requests_info} is the one that counts */
-    public String text(double epochSeconds) {
+    /**
+     * @param epochSeconds now: the newest series of {@code vllm:lora_requests_info} is the one that counts
+     * @param shown whose names may be read
+     */
+    public String text(double epochSeconds, AdapterScope shown) {
         LoadSnapshot load = door.snapshot();
         PrometheusText text = new PrometheusText("model_name", model, "engine", "0");
         requests(text, load);
         latencies(text);
         cache(text, load);
-        adapterRequests(text, load, epochSeconds);
-        adapterPlaces(text, load);
+        adapterRequests(text, load, epochSeconds, shown);
+        adapterPlaces(text, load, shown);
         return text.toString();
     }
 
@@ -83,7 +86,7 @@ public final class VllmMetrics {
     }
 
     /** Resident adapters without requests count as running: a gateway that prefers them saves a load. */
-    private void adapterRequests(PrometheusText text, LoadSnapshot load, double epochSeconds) {
+    private void adapterRequests(PrometheusText text, LoadSnapshot load, double epochSeconds, AdapterScope shown) {
         text.begin("vllm:lora_requests_info", "gauge", "Adapters that requests find here; the value is the time.");
         text.sample(
                 "vllm:lora_requests_info",
@@ -91,18 +94,22 @@ public final class VllmMetrics {
                 "max_lora",
                 String.valueOf(adapters.residentMax()),
                 "running_lora_adapters",
-                names(Arrays.stream(load.residentAdapters()).boxed().toList()),
+                names(Arrays.stream(load.residentAdapters()).boxed().toList(), shown),
                 "waiting_lora_adapters",
-                names(metrics.activity().waitingVersions()));
+                names(metrics.activity().waitingVersions(), shown));
     }
 
-    private String names(List<Integer> versions) {
+    private String names(List<Integer> versions, AdapterScope shown) {
         Set<String> names = new TreeSet<>();
-        versions.stream().limit(NAMES_MAX).forEach(version -> names.add(adapters.name(version)));
+        versions.stream()
+                .map(adapters::name)
+                .filter(shown::allows)
+                .limit(NAMES_MAX)
+                .forEach(names::add);
         return String.join(",", names);
     }
 
-    private void adapterPlaces(PrometheusText text, LoadSnapshot load) {
+    private void adapterPlaces(PrometheusText text, LoadSnapshot load, AdapterScope shown) {
         Set<Integer> resident = new TreeSet<>();
         for (int version : load.residentAdapters()) {
             resident.add(version);
@@ -113,16 +120,17 @@ public final class VllmMetrics {
         text.gauge("vllm:max_gpu_lora_adapters", "Places for adapters.", adapters.residentMax());
         staged.removeAll(resident);
         text.begin("vllm:lora_adapter_loaded", "gauge", "1 for each adapter, at the level nearest to the engine.");
-        place(text, "gpu", new ArrayList<>(resident));
-        place(text, "cpu", new ArrayList<>(staged));
+        place(text, "gpu", resident, shown);
+        place(text, "cpu", staged, shown);
     }
 
-    private void place(PrometheusText text, String level, List<Integer> versions) {
+    private void place(PrometheusText text, String level, Set<Integer> versions, AdapterScope shown) {
         // An older version of a name may still be there: one series for each name.
         TreeMap<String, Integer> newest = new TreeMap<>();
         versions.forEach(version -> newest.merge(adapters.name(version), version, Math::max));
         IntFunction<String> pinned = version -> String.valueOf(adapters.isPinned(version));
         newest.entrySet().stream()
+                .filter(adapter -> shown.allows(adapter.getKey()))
                 .limit(NAMES_MAX)
                 .forEach(adapter -> text.sample(
                         "vllm:lora_adapter_loaded",

@@ -1,6 +1,7 @@
 package io.chorale.serving;
 
 import io.chorale.core.admission.AdmissionController;
+import io.chorale.core.admission.Quota;
 import io.chorale.core.model.Check;
 import io.chorale.core.model.LoadSnapshot;
 import io.chorale.core.model.Rejection;
@@ -43,14 +44,24 @@ public final class Door {
         record Closed(Lifecycle.Standing standing) implements Decision {}
     }
 
+    /** Who is let in. */
+    private record Rules(AdmissionController admission, int placesMax) {
+        Rules {
+            Check.argument(placesMax >= 1, () -> "there must be a place for a request");
+        }
+
+        int requestsMax() {
+            return Math.min(placesMax, admission.requestsMax());
+        }
+    }
+
     private static final long RETRY_NANOS_MIN = 1_000_000_000L;
     private static final long RETRY_NANOS_MAX = 60_000_000_000L;
 
-    private final AdmissionController admission;
+    private volatile Rules rules;
     private final Lifecycle lifecycle;
     private final Tenants tenants;
     private final LongSupplier clock;
-    private final int placesMax;
     private final int ticketEventsMax;
 
     private final Inbox inbox = new Inbox();
@@ -71,8 +82,7 @@ public final class Door {
             LoadSnapshot first,
             int placesMax,
             int ticketEventsMax) {
-        Check.argument(placesMax >= 1, () -> "there must be a place for a request");
-        this.admission = admission;
+        this.rules = new Rules(admission, placesMax);
         this.lifecycle = lifecycle;
         this.tenants = tenants;
         for (Rejection reason : Rejection.values()) {
@@ -80,8 +90,12 @@ public final class Door {
         }
         this.clock = clock;
         this.snapshots = new AtomicReference<>(first);
-        this.placesMax = placesMax;
         this.ticketEventsMax = ticketEventsMax;
+    }
+
+    /** From now on these are the limits; who is behind the door stays there. */
+    public void limit(int placesMax, int queueRequestsMax, long queueTokensMax) {
+        rules = new Rules(rules.admission().queueing(queueRequestsMax, queueTokensMax), placesMax);
     }
 
     public Tenants tenants() {
@@ -105,12 +119,12 @@ public final class Door {
 
     /** Sequences that an idle server lets in at once. */
     public int requestsMax() {
-        return Math.min(placesMax, admission.requestsMax());
+        return rules.requestsMax();
     }
 
     /** Sequences that may run at once. */
     public int runningMax() {
-        return admission.runningMax();
+        return rules.admission().runningMax();
     }
 
     public int placesTaken() {
@@ -149,7 +163,9 @@ public final class Door {
     private Decision decide(List<Entrant> entrants, Executor executor, Tenant tenant) {
         RequestSpec first = entrants.getFirst().spec();
         int count = entrants.size();
-        int tenantPlacesMax = tenant.terms().quota().placesMax(requestsMax());
+        Rules now = rules;
+        Quota quota = tenant.terms().quota();
+        int tenantPlacesMax = quota.placesMax(now.requestsMax());
         if (count > tenantPlacesMax) {
             return new Decision.Refused(
                     first,
@@ -164,7 +180,7 @@ public final class Door {
                     first, Rejection.QUOTA_EXCEEDED, quotaExceeded(tenant), Duration.ofNanos(refusedNanos));
         }
         LoadSnapshot load = snapshot();
-        if (!tenant.takePlaces(count, tenant.terms().quota().limitsPlaces() ? tenantPlacesMax : Integer.MAX_VALUE)) {
+        if (!tenant.takePlaces(count, quota.limitsPlaces() ? tenantPlacesMax : Integer.MAX_VALUE)) {
             return new Decision.Refused(
                     first,
                     Rejection.TENANT_BUSY,
@@ -172,7 +188,7 @@ public final class Door {
                     placeFreesIn(load));
         }
         int taken = places.addAndGet(count);
-        if (taken > placesMax) {
+        if (taken > now.placesMax()) {
             giveBack(tenant, count);
             return new Decision.Refused(
                     first, Rejection.QUEUE_FULL, "the server holds as many requests as it may", placeFreesIn(load));
@@ -181,14 +197,15 @@ public final class Door {
         int tenantRequests = tenant.placesTaken() - count;
         for (Entrant entrant : entrants) {
             AdmissionController.Decision decision =
-                    admission.decide(entrant.spec(), 0, load, Math.max(0, onTheWay++), tenantRequests++);
+                    now.admission().decide(entrant.spec(), 0, load, Math.max(0, onTheWay++), tenantRequests++);
             if (decision instanceof AdmissionController.Decision.Reject reject) {
                 giveBack(tenant, count);
                 return new Decision.Refused(
                         entrant.spec(), reject.reason(), reject.detail(), Duration.ofNanos(reject.retryAfterNanos()));
             }
         }
-        long ttft = admission.ttftNanosEstimate(first, load, Math.max(0, onTheWay - count), tenantRequests - count);
+        long ttft =
+                now.admission().ttftNanosEstimate(first, load, Math.max(0, onTheWay - count), tenantRequests - count);
         return submit(entrants, executor, tenant, ttft);
     }
 

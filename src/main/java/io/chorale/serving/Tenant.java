@@ -4,6 +4,7 @@ import io.chorale.core.admission.Quota;
 import io.chorale.core.admission.TenantTerms;
 import io.chorale.core.admission.TokenBucket;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Who pays: its terms, and what it has had of them.
@@ -11,7 +12,8 @@ import java.util.concurrent.atomic.AtomicInteger;
  * <table>
  * <caption>Who writes what</caption>
  * <tr><td>places</td><td>any thread at the door, the serving thread when a request ends</td></tr>
- * <tr><td>the buckets, refusedUntilNanos</td><td>the serving thread; the door reads</td></tr>
+ * <tr><td>what is in an account</td><td>the serving thread; the door reads</td></tr>
+ * <tr><td>which account</td><td>whoever changes the terms</td></tr>
  * </table>
  */
 public final class Tenant {
@@ -19,19 +21,43 @@ public final class Tenant {
 
     private final int index;
     private final String name;
-    private final TenantTerms terms;
-    private final TokenBucket requests;
-    private final TokenBucket tokens;
+    private final @Nullable Tenant namedBy;
+    private volatile Account account;
     private final AtomicInteger places = new AtomicInteger();
-    private volatile long refusedUntilNanos = NOT_REFUSED;
 
-    Tenant(int index, String name, TenantTerms terms, long nowNanos) {
+    /** The terms, and what is left of them. */
+    private static final class Account {
+        final TenantTerms terms;
+        final TokenBucket requests;
+        final TokenBucket tokens;
+        volatile long refusedUntilNanos = NOT_REFUSED;
+
+        Account(TenantTerms terms, long nowNanos) {
+            Quota quota = terms.quota();
+            this.terms = terms;
+            requests = new TokenBucket(quota.requestsPerSecond(), quota.burstSeconds(), nowNanos);
+            tokens = new TokenBucket(quota.tokensPerSecond(), quota.burstSeconds(), nowNanos);
+        }
+
+        long waitNanos(long nowNanos) {
+            Quota quota = terms.quota();
+            long forRequests = quota.requestsPerSecond() == 0 ? 0 : requests.nanosUntil(1, nowNanos);
+            long forTokens = quota.tokensPerSecond() == 0 ? 0 : tokens.nanosUntil(1, nowNanos);
+            return Math.max(forRequests, forTokens);
+        }
+
+        void publish(long nowNanos) {
+            long wait = waitNanos(nowNanos);
+            refusedUntilNanos = wait == 0 ? NOT_REFUSED : nowNanos + wait;
+        }
+    }
+
+    /** @param namedBy the gateway whose terms it has; null: its own, or the usual ones */
+    Tenant(int index, String name, TenantTerms terms, @Nullable Tenant namedBy, long nowNanos) {
         this.index = index;
         this.name = name;
-        this.terms = terms;
-        Quota quota = terms.quota();
-        requests = new TokenBucket(quota.requestsPerSecond(), quota.burstSeconds(), nowNanos);
-        tokens = new TokenBucket(quota.tokensPerSecond(), quota.burstSeconds(), nowNanos);
+        this.namedBy = namedBy;
+        account = new Account(terms, nowNanos);
     }
 
     /** Its number in a {@link io.chorale.core.model.RequestSpec}. */
@@ -44,7 +70,19 @@ public final class Tenant {
     }
 
     public TenantTerms terms() {
-        return terms;
+        return account.terms;
+    }
+
+    @Nullable
+    Tenant namedBy() {
+        return namedBy;
+    }
+
+    /** Other terms from now on, with nothing owed; the same ones change nothing. */
+    void serveOn(TenantTerms terms, long nowNanos) {
+        if (!terms.equals(account.terms)) {
+            account = new Account(terms, nowNanos);
+        }
     }
 
     // The door's side, any thread.
@@ -68,7 +106,7 @@ public final class Tenant {
 
     /** How long it is refused for what it has had already; 0: it is not. */
     long refusedNanos(long nowNanos) {
-        long until = refusedUntilNanos;
+        long until = account.refusedUntilNanos;
         return until == NOT_REFUSED ? 0 : Math.max(0, until - nowNanos);
     }
 
@@ -80,31 +118,21 @@ public final class Tenant {
      * @return how long the tenant has to wait before it may have it; nothing was charged unless that is 0
      */
     long chargeRequest(int promptTokens, long nowNanos) {
-        long wait = waitNanos(nowNanos);
+        Account charged = account;
+        long wait = charged.waitNanos(nowNanos);
         if (wait == 0) {
-            requests.take(1, nowNanos);
-            tokens.take(promptTokens, nowNanos);
-            publish(nowNanos);
+            charged.requests.take(1, nowNanos);
+            charged.tokens.take(promptTokens, nowNanos);
+            charged.publish(nowNanos);
         }
         return wait;
     }
 
     void chargeToken(long nowNanos) {
-        if (terms.quota().tokensPerSecond() > 0) {
-            tokens.take(1, nowNanos);
-            publish(nowNanos);
+        Account charged = account;
+        if (charged.terms.quota().tokensPerSecond() > 0) {
+            charged.tokens.take(1, nowNanos);
+            charged.publish(nowNanos);
         }
-    }
-
-    private long waitNanos(long nowNanos) {
-        Quota quota = terms.quota();
-        long forRequests = quota.requestsPerSecond() == 0 ? 0 : requests.nanosUntil(1, nowNanos);
-        long forTokens = quota.tokensPerSecond() == 0 ? 0 : tokens.nanosUntil(1, nowNanos);
-        return Math.max(forRequests, forTokens);
-    }
-
-    private void publish(long nowNanos) {
-        long wait = waitNanos(nowNanos);
-        refusedUntilNanos = wait == 0 ? NOT_REFUSED : nowNanos + wait;
     }
 }

@@ -27,6 +27,7 @@ class ArchitectureTest {
     /** For each package, what of ours it may see besides itself. */
     private static final Map<String, List<String>> ARROWS = Map.ofEntries(
             Map.entry("core", List.of()),
+            Map.entry("access", List.of("core")),
             Map.entry("platform", List.of()),
             Map.entry("workload", List.of()),
             Map.entry("simulate", List.of("engine", "workload", "core")),
@@ -34,8 +35,8 @@ class ArchitectureTest {
             Map.entry("adapter", List.of("engine", "core")),
             Map.entry("serving", List.of("engine", "adapter", "core")),
             Map.entry("text", List.of("platform", "core")),
-            Map.entry("api", List.of("serving", "adapter", "text", "simulate", "core")),
-            Map.entry("ops", List.of("serving", "adapter", "core")),
+            Map.entry("api", List.of("access", "serving", "adapter", "text", "simulate", "core")),
+            Map.entry("ops", List.of("access", "serving", "adapter", "core")),
             Map.entry("config", List.of("core")));
 
     @Test
@@ -43,6 +44,7 @@ class ArchitectureTest {
         ARROWS.forEach((from, mayImport) -> {
             String[] forbidden = Stream.of(
                             "core",
+                            "access",
                             "platform",
                             "engine",
                             "adapter",

@@ -30,6 +30,8 @@ class ConfigDocTest {
             PolicyOverrides.class,
             AdmissionSettings.class,
             TenantSettings.class,
+            KeySettings.class,
+            AccessSettings.class,
             ObjectiveSettings.class,
             StreamSettings.class,
             LifecycleSettings.class);

@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.chorale.core.admission.Quota;
@@ -16,47 +15,60 @@ import org.junit.jupiter.api.Test;
 class TenantsTest {
     private static final long SECOND = 1_000_000_000L;
 
-    private static Tenants.Member member(String name, boolean trusted, Quota quota, String... keys) {
-        return new Tenants.Member(name, List.of(keys), trusted, new TenantTerms(2, Priority.HIGH, quota));
+    private static Tenants.Member member(String name, Quota quota) {
+        return new Tenants.Member(name, new TenantTerms(2, Priority.HIGH, quota));
     }
 
     private static Tenant tenant(Quota quota) {
-        return new Tenant(0, "t", new TenantTerms(1, Priority.NORMAL, quota), 0);
+        return new Tenant(0, "t", new TenantTerms(1, Priority.NORMAL, quota), null, 0);
     }
 
     @Test
-    void shouldKnowEverybodyAsDefaultWithoutKeys() {
+    void shouldHaveOneTenantWhereNobodySaysMore() {
         Tenants tenants = Tenants.single(() -> 0);
-        assertFalse(tenants.wantsKeys());
-        assertEquals(Tenants.DEFAULT, tenants.withoutKey().tenant().name());
+        assertEquals(Tenants.DEFAULT, tenants.of(Tenants.DEFAULT).name());
         assertEquals(1, tenants.weight(0));
     }
 
     @Test
-    void shouldFindTenantsByKeyOnly() {
+    void shouldChangeTermsAndKeepNumbers() {
+        long[] now = {0};
         Tenants tenants = new Tenants(
-                List.of(member("a", false, Quota.NONE, "k1", "k2"), member("b", true, Quota.NONE, "k3")), () -> 0);
-        assertTrue(tenants.wantsKeys());
-        assertEquals("a", tenants.withKey("k2").orElseThrow().tenant().name());
-        assertTrue(tenants.withKey("k3").orElseThrow().trusted());
-        assertTrue(tenants.withKey("k4").isEmpty());
-        assertTrue(tenants.withKey("").isEmpty());
-        assertEquals(
-                2, tenants.weight(tenants.withKey("k1").orElseThrow().tenant().index()));
+                List.of(member("slow", new Quota(1, 0, 1, 0, 0)), member("gateway", Quota.NONE)), () -> now[0]);
+        Tenant slow = tenants.of("slow");
+        Tenant customer = tenants.named("customer", tenants.of("gateway"));
+        assertEquals(0, slow.chargeRequest(1, 0));
+        assertTrue(slow.refusedNanos(0) > 0);
+
+        Quota two = new Quota(2, 0, 1, 0, 0);
+        tenants.replace(List.of(member("slow", two), member("gateway", two), member("new", two)));
+        assertSame(slow, tenants.of("slow"));
+        assertSame(slow, tenants.at(slow.index()));
+        assertEquals(0, slow.refusedNanos(0), "what it owed on other terms is forgotten");
+        assertEquals(two, customer.terms().quota(), "as its gateway");
+        assertEquals(two, tenants.of("new").terms().quota());
+
+        assertEquals(0, slow.chargeRequest(1, 0));
+        assertEquals(0, slow.chargeRequest(1, 0));
+        tenants.replace(List.of(member("slow", two)));
+        assertTrue(slow.refusedNanos(0) > 0, "the same terms change nothing");
+        assertEquals(Quota.NONE, customer.terms().quota(), "as the default, for its gateway is");
+        assertEquals(1, tenants.weight(tenants.of("new").index()), "nobody speaks of it any more");
     }
 
     @Test
-    void shouldRefuseAKeyOfTwoTenants() {
-        assertThrows(
-                IllegalArgumentException.class,
-                () -> new Tenants(
-                        List.of(member("a", false, Quota.NONE, "k"), member("b", false, Quota.NONE, "k")), () -> 0));
+    void shouldServeWhoIsNotNamedAsTheDefault() {
+        Tenants tenants = new Tenants(List.of(member(Tenants.DEFAULT, Quota.NONE)), () -> 0);
+        assertEquals(2, tenants.weight(tenants.of("somebody").index()));
+        tenants.replace(List.of());
+        assertEquals(1, tenants.weight(tenants.of("somebody").index()));
+        assertEquals(1, tenants.weight(tenants.of(Tenants.DEFAULT).index()));
     }
 
     @Test
     void shouldBoundTheTenantsThatAGatewayNames() {
-        Tenants tenants = new Tenants(List.of(member("gateway", true, Quota.NONE, "k")), () -> 0);
-        Tenant gateway = tenants.withKey("k").orElseThrow().tenant();
+        Tenants tenants = new Tenants(List.of(member("gateway", Quota.NONE)), () -> 0);
+        Tenant gateway = tenants.of("gateway");
         Tenant first = tenants.named("customer-0", gateway);
         assertSame(first, tenants.named("customer-0", gateway));
         assertSame(gateway.terms(), first.terms());

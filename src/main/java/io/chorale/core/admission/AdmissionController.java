@@ -37,6 +37,18 @@ public final class AdmissionController {
         this.limits = limits;
     }
 
+    /** The same door before another queue. */
+    public AdmissionController queueing(int requestsMax, long tokensMax) {
+        return new AdmissionController(new AdmissionLimits(
+                limits.runningMax(),
+                requestsMax,
+                tokensMax,
+                limits.contextMax(),
+                limits.geometry(),
+                limits.prefillChunkTokens(),
+                limits.refusesLost()));
+    }
+
     /** Requests that an idle server lets in at once: those that may run, and those that may wait. */
     public int requestsMax() {
         return Math.toIntExact(Math.min(Integer.MAX_VALUE, (long) limits.runningMax() + limits.queueRequestsMax()));

@@ -1,0 +1,4 @@
+@NullMarked
+package io.chorale.access;
+
+import org.jspecify.annotations.NullMarked;

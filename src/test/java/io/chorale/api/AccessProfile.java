@@ -1,0 +1,48 @@
+package io.chorale.api;
+
+import io.quarkus.test.junit.QuarkusTestProfile;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.HashMap;
+import java.util.Map;
+
+/** Keys with names, some limited to adapters, in a file that is looked at while the server runs; and an audit log. */
+public class AccessProfile implements QuarkusTestProfile {
+    static final Path ROOT = Path.of("target/test-models/access").toAbsolutePath();
+    static final Path LIMITS = ROOT.resolve("limits.properties");
+    static final Path AUDIT = ROOT.resolve("audit.log");
+
+    static final String KEYS = """
+            chorale.keys.everything.key=all-key
+            chorale.keys.limited.key=limited-key
+            chorale.keys.limited.adapters=pirate,canary
+            chorale.keys.operator.key=operator-key
+            chorale.keys.operator.admin=true
+            chorale.tenants.default.queue-share=1
+            """;
+
+    @Override
+    public Map<String, String> getConfigOverrides() {
+        Map<String, String> settings = new HashMap<>(new TokensProfile().getConfigOverrides());
+        try {
+            Files.createDirectories(ROOT);
+            Files.deleteIfExists(AUDIT);
+            write(KEYS);
+        } catch (IOException unwritable) {
+            throw new UncheckedIOException(unwritable);
+        }
+        settings.put("smallrye.config.locations", LIMITS.toString());
+        settings.put("chorale.lifecycle.reload-every", "50MS");
+        settings.put("chorale.access.audit-file", AUDIT.toString());
+        return settings;
+    }
+
+    /** In one stroke, as an editor or a mounted secret does. */
+    static void write(String text) throws IOException {
+        Path whole = Files.writeString(ROOT.resolve("limits.new"), text);
+        Files.move(whole, LIMITS, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+    }
+}

@@ -1,0 +1,9 @@
+package io.chorale.api;
+
+import io.quarkus.test.junit.QuarkusIntegrationTest;
+import io.quarkus.test.junit.TestProfile;
+
+/** The same of the packaged application. */
+@QuarkusIntegrationTest
+@TestProfile(OidcProfile.class)
+class OidcIT extends OidcTest {}
