@@ -276,6 +276,15 @@ void Bench::PrintCounters(const BackendCounters& after) const {
               after.steps_collected - counters_.steps_collected);
 }
 
+std::string Bench::Model() const {
+  std::string model = options_.image.empty() ? options_.shape : options_.image;
+  if (options_.layers > 0) model += Format(", %lld layers", static_cast<long long>(options_.layers));
+  if (options_.shards > 1) {
+    model += Format(", %lld shards, %s", static_cast<long long>(options_.shards), options_.lora_sharding.c_str());
+  }
+  return model;
+}
+
 std::string Bench::Adapters(int64_t count) const {
   if (count == 0) return "no adapter";
   std::string ranks;

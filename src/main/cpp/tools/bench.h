@@ -48,7 +48,7 @@ class Bench {
   // A prompt whose adapter comes with the step, beside one whose adapter is there.
   void ColdStart(const std::vector<StagedAdapter>& staged);
 
-  std::string Model() const { return options_.image.empty() ? options_.shape : options_.image; }
+  std::string Model() const;
   std::string Adapters(int64_t count) const;
   void PrintCounters(const BackendCounters& after) const;
 

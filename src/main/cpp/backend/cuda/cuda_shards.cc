@@ -3,22 +3,6 @@
 #include "shard/shard_cut.h"
 
 namespace chorale::cuda {
-namespace {
-
-// The GPUs that this one cannot reach but through the host's memory.
-std::string WithoutPeerAccess(const Shard& shard) {
-  std::string names;
-  for (int32_t other = 0; other < shard.count; ++other) {
-    int can = 1;
-    if (other == shard.index) continue;
-    Check(cudaDeviceCanAccessPeer(&can, shard.index, other), "peer access");
-    if (can == 0) names += Format("%s%d", names.empty() ? "" : ", ", other);
-  }
-  return names;
-}
-
-}  // namespace
-
 Status CudaBackend::CheckShards(int32_t devices) const {
   if (shard_.count == 1) return Status::Ok();
   if (shard_.lora == LoraSharding::kSharded) {
@@ -32,25 +16,36 @@ Status CudaBackend::CheckShards(int32_t devices) const {
   return Status::Ok();
 }
 
+// Directly where all GPUs reach each other, else through NCCL.
 Status CudaBackend::ConnectShards() {
   if (shard_.count == 1) return Status::Ok();
-  Result<std::unique_ptr<NcclCommunicator>> connected = NcclCommunicator::Connect(shard_, launcher_.stream);
-  if (!connected.ok()) return connected.status();
-  communicator_ = std::move(connected).value();
-  info_.device += Format(", %d of them with %s", shard_.count, communicator_->name().c_str());
-  if (const std::string others = WithoutPeerAccess(shard_); !others.empty()) {
-    info_.device += Format(" (no peer access from GPU %d to %s: sums go through the host's memory, slowly)",
-                           shard_.index, others.c_str());
-  }
-  const Part vocab = VocabOf(spec_, shard_);
-  Result<std::unique_ptr<Activation>> logits = MakeActivation(ActivationKind::kProduct, samples_max_, vocab.size());
-  if (!logits.ok()) return logits.status();
-  shard_logits_ = std::move(logits).value();
   logit_begins_ = {0};
   Shard other = shard_;
   for (other.index = 0; other.index < shard_.count; ++other.index) {
     logit_begins_.push_back(logit_begins_.back() + Padded(VocabOf(spec_, other).size()));
   }
+  const int64_t cols = VocabOf(spec_, shard_).size();
+  Result<std::unique_ptr<Activation>> logits = MakeActivation(ActivationKind::kProduct, samples_max_, cols);
+  if (!logits.ok()) return logits.status();
+  shard_logits_ = std::move(logits).value();
+  Result<std::unique_ptr<PeerExchange>> peers =
+      PeerExchange::Connect(shard_,
+                            {.sum_rows = rows_max_,
+                             .sum_cols = Padded(spec_.hidden),
+                             .whole_rows = samples_max_,
+                             .whole_stride = Padded(spec_.vocab)},
+                            launcher_.stream);
+  if (!peers.ok()) return peers.status();
+  peers_ = std::move(peers).value();
+  if (peers_ != nullptr) {
+    info_.device += Format(", %d of them with peer access", shard_.count);
+    return Status::Ok();
+  }
+  Result<std::unique_ptr<NcclCommunicator>> connected = NcclCommunicator::Connect(shard_, launcher_.stream);
+  if (!connected.ok()) return connected.status();
+  nccl_ = std::move(connected).value();
+  info_.device += Format(", %d of them with %s (no peer access: what shards exchange takes longer)", shard_.count,
+                         nccl_->name().c_str());
   Result<DeviceMemory> gathered = AllocateZeros(4 * samples_max_ * logit_begins_.back(), "gathered logits");
   if (!gathered.ok()) return gathered.status();
   gathered_logits_ = std::move(gathered).value();
@@ -59,48 +54,65 @@ Status CudaBackend::ConnectShards() {
 
 void CudaBackend::AllReduce(const AllReduceParams& params) {
   CudaActivation& x = Cuda(params.x);
+  if (peers_ != nullptr) {
+    x.exchange = peers_->NextSum();  // who reads it adds it up
+    return;
+  }
   Collapse(x);
   const int32_t element = !x.product.half ? kF32 : element_ == Element::kF16 ? kF16 : kBF16;
-  communicator_->AllReduce(kSumHidden, {.data = x.product.data,
-                                        .element = element,
-                                        .rows = rows_,
-                                        .cols = x.cols(),
-                                        .stride = x.product.cols});
+  nccl_->AllReduce(kSumHidden, {.data = x.product.data,
+                                .element = element,
+                                .rows = rows_,
+                                .cols = x.cols(),
+                                .stride = x.product.cols});
 }
 
-// The shards' logits lie one shard after another when they have come; they are wanted one row after another.
 void CudaBackend::AllGather(const AllGatherParams& params) {
   CudaActivation& logits = Cuda(params.x);
   logits_ = &logits;
   if (params.count == 0) return;
   const int32_t rows = padded_ ? rows_ : params.count;
+  const int64_t stride = logits.stride();
+  logits.bias = nullptr;
+  logits.product = {logits.memory.data(), rows * stride, static_cast<int32_t>(stride), 1, 1};
+  if (peers_ == nullptr) {
+    GatherLogits(rows, params.begins);
+    return;
+  }
+  logits.product.data = peers_->whole();
+  SpreadArgs args = peers_->NextSpread(rows, params.begins);
+  args.own = Cuda(shard_logits_.get()).product;
+  Spread(launcher_, rows, args);
+}
+
+// The shards' logits lie one shard after another when they have come; they are wanted one row after another.
+void CudaBackend::GatherLogits(int32_t rows, std::span<const int64_t> begins) {
   auto* gathered = gathered_logits_.as<float>();
   const CudaActivation& own = Cuda(shard_logits_.get());
-  const size_t stride = static_cast<size_t>(logits.stride()) * 4;
+  const size_t stride = static_cast<size_t>(logits_->stride()) * 4;
   if (own.cols() > 0) {
     Collapse(own);
     Check(cudaMemcpyAsync(gathered + rows * logit_begins_[shard_.index], own.product.data,
                           static_cast<size_t>(rows * own.stride()) * 4, cudaMemcpyDeviceToDevice, launcher_.stream),
           "logits");
   }
-  communicator_->AllGather(kGatherLogits,
-                           {.data = gathered, .rows = rows, .cols = logit_begins_.back(), .stride = logit_begins_.back()},
-                           logit_begins_);
+  nccl_->AllGather(kGatherLogits,
+                   {.data = gathered, .rows = rows, .cols = logit_begins_.back(), .stride = logit_begins_.back()},
+                   logit_begins_);
   for (int32_t i = 0; i < shard_.count; ++i) {
-    const int64_t cols = params.begins[i + 1] - params.begins[i];
+    const int64_t cols = begins[i + 1] - begins[i];
     if (cols == 0) continue;
-    Check(cudaMemcpy2DAsync(logits.memory.as<float>() + params.begins[i], stride, gathered + rows * logit_begins_[i],
+    Check(cudaMemcpy2DAsync(logits_->memory.as<float>() + begins[i], stride, gathered + rows * logit_begins_[i],
                             static_cast<size_t>(logit_begins_[i + 1] - logit_begins_[i]) * 4,
                             static_cast<size_t>(cols) * 4, static_cast<size_t>(rows), cudaMemcpyDeviceToDevice,
                             launcher_.stream),
           "logits");
   }
-  logits.product = {logits.memory.data(), rows * logits.stride(), static_cast<int32_t>(logits.stride()), 1, 1};
-  logits.bias = nullptr;
 }
 
 CollectiveCounts CudaBackend::collectives() const {
-  return communicator_ == nullptr ? CollectiveCounts{} : communicator_->counts();
+  if (peers_ != nullptr) return peers_->collectives();
+  return nccl_ == nullptr ? CollectiveCounts{} : nccl_->counts();
 }
 
 }  // namespace chorale::cuda

@@ -28,6 +28,7 @@ KvPages CudaBackend::Kv(int32_t layer) const {
 }
 
 void CudaBackend::Embed(const EmbedParams& params) {
+  if (peers_ != nullptr) peers_->BeginPass();
   if (lora_groups_max_ > 0) {
     Check(cudaMemsetAsync(lora_ready_.data(), 0, size_t{4} * lora_groups_max_ * spec_.layers * kSites, launcher_.stream),
           "LoRA counters");
@@ -53,6 +54,7 @@ void CudaBackend::AddNorm(const AddNormParams& params) {
   if (params.delta != nullptr) {
     args.delta = Cuda(params.delta).product;
     args.delta_bias = Cuda(params.delta).bias;
+    args.exchange = std::exchange(Cuda(params.delta).exchange, Exchange{});
   }
   args.norm = Values(params.norm);
   args.out = Cuda(params.out).memory.data();
@@ -149,8 +151,8 @@ void CudaBackend::Gemm(const GemmParams& params) {
   // What is summed over shards takes its bias along, which a product of 16 bits does not. The library's product of many
   // inputs is faster in float32 (772 against 730 TFLOP/s), but then shards would send twice the bytes.
   const auto first = static_cast<Target>(params.lora.first);
-  const bool takes_bias = params.bias != nullptr && communicator_ != nullptr && SumsProducts(first);
-  const bool half = first != kQ && !takes_bias && (first != kDown || communicator_ != nullptr);
+  const bool takes_bias = params.bias != nullptr && nccl_ != nullptr && SumsProducts(first);
+  const bool half = first != kQ && !takes_bias && (first != kDown || shard_.count > 1);
   y.product = lora.y = Multiply(weight, x, rows_, y, half, beside ? &lora : nullptr);
   y.bias = Values(params.bias);
   y.lora = {};
@@ -238,8 +240,8 @@ void CudaBackend::Gather(const GatherParams& params) {
 }
 
 void CudaBackend::Logits(const LogitsParams& params) {
-  CudaActivation& logits = Cuda(communicator_ == nullptr ? params.logits : shard_logits_.get());
-  if (communicator_ == nullptr) logits_ = &logits;
+  CudaActivation& logits = Cuda(shard_.count == 1 ? params.logits : shard_logits_.get());
+  if (shard_.count == 1) logits_ = &logits;
   if (params.count == 0) return;
   logits.product = Multiply(Matrix(params.head), Cuda(params.x), padded_ ? rows_ : params.count, logits, false, nullptr);
   logits.bias = nullptr;
