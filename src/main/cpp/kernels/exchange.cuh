@@ -56,12 +56,12 @@ __device__ __forceinline__ float4 UnpackFour(uint2 words) {
 }
 
 // v = the sum of all shards' v, each rounded to T, in the order of the shards: the same bits everywhere. A thread has
-// kFours times four columns of the row of `cols`: those from `first` on, and every `step` further.
+// kFours times four columns of the `cols` that lie from word `begin` of a shard's part on: those from `first` on, and
+// every `step` further.
 template <typename T, int32_t kFours>
-__device__ __forceinline__ void SumOverShards(const Exchange& exchange, int64_t row, int32_t first, int32_t step,
-                                              int32_t cols, float4 (&v)[kFours]) {
+__device__ __forceinline__ void SumAt(const Exchange& exchange, int64_t begin, int32_t first, int32_t step, int32_t cols,
+                                      float4 (&v)[kFours]) {
   uint2 own[kFours];
-  const int64_t begin = row * (cols / 2);
 #pragma unroll
   for (int32_t i = 0; i < kFours; ++i) {
     own[i] = PackFour<T>(v[i]);
@@ -88,6 +88,13 @@ __device__ __forceinline__ void SumOverShards(const Exchange& exchange, int64_t 
       v[i] = from == 0 ? more : float4{v[i].x + more.x, v[i].y + more.y, v[i].z + more.z, v[i].w + more.w};
     }
   }
+}
+
+// The same of a row of a matrix of `cols` columns.
+template <typename T, int32_t kFours>
+__device__ __forceinline__ void SumOverShards(const Exchange& exchange, int64_t row, int32_t first, int32_t step,
+                                              int32_t cols, float4 (&v)[kFours]) {
+  SumAt<T, kFours>(exchange, row * (cols / 2), first, step, cols, v);
 }
 
 }  // namespace chorale::cuda

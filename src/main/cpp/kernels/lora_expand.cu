@@ -17,7 +17,7 @@ constexpr int32_t kPieces = kLoraGroupRowsMany / kLoraPieceRows;
 template <typename T>
 __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs args) {
   AllowSuccessor();
-  int32_t target = 0, tile = static_cast<int32_t>(blockIdx.x), first = 0;  // of which target; its first column in y
+  int32_t target = 0, tile = static_cast<int32_t>(blockIdx.x), first = args.first_output;  // of which target; its first column in y
   int32_t outputs = args.outputs[0];
 #pragma unroll
   for (int32_t t = 0; t + 1 < kLoraSiteTargets; ++t) {

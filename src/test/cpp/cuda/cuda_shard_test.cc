@@ -38,6 +38,14 @@ std::vector<Case> Cases() {
   return cases;
 }
 
+std::vector<std::pair<Case, std::string>> CasesAndSchemes() {
+  std::vector<std::pair<Case, std::string>> all;
+  for (const Case& c : Cases()) {
+    for (const char* scheme : {"replicate", "sharded"}) all.emplace_back(c, scheme);
+  }
+  return all;
+}
+
 // What a run without anybody looking gives: draws, their log-probabilities, and the pages at the end.
 struct Played {
   std::vector<int32_t> tokens;
@@ -72,11 +80,13 @@ class CudaShardTest : public ::testing::Test {
     return ShardedEngine::Create(config, view.value(), spans).status();
   }
 
-  std::unique_ptr<EngineHarness> Make(const Case& c, int32_t shards, bool graphs = true) const {
+  std::unique_ptr<EngineHarness> Make(const Case& c, int32_t shards, bool graphs = true,
+                                      const std::string& scheme = "replicate") const {
     auto harness = std::make_unique<EngineHarness>(c.spec, 51, "fast", c.options, kPoolBytes);
     harness->config().backend = "cuda";
     harness->config().library_dir = directory_;
     harness->config().shards = shards;
+    harness->config().lora_sharding = scheme;
     harness->config().graphs = graphs ? 1 : 0;
     harness->config().poison = 0;
     harness->Open();
@@ -150,9 +160,9 @@ double RelativeError(std::span<const float> got, std::span<const float> want) {
 // Each share of a sum is rounded to 8 bits, as any input of a linear is; where the best two are further apart than the
 // noise of the logits, the same token is drawn.
 TEST_F(CudaShardTest, LogitsAndTokensAreThoseOfOneGpu) {
-  for (const Case& c : Cases()) {
-    SCOPED_TRACE(c.name);
-    auto one = Make(c, 1), two = Make(c, 2);
+  for (const auto& [c, scheme] : CasesAndSchemes()) {
+    SCOPED_TRACE(std::string(c.name) + ", " + scheme);
+    auto one = Make(c, 1), two = Make(c, 2, true, scheme);
     std::vector<Generation> want, got;
     for (int32_t i = 0; i < 6; ++i) {
       Generation g;
@@ -200,9 +210,9 @@ TEST_F(CudaShardTest, LookingChangesNothing) {
 }
 
 TEST_F(CudaShardTest, ReplayedStepsAreThoseThatWereLaunched) {
-  for (const Case& c : Cases()) {
-    SCOPED_TRACE(c.name);
-    auto eager = Make(c, 2, false), replayed = Make(c, 2, true);
+  for (const auto& [c, scheme] : CasesAndSchemes()) {
+    SCOPED_TRACE(std::string(c.name) + ", " + scheme);
+    auto eager = Make(c, 2, false, scheme), replayed = Make(c, 2, true, scheme);
     for (const int32_t sequences : {1, 5, 21}) {
       SCOPED_TRACE(sequences);
       const Played want = Play(*eager, sequences, 12), got = Play(*replayed, sequences, 12);
@@ -237,6 +247,28 @@ TEST_F(CudaShardTest, MergesAsOneGpuDoes) {
       EXPECT_EQ(harness->engine().WeightsDigest().value(), before);
     }
     EXPECT_LT(RelativeError(logits[1], logits[0]), 2e-2);
+  }
+}
+
+TEST_F(CudaShardTest, CollectivesAreAsFewAsTheSchemeAllows) {
+  for (const std::string scheme : {"replicate", "sharded"}) {
+    SCOPED_TRACE(scheme);
+    auto harness = Make(Cases()[0], 2, false, scheme);
+    harness->engine().SetObserver(nullptr);
+    const auto of_step = [&](int32_t sequence) {
+      const CollectiveCounts before = harness->engine().engine(0).collectives();
+      StepBuilder step;
+      step.Sequence({5, 6, 7}, 0, PagesOf(*harness, 0, 3), 3);
+      AddSegment(step, sequence);
+      harness->Run(step.Sample());
+      CollectiveCounts counts = harness->engine().engine(0).collectives();
+      EXPECT_EQ(counts, harness->engine().engine(1).collectives());
+      for (int32_t what = 0; what < kCollectives; ++what) counts[what] -= before[what];
+      return counts;
+    };
+    const int32_t layers = harness->spec().layers, more = scheme == "sharded" ? 2 * layers : 0;
+    EXPECT_EQ(of_step(0), (CollectiveCounts{2 * layers, 1, 0, 0, 0}));
+    EXPECT_EQ(of_step(1), (CollectiveCounts{2 * layers, 1, more, more, 0}));
   }
 }
 

@@ -105,6 +105,7 @@ class CudaBackend final : public Backend {
   Status Open();
   Status CheckShards(int32_t devices) const;
   Status ConnectShards();
+  void SumRanksOverShards(const LoraSite& site, const LoraSiteArgs& args);
   void GatherLogits(int32_t rows, std::span<const int64_t> begins);
   Status MakePool();
 

@@ -48,6 +48,10 @@ struct CudaMergeUndo final : MergeUndo {
 }  // namespace
 
 Status CudaBackend::PlaceMergePages(const ResidentAdapter& adapter) {
+  if (shard_.cuts_both_factors()) {
+    return Status::Invalid("lora_sharding=sharded: backend=cuda does not merge then, as no shard has all of both factors; "
+                           "lora_sharding=replicate does");
+  }
   merge_tables_.Begin();
   merge_tables_.Add(adapter.pages, &merge_pages_);
   CHORALE_RETURN_IF_ERROR(merge_tables_.Place(launcher_.stream));
@@ -77,13 +81,13 @@ void CudaBackend::LaunchMerge(const MergeParams& params, const DeviceMemory& wei
 
 Result<std::unique_ptr<Weight>> CudaBackend::Merge(const MergeParams& params) {
   const CudaMatrix& base = Matrix(params.base);
+  CHORALE_RETURN_IF_ERROR(PlaceMergePages(*params.adapter));
   Result<DeviceMemory> memory = DeviceMemory::Allocate(base.memory.bytes(), "shadow weights");
   if (!memory.ok()) return memory.status();
   auto shadow = std::make_unique<CudaMatrix>(base.rows(), base.cols(), std::move(memory).value());
   Check(cudaMemcpyAsync(shadow->memory.data(), base.memory.data(), static_cast<size_t>(base.memory.bytes()),
                         cudaMemcpyDeviceToDevice, launcher_.stream),
         "shadow weights");
-  CHORALE_RETURN_IF_ERROR(PlaceMergePages(*params.adapter));
   LaunchMerge(params, shadow->memory, {});
   Finish("shadow weights");
   FinishMatrix(shadow.get());

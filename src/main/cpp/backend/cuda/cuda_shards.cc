@@ -3,11 +3,13 @@
 #include "shard/shard_cut.h"
 
 namespace chorale::cuda {
+namespace {
+
+constexpr int64_t kRankColumnsLeast = 1024;  // of a row of rank activations that shards exchange, however small the model
+
+}  // namespace
 Status CudaBackend::CheckShards(int32_t devices) const {
   if (shard_.count == 1) return Status::Ok();
-  if (shard_.lora == LoraSharding::kSharded) {
-    return Status::Invalid("lora_sharding=sharded: backend=cuda computes replicate only");
-  }
   if (shard_.count > devices) {
     return Status::Invalid(Format("shards=%d: each takes a GPU of its own, and this machine shows %d (see "
                                   "CUDA_VISIBLE_DEVICES); possible: 1 to %d",
@@ -32,6 +34,7 @@ Status CudaBackend::ConnectShards() {
       PeerExchange::Connect(shard_,
                             {.sum_rows = rows_max_,
                              .sum_cols = Padded(spec_.hidden),
+                             .rank_cols = shard_.cuts_both_factors() ? std::max(Padded(spec_.hidden), kRankColumnsLeast) : 0,
                              .whole_rows = samples_max_,
                              .whole_stride = Padded(spec_.vocab)},
                             launcher_.stream);
@@ -40,6 +43,10 @@ Status CudaBackend::ConnectShards() {
   if (peers_ != nullptr) {
     info_.device += Format(", %d of them with peer access", shard_.count);
     return Status::Ok();
+  }
+  if (shard_.cuts_both_factors()) {
+    return Status::Invalid("lora_sharding=sharded: the GPUs do not reach each other (no peer access), which it needs; "
+                           "lora_sharding=replicate does without");
   }
   Result<std::unique_ptr<NcclCommunicator>> connected = NcclCommunicator::Connect(shard_, launcher_.stream);
   if (!connected.ok()) return connected.status();
@@ -50,6 +57,14 @@ Status CudaBackend::ConnectShards() {
   if (!gathered.ok()) return gathered.status();
   gathered_logits_ = std::move(gathered).value();
   return Status::Ok();
+}
+
+// Of each adapter's v = A x a shard has some ranks, or a share of all.
+void CudaBackend::SumRanksOverShards(const LoraSite& site, const LoraSiteArgs& args) {
+  if (!shard_.cuts_both_factors()) return;
+  const bool all_ranks = SumsProducts(static_cast<Target>(site.first));
+  const Exchange exchange = peers_->RankSum(all_ranks ? kSumRanks : kGatherRanks, all_ranks ? 1 : 0);
+  SumRanks(launcher_, element_, LoraBlocks(), args, exchange, peers_->rank_cols() / 2);
 }
 
 void CudaBackend::AllReduce(const AllReduceParams& params) {

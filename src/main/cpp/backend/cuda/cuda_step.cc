@@ -87,6 +87,14 @@ bool CudaBackend::LoraArgs(const LoraSite& site, const CudaActivation& x, const 
   for (int32_t t = 0; t < site.count; ++t) {
     args->outputs[t] = static_cast<int32_t>(OutWidth(spec_, static_cast<Target>(site.first + t)));
   }
+  if (shard_.cuts_both_factors() && SumsProducts(static_cast<Target>(site.first))) {
+    const Part part = PartOf(args->outputs[0], shard_.index, shard_.count);
+    args->first_output = static_cast<int32_t>(part.begin);
+    args->outputs[0] = static_cast<int32_t>(part.size());
+  } else if (shard_.cuts_both_factors()) {
+    args->rank_part = shard_.index;
+    args->rank_parts = shard_.count;
+  }
   args->x = x.memory.data();
   args->v = lora_v_.as<float>();
   args->ready = lora_ready_.as<int32_t>() +
@@ -145,8 +153,11 @@ void CudaBackend::Gemm(const GemmParams& params) {
   CudaActivation& y = Cuda(params.y);
   LoraSiteArgs lora;
   const bool has_lora = LoraArgs(params.lora, x, weight, &lora);
-  const bool beside = has_lora && CanStream(weight, x, rows_);  // in the launch of the product
-  if (has_lora && !beside) LoraShrink(launcher_, element_, LoraBlocks(), lora);
+  const bool beside = has_lora && CanStream(weight, x, rows_) && !shard_.cuts_both_factors();  // in the product's launch
+  if (has_lora && !beside) {
+    LoraShrink(launcher_, element_, LoraBlocks(), lora);
+    SumRanksOverShards(params.lora, lora);
+  }
   // Keys and values are rounded when they are stored: theirs is the product whose own rounding would count twice.
   // What is summed over shards takes its bias along, which a product of 16 bits does not. The library's product of many
   // inputs is faster in float32 (772 against 730 TFLOP/s), but then shards would send twice the bytes.

@@ -74,11 +74,8 @@ Result<std::unique_ptr<PeerExchange>> PeerExchange::Connect(const Shard& shard, 
   return exchange;
 }
 
-// Two inboxes, each with a part for every shard; the whole matrix; counts of arrivals.
-uint32_t* PeerExchange::Inbox(int32_t shard, int32_t turn) const {
-  return reinterpret_cast<uint32_t*>(memories_[shard]->data()) + turn * shard_.count * PartWords();
-}
-float* PeerExchange::Whole(int32_t shard) const { return reinterpret_cast<float*>(Inbox(shard, 2)); }
+// Two inboxes for sums and two for rank activations, each with a part for every shard; the whole matrix; counts of arrivals.
+float* PeerExchange::Whole(int32_t shard) const { return reinterpret_cast<float*>(Inboxes(shard) + InboxWords()); }
 uint32_t* PeerExchange::Arrivals(int32_t shard) const {
   return reinterpret_cast<uint32_t*>(Whole(shard) + sizes_.whole_rows * sizes_.whole_stride);
 }
@@ -88,7 +85,7 @@ Status PeerExchange::Open(cudaStream_t stream) {
   if (!state.ok()) return state.status();
   state_ = std::move(state).value();
   *state_.as<uint32_t>() = 0;
-  const int64_t inboxes = 2 * shard_.count * PartWords(), whole = sizes_.whole_rows * sizes_.whole_stride;
+  const int64_t inboxes = InboxWords(), whole = sizes_.whole_rows * sizes_.whole_stride;
   Result<std::shared_ptr<SharedMemory>> own =
       SharedMemory::Allocate(shard_.index, shard_.count, 4 * (inboxes + whole + shard_.count), stream);
   if (!own.ok()) return own.status();
@@ -103,16 +100,26 @@ Status PeerExchange::Open(cudaStream_t stream) {
 
 PeerExchange::~PeerExchange() { shard_.group->Forget(this); }
 
+Exchange PeerExchange::MakeExchange(int64_t part_words, int64_t first_word) const {
+  Exchange exchange{.part_words = part_words,
+                    .shard = shard_.index,
+                    .shards = shard_.count,
+                    .state = state_.as<uint32_t>(),
+                    .patience_nanos = kPatienceNanos};
+  for (int32_t i = 0; i < shard_.count; ++i) exchange.inboxes[i] = Inboxes(i) + first_word;
+  return exchange;
+}
+
 Exchange PeerExchange::NextSum() {
   ++counts_[kSumHidden];
-  Exchange next{.part_words = PartWords(),
-                .shard = shard_.index,
-                .shards = shard_.count,
-                .state = state_.as<uint32_t>(),
-                .patience_nanos = kPatienceNanos};
-  for (int32_t i = 0; i < shard_.count; ++i) next.inboxes[i] = Inbox(i, turn_);
+  const int32_t turn = turn_;
   turn_ = 1 - turn_;
-  return next;
+  return MakeExchange(PartWords(), turn * shard_.count * PartWords());
+}
+
+Exchange PeerExchange::RankSum(Collective what, int32_t turn) {
+  ++counts_[what];
+  return MakeExchange(RankWords(), shard_.count * (2 * PartWords() + turn * RankWords()));
 }
 
 SpreadArgs PeerExchange::NextSpread(int32_t rows, std::span<const int64_t> begins) {

@@ -38,6 +38,7 @@ class PeerExchange {
  public:
   struct Sizes {
     int64_t sum_rows = 0, sum_cols = 0;        // of the largest sum; cols even
+    int64_t rank_cols = 0;                     // of a row of rank activations, of which there are sum_rows; 0: none are summed
     int64_t whole_rows = 0, whole_stride = 0;  // of the matrix that is spread
   };
   // With all shards at once, each on the device of its number. Null on every shard where some GPU cannot reach another.
@@ -47,6 +48,9 @@ class PeerExchange {
   // For the next sum of a pass; every shard asks in the same order. A pass has an even number of sums.
   Exchange NextSum();
   void BeginPass() { turn_ = 0; }
+  // For the rank activations of a site. Between two sites with the same `turn` there is a sum.
+  Exchange RankSum(Collective what, int32_t turn);
+  int32_t rank_cols() const { return static_cast<int32_t>(sizes_.rank_cols); }
   // Of rows whose columns [begins[i], begins[i + 1]) are shard i's; the caller adds its own.
   SpreadArgs NextSpread(int32_t rows, std::span<const int64_t> begins);
   float* whole() const;
@@ -58,7 +62,10 @@ class PeerExchange {
   PeerExchange(const Shard& shard, const Sizes& sizes) : shard_(shard), sizes_(sizes) {}
   Status Open(cudaStream_t stream);
   int64_t PartWords() const { return sizes_.sum_rows * sizes_.sum_cols / 2; }
-  uint32_t* Inbox(int32_t shard, int32_t turn) const;
+  int64_t RankWords() const { return sizes_.sum_rows * sizes_.rank_cols / 2; }
+  Exchange MakeExchange(int64_t part_words, int64_t first_word) const;
+  uint32_t* Inboxes(int32_t shard) const { return reinterpret_cast<uint32_t*>(memories_[shard]->data()); }
+  int64_t InboxWords() const { return 2 * shard_.count * (PartWords() + RankWords()); }
   float* Whole(int32_t shard) const;
   uint32_t* Arrivals(int32_t shard) const;
 
