@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/common.cuh"
 #include "kernels/exchange.cuh"
@@ -9,12 +10,15 @@ namespace {
 
 constexpr int32_t kThreadsMax = 1024;
 constexpr int32_t kFoursMax = 4;  // groups of four columns that a thread holds: hidden <= 4 * 4 * 1024
+// With shards a block has at most half the registers of a multiprocessor, so that the product after it can be resident
+// beside it, its weights on their way, while it waits for the other GPUs.
+constexpr int32_t kShardThreads = 512;
 
 // Computes   residual += delta (the sum of its partials) + bias;  out = residual * rsqrt(mean(residual^2) + eps) * norm
 //            kShards: delta + bias is first summed over the shards, each shard's share rounded to T (exchange.h)
 // Shapes     residual [T, H] f32; delta Product [T, H]; bias, norm [H] f32; out [T, H] T
-// Grid       one block a row; a thread owns 4 columns in each of up to kFours places, H / 4 threads rounded up to
-//            warps.
+// Grid       one block a row; a thread owns 4 columns in each of up to kFours places, H / 4 threads (kShards: at most
+//            512, for H up to 8,192) rounded up to warps.
 //            A warp's 128 columns are one tile of the product, so the number of partials is the same in all its lanes.
 //            kShards: a block waits for the block of the same row on the other GPUs. Blocks send before they wait and
 //            begin in the order of rows, so the first row that is not done can always be finished.
@@ -25,7 +29,7 @@ constexpr int32_t kFoursMax = 4;  // groups of four columns that a thread holds:
 // Reference  cpu_reference.cc AddNorm
 // Measured   H100, 2026-11-22, H = 4096, in a chain: 2.1 / 2.2 / 3.1 us at 1 / 32 / 128 rows; 2,048 rows 48 us (78 %)
 template <typename T, int32_t kFours, bool kShards>
-__global__ void __launch_bounds__(kThreadsMax, kFours == 1 && !kShards ? 2 : 1) AddNormKernel(const AddNormArgs args) {
+__global__ void __maxnreg__(kShards && kFours <= 2 ? 48 : kShards || kFours > 1 ? 64 : 32) AddNormKernel(const AddNormArgs args) {
   __shared__ float scratch[32];
   AllowSuccessor();
   const int32_t first = static_cast<int32_t>(threadIdx.x) * 4;
@@ -83,7 +87,7 @@ __global__ void __launch_bounds__(kThreadsMax, kFours == 1 && !kShards ? 2 : 1) 
 // Grid       one block a row; a thread owns 4 columns, and others as AddNorm's do
 // Bound by   as AddNorm with kShards; for looking at intermediate results, not for serving
 template <typename T, int32_t kFours>
-__global__ void __launch_bounds__(kThreadsMax, 1) SumShardsKernel(const Product product, const float* bias,
+__global__ void __maxnreg__(64) SumShardsKernel(const Product product, const float* bias,
                                                                   const Exchange exchange) {
   AllowSuccessor();
   WaitForPredecessor();
@@ -117,28 +121,43 @@ __global__ void __launch_bounds__(kThreadsMax, 1) SumShardsKernel(const Product 
   }
 }
 
-int32_t ThreadsOf(int32_t hidden) { return std::min((hidden / 4 + 31) / 32 * 32, kThreadsMax); }
+int32_t ThreadsOf(int32_t hidden, int32_t most) { return std::min((hidden / 4 + 31) / 32 * 32, most); }
+
+// Calls f with how many groups of four columns a thread has.
+template <typename F>
+void WithFours(int32_t hidden, int32_t threads, F&& f) {
+  if (hidden <= threads * 4) {
+    f(std::integral_constant<int32_t, 1>());
+  } else if (hidden <= threads * 8) {
+    f(std::integral_constant<int32_t, 2>());
+  } else {
+    f(std::integral_constant<int32_t, kFoursMax>());
+  }
+}
 
 }  // namespace
 
 void AddNorm(Launcher& launcher, Element element, int32_t rows, const AddNormArgs& args) {
-  const int32_t threads = ThreadsOf(args.hidden);
-  const bool one = args.hidden <= threads * 4;
+  const bool shards = args.exchange.shards > 1;
+  const bool small = shards && args.hidden <= kShardThreads * 4 * kFoursMax;
+  const int32_t threads = ThreadsOf(args.hidden, small ? kShardThreads : kThreadsMax);
   WithElement(element, [&](auto type) {
     using T = decltype(type);
-    auto* kernel = args.exchange.shards == 1 ? (one ? AddNormKernel<T, 1, false> : AddNormKernel<T, kFoursMax, false>)
-                                             : (one ? AddNormKernel<T, 1, true> : AddNormKernel<T, kFoursMax, true>);
-    launcher.Launch(kernel, dim3(rows), dim3(threads), 0, args);
+    WithFours(args.hidden, threads, [&](auto fours) {
+      launcher.Launch(shards ? AddNormKernel<T, fours(), true> : AddNormKernel<T, fours(), false>, dim3(rows), dim3(threads), 0,
+                      args);
+    });
   });
 }
 
 void SumShards(Launcher& launcher, Element element, int32_t rows, const Product& product, const float* bias,
                const Exchange& exchange) {
-  const int32_t threads = ThreadsOf(product.cols);
+  const int32_t threads = ThreadsOf(product.cols, kThreadsMax);
   WithElement(element, [&](auto type) {
     using T = decltype(type);
-    auto* kernel = product.cols <= threads * 4 ? SumShardsKernel<T, 1> : SumShardsKernel<T, kFoursMax>;
-    launcher.Launch(kernel, dim3(rows), dim3(threads), 0, product, bias, exchange);
+    WithFours(product.cols, threads, [&](auto fours) {
+      launcher.Launch(SumShardsKernel<T, fours()>, dim3(rows), dim3(threads), 0, product, bias, exchange);
+    });
   });
 }
 

@@ -11,6 +11,7 @@ namespace chorale::cuda {
 inline constexpr int32_t kLoraGroupRows = 16;      // of a group, beside a product
 inline constexpr int32_t kLoraGroupRowsMany = 256;  // in launches of its own, where a block has a piece of a group
 inline constexpr int32_t kLoraPieceRows = 64;
+inline constexpr int32_t kLoraPieces = kLoraGroupRowsMany / kLoraPieceRows;
 inline constexpr int32_t kLoraGroupsMax = 128;     // beside a product
 inline constexpr int32_t kLoraSiteTargets = 3;
 inline constexpr int32_t kLoraChunk = 16;          // ranks that are computed together
@@ -74,6 +75,7 @@ struct LoraSiteArgs {
   int32_t columns = 0;                    // of A
   int32_t outputs[kLoraSiteTargets] = {};  // of each target; side by side in y
   int32_t first_output = 0;               // in launches of its own: of the columns of y, the first that B has
+  int32_t pieces = kLoraPieces;           // in launches of its own: of the largest group
   int32_t rank_part = 0, rank_parts = 1;  // in launches of its own: A has this one of so many equal parts of the ranks
   const void* x = nullptr;                // [T, inputs]
   float* v = nullptr;                     // of all groups

@@ -10,7 +10,6 @@ namespace {
 constexpr int32_t kWarps = 8;
 constexpr int32_t kThreads = kWarps * 32;
 constexpr int32_t kRows = kLoraPieceRows;
-constexpr int32_t kPieces = kLoraGroupRowsMany / kRows;  // of a group
 constexpr int32_t kChunks = 4;                      // of 16 ranks, in a pass
 constexpr int32_t kRanks = kChunks * kLoraChunk;
 constexpr int32_t kStages = 3;
@@ -73,9 +72,9 @@ __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteAr
   const int32_t copy_row = tid / 16, copy_column = tid % 16 * 8;  // what this thread copies: every 16th row
   bool waited = false;
 
-  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * kPieces; index += static_cast<int32_t>(gridDim.y)) {
-    LoraGroup group = args.groups[index / kPieces];
-    const int32_t row_begin = index % kPieces * kRows;
+  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * args.pieces; index += static_cast<int32_t>(gridDim.y)) {
+    LoraGroup group = args.groups[index / args.pieces];
+    const int32_t row_begin = index % args.pieces * kRows;
     T* v = reinterpret_cast<T*>(args.v + group.v_offset) + row_begin * group.v_cols;
     group.row_begin += row_begin;
     group.row_count = min(kRows, group.row_count - row_begin);
@@ -206,9 +205,9 @@ __global__ void __launch_bounds__(kSumThreads) SumRanksKernel(const LoraSiteArgs
   AllowSuccessor();
   const int32_t groups = *args.group_count;
   WaitForPredecessor();
-  for (int32_t index = static_cast<int32_t>(blockIdx.x); index < groups * kPieces; index += static_cast<int32_t>(gridDim.x)) {
-    const LoraGroup group = args.groups[index / kPieces];
-    const int32_t row_begin = index % kPieces * kRows, rows = min(kRows, group.row_count - row_begin);
+  for (int32_t index = static_cast<int32_t>(blockIdx.x); index < groups * args.pieces; index += static_cast<int32_t>(gridDim.x)) {
+    const LoraGroup group = args.groups[index / args.pieces];
+    const int32_t row_begin = index % args.pieces * kRows, rows = min(kRows, group.row_count - row_begin);
     if (group.use_begin == group.use_end || rows <= 0) continue;
     T* v = reinterpret_cast<T*>(args.v + group.v_offset) + row_begin * group.v_cols;
     const int64_t place = static_cast<int64_t>(group.row_begin + row_begin) * row_words;
@@ -226,15 +225,15 @@ __global__ void __launch_bounds__(kSumThreads) SumRanksKernel(const LoraSiteArgs
 void SumRanks(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args, const Exchange& exchange,
               int32_t row_words) {
   WithElement(element, [&](auto type) {
-    launcher.Launch(SumRanksKernel<decltype(type)>, dim3(std::min(groups_max * kPieces, 65535)), dim3(kSumThreads), 0, args,
+    launcher.Launch(SumRanksKernel<decltype(type)>, dim3(std::min(groups_max * args.pieces, 65535)), dim3(kSumThreads), 0, args,
                     exchange, row_words);
   });
 }
 
 void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args) {
-  const int32_t blocks = std::min(groups_max * kPieces, 65535);
-  int32_t cluster = 1;  // as many blocks as multiprocessors, where there are few groups
-  while (launcher.sm_major >= 9 && cluster < kClusterMax && 2 * cluster * blocks <= launcher.sm_count) cluster *= 2;
+  const int32_t blocks = std::min(groups_max * args.pieces, 65535);
+  int32_t cluster = 1;  // as many blocks as can be resident, where there are few groups
+  while (launcher.sm_major >= 9 && cluster < kClusterMax && cluster * blocks <= launcher.sm_count) cluster *= 2;
   WithElement(element, [&](auto type) {
     const auto kernel = LoraShrinkKernel<decltype(type)>;
     launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));

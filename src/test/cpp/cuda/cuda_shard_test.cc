@@ -17,6 +17,7 @@ using testing::SameBits;
 using testing::StepBuilder;
 
 constexpr int64_t kPoolBytes = int64_t{256} << 20;
+constexpr int32_t kFirstPage = 1200;  // of sequences; adapters are before
 
 struct Case {
   const char* name;
@@ -90,17 +91,18 @@ class CudaShardTest : public ::testing::Test {
     harness->config().graphs = graphs ? 1 : 0;
     harness->config().poison = 0;
     harness->Open();
-    harness->Load(0, RandomAdapter(c.spec, 5, [](int32_t layer, Target t) { return 1 + (layer * 7 + t * 5) % 13; }), 0);
-    harness->Load(1, RandomAdapter(c.spec, 6, [](int32_t layer, Target t) {
-                    return layer == 0 && t % 2 == 1 ? 0 : t == kQ ? 96 : 20;
-                  }), 60);
+    const StagedAdapter first = harness->Load(
+        0, RandomAdapter(c.spec, 5, [](int32_t layer, Target t) { return 1 + (layer * 7 + t * 5) % 13; }), 0);
+    const auto rank = [](int32_t layer, Target t) { return layer == 0 && t % 2 == 1 ? 0 : t == kQ ? 96 : 20; };
+    const StagedAdapter second = harness->Load(1, RandomAdapter(c.spec, 6, rank), static_cast<int32_t>(first.pages));
+    EXPECT_LE(first.pages + second.pages, kFirstPage);
     return harness;
   }
 
   static std::vector<int32_t> PagesOf(const EngineHarness& harness, int32_t sequence, int32_t tokens) {
     std::vector<int32_t> pages;
     for (int32_t at = 0; at < tokens; at += harness.page_tokens()) {
-      pages.push_back(130 + sequence * 12 + static_cast<int32_t>(pages.size()));
+      pages.push_back(kFirstPage + sequence * 12 + static_cast<int32_t>(pages.size()));
     }
     return pages;
   }
@@ -131,7 +133,9 @@ class CudaShardTest : public ::testing::Test {
         AddSegment(step, i);
         step.Sample({.temperature = i % 2 == 0 ? 0.0f : 0.8f, .seed = 17 + i, .top_logprobs = 0});
       }
-      EXPECT_TRUE(harness.Begin(step).ok());
+      const Status begun = harness.Begin(step);
+      EXPECT_TRUE(begun.ok()) << begun.message();
+      if (!begun.ok()) return run;
       if (++in_flight == 2) keep(harness.Await()), --in_flight;
     }
     keep(harness.Await());
@@ -225,11 +229,11 @@ TEST_F(CudaShardTest, ReplayedStepsAreThoseThatWereLaunched) {
 }
 
 TEST_F(CudaShardTest, MergesAsOneGpuDoes) {
-  for (const std::string way : {"shadow", "in_place"}) {
-    SCOPED_TRACE(way);
+  for (const auto& [way, scheme] : {std::pair{"shadow", "replicate"}, {"in_place", "replicate"}, {"shadow", "sharded"}}) {
+    SCOPED_TRACE(std::string(way) + ", " + scheme);
     std::vector<std::vector<float>> logits;
     for (const int32_t shards : {1, 2}) {
-      auto harness = Make(Cases()[0], shards);
+      auto harness = Make(Cases()[0], shards, true, scheme);
       harness->config().merge = way;
       harness->config().poison = 1;
       harness->Open();
@@ -286,7 +290,7 @@ TEST_F(CudaShardTest, AShardThatFailsFailsAllAtOnce) {
   Thrower thrower;
   harness->engine().engine(1).SetObserver(&thrower);
   StepBuilder step;
-  step.Sequence({5, 6, 7}, 0, {130}, 3).Segment().Sample();
+  step.Sequence({5, 6, 7}, 0, {kFirstPage}, 3).Segment().Sample();
   ASSERT_TRUE(harness->Begin(step).ok());
   std::vector<uint8_t> out(1 << 20);
   int64_t bytes = 0;

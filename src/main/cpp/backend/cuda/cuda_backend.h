@@ -105,6 +105,8 @@ class CudaBackend final : public Backend {
   Status Open();
   Status CheckShards(int32_t devices) const;
   Status ConnectShards();
+  void GatherFactors(const ResidentAdapter& adapter, int32_t layer, int32_t target, LoraMergeArgs* args);
+  std::vector<uint8_t> ReadRows(const ResidentAdapter& adapter, int32_t layer, const TiledRows& rows);
   void SumRanksOverShards(const LoraSite& site, const LoraSiteArgs& args);
   void GatherLogits(int32_t rows, std::span<const int64_t> begins);
   Status MakePool();
@@ -169,6 +171,7 @@ class CudaBackend final : public Backend {
   StepTables eager_tables_, late_tables_, merge_tables_;
   const int32_t* merge_pages_ = nullptr;
   DeviceMemory merge_count_;
+  DeviceMemory merge_factors_;  // with LoraSharding::kSharded: those of one linear, from all shards
   std::map<int32_t, StepTables> padded_tables_;  // by rows
   StepTables* tables_ = nullptr;
   StepGraphs graphs_;

@@ -48,12 +48,9 @@ struct CudaMergeUndo final : MergeUndo {
 }  // namespace
 
 Status CudaBackend::PlaceMergePages(const ResidentAdapter& adapter) {
-  if (shard_.cuts_both_factors()) {
-    return Status::Invalid("lora_sharding=sharded: backend=cuda does not merge then, as no shard has all of both factors; "
-                           "lora_sharding=replicate does");
-  }
+  static const std::vector<int32_t> kOnePage = {0};  // of what GatherFactors puts together
   merge_tables_.Begin();
-  merge_tables_.Add(adapter.pages, &merge_pages_);
+  merge_tables_.Add(shard_.cuts_both_factors() ? kOnePage : adapter.pages, &merge_pages_);
   CHORALE_RETURN_IF_ERROR(merge_tables_.Place(launcher_.stream));
   merge_tables_.Send(launcher_.stream, 0);
   return Status::Ok();
@@ -75,7 +72,9 @@ void CudaBackend::LaunchMerge(const MergeParams& params, const DeviceMemory& wei
     args.weight = weight.data();
     args.row_begin = part.row_begin;
     args.outputs = m.b.columns;
-    if (m.rank() > 0) LoraMerge(launcher_, element_, args);
+    if (m.rank() == 0) continue;
+    if (shard_.cuts_both_factors()) GatherFactors(*params.adapter, params.layer, part.target, &args);
+    LoraMerge(launcher_, element_, args);
   }
 }
 

@@ -1,6 +1,9 @@
 // What a shard does together with the others, and what it takes to have them.
+#include <cstring>
+
 #include "backend/cuda/cuda_backend.h"
 #include "shard/shard_cut.h"
+#include "shard/shard_group.h"
 
 namespace chorale::cuda {
 namespace {
@@ -57,6 +60,64 @@ Status CudaBackend::ConnectShards() {
   if (!gathered.ok()) return gathered.status();
   gathered_logits_ = std::move(gathered).value();
   return Status::Ok();
+}
+
+// The bytes of A or B of an adapter, in order.
+std::vector<uint8_t> CudaBackend::ReadRows(const ResidentAdapter& adapter, int32_t layer, const TiledRows& rows) {
+  std::vector<uint8_t> bytes(static_cast<size_t>(rows.bytes()));
+  for (int64_t at = 0; at < rows.bytes();) {
+    const int64_t place = rows.offset + at, in_slice = place % geometry_.slice_bytes;
+    const int64_t count = std::min(geometry_.slice_bytes - in_slice, rows.bytes() - at);
+    Check(cudaMemcpyAsync(bytes.data() + at, Slice(adapter.pages[place / geometry_.slice_bytes], layer) + in_slice,
+                          static_cast<size_t>(count), cudaMemcpyDeviceToHost, launcher_.stream),
+          "the factors of a merge");
+    at += count;
+  }
+  Finish("the factors of a merge");
+  return bytes;
+}
+
+// No shard has all of both factors of a linear: they are put together in the host's memory, which is where all shards
+// are; a merge is rare.
+void CudaBackend::GatherFactors(const ResidentAdapter& adapter, int32_t layer, int32_t target, LoraMergeArgs* args) {
+  struct Held {
+    const LoraMatrices* matrices;
+    std::vector<uint8_t> a, b;
+  };
+  const LoraMatrices& m = adapter.layout->at(layer, target);
+  peers_->Count(kGatherFactors);
+  const Held own{&m, ReadRows(adapter, layer, m.a), ReadRows(adapter, layer, m.b)};
+  TiledRows a{.rank = m.rank(), .columns = m.a.columns, .element_bytes = 2};
+  TiledRows b{.offset = a.bytes(), .rank = m.rank(), .columns = m.b.columns, .element_bytes = 2};
+  const bool cuts_outputs = SumsProducts(static_cast<Target>(target));
+  if (cuts_outputs) b.columns = spec_.hidden;
+  std::vector<uint8_t> bytes(static_cast<size_t>(a.bytes() + b.bytes()));
+  const auto copy = [&](const TiledRows& from, const std::vector<uint8_t>& data, const TiledRows& to, int32_t rank_begin,
+                        int32_t column_begin) {
+    for (int32_t column = 0; column < from.columns; ++column) {
+      const int32_t tile = column / kTileColumns, place = column_begin + column;
+      for (int32_t j = 0; j < from.rank; ++j) {
+        const int64_t source = from.row_offset(tile, j) - from.offset + column % kTileColumns * 2;
+        std::memcpy(bytes.data() + to.row_offset(place / kTileColumns, rank_begin + j) + place % kTileColumns * 2,
+                    data.data() + source, 2);
+      }
+    }
+  };
+  for (const void* item : shard_.group->Meet(shard_.index, &own)) {
+    const Held& held = *static_cast<const Held*>(item);
+    if (&held == &own || !cuts_outputs) copy(held.matrices->a, held.a, a, held.matrices->rank_begin, 0);
+    if (&held == &own || cuts_outputs) copy(held.matrices->b, held.b, b, 0, held.matrices->first_output);
+  }
+  shard_.group->Meet(shard_.index, nullptr);  // until then the others read `own`
+  const Status reserved = Reserve(&merge_factors_, static_cast<int64_t>(bytes.size()), "the factors of a merge");
+  if (!reserved.ok()) throw std::runtime_error(reserved.message());
+  Check(cudaMemcpyAsync(merge_factors_.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice, launcher_.stream),
+        "the factors of a merge");
+  args->pool = {merge_factors_.data(), 0, static_cast<uint32_t>(bytes.size())};
+  args->layer = 0;
+  args->matrix.a_offset = 0;
+  args->matrix.b_offset = static_cast<uint32_t>(b.offset);
+  args->outputs = b.columns;
 }
 
 // Of each adapter's v = A x a shard has some ranks, or a share of all.

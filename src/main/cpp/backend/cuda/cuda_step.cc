@@ -95,6 +95,7 @@ bool CudaBackend::LoraArgs(const LoraSite& site, const CudaActivation& x, const 
     args->rank_part = shard_.index;
     args->rank_parts = shard_.count;
   }
+  args->pieces = rows_ > kStreamRowsMax ? kLoraPieces : 1;  // as AddLora makes groups
   args->x = x.memory.data();
   args->v = lora_v_.as<float>();
   args->ready = lora_ready_.as<int32_t>() +

@@ -54,6 +54,7 @@ class PeerExchange {
   // Of rows whose columns [begins[i], begins[i + 1]) are shard i's; the caller adds its own.
   SpreadArgs NextSpread(int32_t rows, std::span<const int64_t> begins);
   float* whole() const;
+  void Count(Collective what) { ++counts_[what]; }
   // Throws when a kernel has given up waiting.
   void Check() const;
   const CollectiveCounts& collectives() const { return counts_; }
