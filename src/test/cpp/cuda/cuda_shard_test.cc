@@ -67,7 +67,7 @@ class CudaShardTest : public ::testing::Test {
     ASSERT_TRUE(status.ok()) << status.message();
   }
 
-  Status Create(int32_t shards) const {
+  Status Create(int32_t shards, const std::string& scheme = "replicate") const {
     testing::TensorSet model = testing::RandomModel(kSpec, 1);
     AlignedBytes manifest;
     manifest.Assign(model.BuildFor("memory"));
@@ -78,6 +78,7 @@ class CudaShardTest : public ::testing::Test {
     config.library_dir = directory_;
     config.pool_bytes = 16 << 20;
     config.shards = shards;
+    config.lora_sharding = scheme;
     return ShardedEngine::Create(config, view.value(), spans).status();
   }
 
@@ -160,6 +161,18 @@ double RelativeError(std::span<const float> got, std::span<const float> want) {
   }
   return std::sqrt(error / std::max(norm, 1e-30));
 }
+
+// For as long as it lives, a variable of the environment.
+class Variable {
+ public:
+  Variable(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
+  ~Variable() { unsetenv(name_); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+};
 
 // Each share of a sum is rounded to 8 bits, as any input of a linear is; where the best two are further apart than the
 // noise of the logits, the same token is drawn.
@@ -299,6 +312,29 @@ TEST_F(CudaShardTest, AShardThatFailsFailsAllAtOnce) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
   EXPECT_EQ(status.code(), CH_DEAD);
   EXPECT_NE(status.message().find("a device has gone"), std::string::npos) << status.message();
+}
+
+TEST_F(CudaShardTest, GpusThatDoNotReachEachOtherGoThroughNccl) {
+  const Case c = Cases()[0];
+  auto peers = Make(c, 2);
+  const Variable none("CHORALE_PEER_ACCESS", "0");
+  if (const Status status = Create(2); !status.ok()) GTEST_SKIP() << status.message();
+  auto eager = Make(c, 2, false), replayed = Make(c, 2, true);
+  EXPECT_NE(eager->engine().Describe().find("NCCL"), std::string::npos) << eager->engine().Describe();
+  const Played by_peers = Play(*peers, 5, 1), want = Play(*eager, 5, 12), got = Play(*replayed, 5, 12);
+  EXPECT_EQ(want.tokens, got.tokens);
+  EXPECT_TRUE(SameBits(want.logprobs, got.logprobs));
+  for (size_t i = 0; i < 5; i += 2) EXPECT_NEAR(by_peers.logprobs[i], want.logprobs[i], 0.1);  // greedy ones
+}
+
+TEST_F(CudaShardTest, WithoutPeerAccessItSaysWhatWouldDo) {
+  const Variable none("CHORALE_PEER_ACCESS", "0"), nowhere("CHORALE_NCCL", "/nowhere/libnccl.so.2");
+  const std::string message = Create(2).message();
+  for (const char* part : {"do not reach each other", "/nowhere/libnccl.so.2", "install libnccl2", "shards=1"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  }
+  const std::string sharded = Create(2, "sharded").message();
+  EXPECT_NE(sharded.find("lora_sharding=replicate does without"), std::string::npos) << sharded;
 }
 
 TEST_F(CudaShardTest, MoreShardsThanGpusIsSaid) {
