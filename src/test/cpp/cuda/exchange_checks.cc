@@ -167,6 +167,7 @@ struct Device {
     cudaGraphExecDestroy(executable);
     cudaGraphDestroy(graph);
     std::sort(times.begin(), times.end());
+    last_times = times;
     return times[times.size() / 2];
   }
 
@@ -174,9 +175,10 @@ struct Device {
   Launcher launcher;
   std::unique_ptr<DeviceArray<float>> residual, delta, norm;
   std::unique_ptr<DeviceArray<Half>> out;
+  std::vector<double> last_times;  // microseconds of one, as Time() found them last
 };
 
-void BenchOf(ShardGroup& group, int32_t index) {
+void BenchOf(const Lab& lab, ShardGroup& group, int32_t index) {
   Device device(group, index);
   Result<std::unique_ptr<PeerExchange>> peers = PeerExchange::Connect(device.shard, {.sum_rows = kRowsMax, .sum_cols = kHidden}, device.launcher.stream);
   if (!peers.ok() || peers.value() == nullptr) {
@@ -199,7 +201,15 @@ void BenchOf(ShardGroup& group, int32_t index) {
         AddNorm(device.launcher, Element::kBf16, rows, args);
       }
     };
-    const double alone = device.Time([&] { norms(false); }), summed = device.Time([&] { norms(true); });
+    const auto record = [&](const char* benchmark) {
+      if (index != 0 || lab.history == nullptr) return;
+      const std::string settings = "2 shards, " + std::to_string(rows) + " rows of " + std::to_string(kHidden) + " bf16";
+      lab.history->Record({benchmark, settings, "us", device.last_times, 0, ""});
+    };
+    const double alone = device.Time([&] { norms(false); });
+    record("norm");
+    const double summed = device.Time([&] { norms(true); });
+    record("sum-and-norm");
     double library = 0;
     if (nccl.ok()) {
       library = device.Time([&] {
@@ -207,6 +217,7 @@ void BenchOf(ShardGroup& group, int32_t index) {
           nccl.value()->AllReduce(kSumHidden, {.data = device.out->data(), .element = kBF16, .rows = rows, .cols = kHidden, .stride = kHidden});
         }
       });
+      record("sum-by-nccl");
     }
     Must(device.launcher.error, "launches");
     peers.value()->Check();
@@ -229,7 +240,7 @@ void CheckExchange(Lab& lab) {
   CheckPatience(lab);
 }
 
-void BenchExchange(Lab&) {
+void BenchExchange(Lab& lab) {
   int devices = 0;
   Must(cudaGetDeviceCount(&devices), "devices");
   if (devices < kDevices) {
@@ -238,8 +249,8 @@ void BenchExchange(Lab&) {
   }
   std::printf("\nsums over two shards, %d in a chain, replayed:\n", kChain);
   ShardGroup group(kDevices);
-  std::thread other([&] { BenchOf(group, 1); });
-  BenchOf(group, 0);
+  std::thread other([&] { BenchOf(lab, group, 1); });
+  BenchOf(lab, group, 0);
   other.join();
   Must(cudaSetDevice(0), "device");
 }
