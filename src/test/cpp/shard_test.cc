@@ -20,6 +20,13 @@ void OnThreads(int32_t shards, const std::function<void(int32_t)>& body) {
   for (std::thread& thread : threads) thread.join();
 }
 
+TEST(ShardCutTest, SaysWhichShardHasTheLeastRoom) {
+  EXPECT_EQ(UnequalPages(std::vector<int64_t>{700}), "");
+  EXPECT_EQ(UnequalPages(std::vector<int64_t>{700, 700}), "");
+  EXPECT_EQ(UnequalPages(std::vector<int64_t>{700, 900, 650}),
+            "; shard 2 has room for 650 pages and shard 1 for 900, of which 250 stay unused");
+}
+
 TEST(ShardCutTest, EveryWeightIsInOneShardAndKeyValueHeadsAreWhereTheirQueriesAre) {
   // layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, context_max, rotary_dims, tied, qk_norm
   const ModelSpec whole{1, 40, 96, 12, 2, 8, 101, 256, 8, 0, 0, 0, 1e-5f, 1, 0.35f, 0};

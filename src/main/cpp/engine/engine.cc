@@ -24,13 +24,9 @@ int32_t WidestWindow(const std::vector<LayerWeights>& layers) {
   return widest;
 }
 
-// What the shards have each, added up or the least of it.
+// What the shards have each, and added up.
 std::vector<int64_t> OfAll(const Shard& shard, int64_t value) {
   return shard.count == 1 ? std::vector<int64_t>{value} : shard.group->Tell(shard.index, value);
-}
-int64_t LeastOfAll(const Shard& shard, int64_t value) {
-  const std::vector<int64_t> values = OfAll(shard, value);
-  return *std::min_element(values.begin(), values.end());
 }
 int64_t SumOfAll(const Shard& shard, int64_t value) {
   const std::vector<int64_t> values = OfAll(shard, value);
@@ -80,7 +76,8 @@ Engine::Engine(const EngineConfig& config, const Shard& shard, std::unique_ptr<B
       shapes_(shapes),
       layer_groups_(std::min(weights_.spec.layers, kLayerGroupsMax)),
       window_max_(WidestWindow(weights_.layers)),
-      page_count_(static_cast<int32_t>(LeastOfAll(shard, backend_->page_count()))),
+      pages_of_shards_(OfAll(shard, backend_->page_count())),
+      page_count_(static_cast<int32_t>(*std::min_element(pages_of_shards_.begin(), pages_of_shards_.end()))),
       weight_bytes_(SumOfAll(shard, weights_.bytes)),
       adapters_(std::make_unique<AdapterTable>(static_cast<int32_t>(config.slots_max), page_count_, layer_groups_)) {
   for (int32_t turn = 0; turn < kStepsInFlightMax; ++turn) {
@@ -110,8 +107,9 @@ void Engine::Join() {
 std::string Engine::Describe() const {
   const BackendInfo& info = backend_->info();
   const PageGeometry& g = geometry();
-  std::string text = Format("backend=%s\ndevice=%s\nmode=%s\nkv_type=%s\n", info.name.c_str(), info.device.c_str(),
-                            info.mode.c_str(), info.kv_type.c_str());
+  const std::string unequal = UnequalPages(pages_of_shards_);
+  std::string text = Format("backend=%s\ndevice=%s%s\nmode=%s\nkv_type=%s\n", info.name.c_str(), info.device.c_str(),
+                            unequal.c_str(), info.mode.c_str(), info.kv_type.c_str());
   const std::pair<const char*, int64_t> numbers[] = {{"page_count", page_count_},
                                                      {"page_bytes", page_bytes()},
                                                      {"page_tokens", g.page_tokens},

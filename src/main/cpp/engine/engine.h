@@ -122,7 +122,8 @@ class Engine {
   const LinearShapes shapes_;
   const int32_t layer_groups_;
   const int32_t window_max_;
-  const int32_t page_count_;    // the least of the shards
+  const std::vector<int64_t> pages_of_shards_;
+  const int32_t page_count_;    // the least of them
   const int64_t weight_bytes_;  // of all shards
   std::unique_ptr<AdapterTable> adapters_;
   OpObserver* observer_ = nullptr;

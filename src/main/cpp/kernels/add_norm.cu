@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/common.cuh"
+#include "kernels/exchange.cuh"
 #include "kernels/layer_ops.h"
 
 namespace chorale::cuda {
@@ -8,19 +10,26 @@ namespace {
 
 constexpr int32_t kThreadsMax = 1024;
 constexpr int32_t kFoursMax = 4;  // groups of four columns that a thread holds: hidden <= 4 * 4 * 1024
+// With shards a block has at most half the registers of a multiprocessor, so that the product after it can be resident
+// beside it, its weights on their way, while it waits for the other GPUs.
+constexpr int32_t kShardThreads = 512;
 
 // Computes   residual += delta (the sum of its partials) + bias;  out = residual * rsqrt(mean(residual^2) + eps) * norm
+//            kShards: delta + bias is first summed over the shards, each shard's share rounded to T (exchange.h)
 // Shapes     residual [T, H] f32; delta Product [T, H]; bias, norm [H] f32; out [T, H] T
-// Grid       one block a row; a thread owns 4 columns in each of up to kFours places, H / 4 threads rounded up to
-//            warps.
+// Grid       one block a row; a thread owns 4 columns in each of up to kFours places, H / 4 threads (kShards: at most
+//            512, for H up to 8,192) rounded up to warps.
 //            A warp's 128 columns are one tile of the product, so the number of partials is the same in all its lanes.
+//            kShards: a block waits for the block of the same row on the other GPUs. Blocks send before they wait and
+//            begin in the order of rows, so the first row that is not done can always be finished.
 // Shared     32 floats
 // Requires   H a multiple of 8; bases 16-byte aligned; columns from hidden_real on are zero
 // Bound by   bytes: (12 + 4 partials + 2) H a row, nearly all in L2 at decode; there by latency (about 3 us)
+//            kShards: 2 H bytes a row to each other shard over NVLink, and its latency
 // Reference  cpu_reference.cc AddNorm
 // Measured   H100, 2026-11-22, H = 4096, in a chain: 2.1 / 2.2 / 3.1 us at 1 / 32 / 128 rows; 2,048 rows 48 us (78 %)
-template <typename T, int32_t kFours>
-__global__ void __launch_bounds__(kThreadsMax, kFours == 1 ? 2 : 1) AddNormKernel(const AddNormArgs args) {
+template <typename T, int32_t kFours, bool kShards>
+__global__ void __maxnreg__(kShards && kFours <= 2 ? 48 : kShards || kFours > 1 ? 64 : 32) AddNormKernel(const AddNormArgs args) {
   __shared__ float scratch[32];
   AllowSuccessor();
   const int32_t first = static_cast<int32_t>(threadIdx.x) * 4;
@@ -37,24 +46,28 @@ __global__ void __launch_bounds__(kThreadsMax, kFours == 1 ? 2 : 1) AddNormKerne
 
   float* residual = args.residual + row * args.hidden;
   float4 v[kFours];
-  float squares = 0.0f;
 #pragma unroll
   for (int32_t i = 0; i < kFours; ++i) {
     const int32_t col = first + i * step;
     v[i] = {0, 0, 0, 0};
-    if (col >= args.hidden) continue;
-    v[i] = *reinterpret_cast<const float4*>(residual + col);
-    if (args.delta.data != nullptr) {
-      float values[4];
-      LoadProduct<T, 4>(args.delta, row, col, lora, values);
-      float4 delta = {values[0], values[1], values[2], values[3]};
-      if (args.delta_bias != nullptr) {
-        const float4 bias = *reinterpret_cast<const float4*>(args.delta_bias + col);
-        delta = {delta.x + bias.x, delta.y + bias.y, delta.z + bias.z, delta.w + bias.w};
-      }
-      v[i] = {v[i].x + delta.x, v[i].y + delta.y, v[i].z + delta.z, v[i].w + delta.w};
-      *reinterpret_cast<float4*>(residual + col) = v[i];
+    if (col >= args.hidden || args.delta.data == nullptr) continue;
+    float values[4];
+    LoadProduct<T, 4>(args.delta, row, col, lora, values);
+    v[i] = {values[0], values[1], values[2], values[3]};
+    if (args.delta_bias != nullptr) {
+      const float4 bias = *reinterpret_cast<const float4*>(args.delta_bias + col);
+      v[i] = {v[i].x + bias.x, v[i].y + bias.y, v[i].z + bias.z, v[i].w + bias.w};
     }
+  }
+  if constexpr (kShards) SumOverShards<T, kFours>(args.exchange, row, first, step, args.hidden, v);
+  float squares = 0.0f;
+#pragma unroll
+  for (int32_t i = 0; i < kFours; ++i) {
+    const int32_t col = first + i * step;
+    if (col >= args.hidden) continue;
+    const float4 before = *reinterpret_cast<const float4*>(residual + col);
+    v[i] = {before.x + v[i].x, before.y + v[i].y, before.z + v[i].z, before.w + v[i].w};
+    if (args.delta.data != nullptr) *reinterpret_cast<float4*>(residual + col) = v[i];
     squares += v[i].x * v[i].x + v[i].y * v[i].y + v[i].z * v[i].z + v[i].w * v[i].w;
   }
   const float mean = BlockSum(squares, scratch) / static_cast<float>(args.hidden_real);
@@ -70,14 +83,81 @@ __global__ void __launch_bounds__(kThreadsMax, kFours == 1 ? 2 : 1) AddNormKerne
   }
 }
 
+// Computes   product partial 0 = the sum of all shards' products (each the sum of its partials) + bias
+// Grid       one block a row; a thread owns 4 columns, and others as AddNorm's do
+// Bound by   as AddNorm with kShards; for looking at intermediate results, not for serving
+template <typename T, int32_t kFours>
+__global__ void __maxnreg__(64) SumShardsKernel(const Product product, const float* bias,
+                                                                  const Exchange exchange) {
+  AllowSuccessor();
+  WaitForPredecessor();
+  const int32_t first = static_cast<int32_t>(threadIdx.x) * 4;
+  const int32_t step = static_cast<int32_t>(blockDim.x) * 4;
+  const int64_t row = blockIdx.x;
+  float4 v[kFours];
+#pragma unroll
+  for (int32_t i = 0; i < kFours; ++i) {
+    const int32_t col = first + i * step;
+    v[i] = {0, 0, 0, 0};
+    if (col >= product.cols) continue;
+    float values[4];
+    LoadProduct<T, 4>(product, row, col, HasLora(product, row), values);
+    v[i] = {values[0], values[1], values[2], values[3]};
+    if (bias == nullptr) continue;
+    const float4 more = *reinterpret_cast<const float4*>(bias + col);
+    v[i] = {v[i].x + more.x, v[i].y + more.y, v[i].z + more.z, v[i].w + more.w};
+  }
+  SumOverShards<T, kFours>(exchange, row, first, step, product.cols, v);
+#pragma unroll
+  for (int32_t i = 0; i < kFours; ++i) {
+    const int32_t col = first + i * step;
+    if (col >= product.cols) continue;
+    const int64_t at = row * product.cols + col;
+    if (product.half) {
+      *reinterpret_cast<uint2*>(static_cast<T*>(product.data) + at) = PackFour<T>(v[i]);
+    } else {
+      *reinterpret_cast<float4*>(product.floats() + at) = v[i];
+    }
+  }
+}
+
+int32_t ThreadsOf(int32_t hidden, int32_t most) { return std::min((hidden / 4 + 31) / 32 * 32, most); }
+
+// Calls f with how many groups of four columns a thread has.
+template <typename F>
+void WithFours(int32_t hidden, int32_t threads, F&& f) {
+  if (hidden <= threads * 4) {
+    f(std::integral_constant<int32_t, 1>());
+  } else if (hidden <= threads * 8) {
+    f(std::integral_constant<int32_t, 2>());
+  } else {
+    f(std::integral_constant<int32_t, kFoursMax>());
+  }
+}
+
 }  // namespace
 
 void AddNorm(Launcher& launcher, Element element, int32_t rows, const AddNormArgs& args) {
-  const int32_t threads = std::min((args.hidden / 4 + 31) / 32 * 32, kThreadsMax);
-  const bool one = args.hidden <= threads * 4;
+  const bool shards = args.exchange.shards > 1;
+  const bool small = shards && args.hidden <= kShardThreads * 4 * kFoursMax;
+  const int32_t threads = ThreadsOf(args.hidden, small ? kShardThreads : kThreadsMax);
   WithElement(element, [&](auto type) {
     using T = decltype(type);
-    launcher.Launch(one ? AddNormKernel<T, 1> : AddNormKernel<T, kFoursMax>, dim3(rows), dim3(threads), 0, args);
+    WithFours(args.hidden, threads, [&](auto fours) {
+      launcher.Launch(shards ? AddNormKernel<T, fours(), true> : AddNormKernel<T, fours(), false>, dim3(rows), dim3(threads), 0,
+                      args);
+    });
+  });
+}
+
+void SumShards(Launcher& launcher, Element element, int32_t rows, const Product& product, const float* bias,
+               const Exchange& exchange) {
+  const int32_t threads = ThreadsOf(product.cols, kThreadsMax);
+  WithElement(element, [&](auto type) {
+    using T = decltype(type);
+    WithFours(product.cols, threads, [&](auto fours) {
+      launcher.Launch(SumShardsKernel<T, fours()>, dim3(rows), dim3(threads), 0, product, bias, exchange);
+    });
   });
 }
 

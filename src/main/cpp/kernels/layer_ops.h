@@ -1,6 +1,7 @@
 // The operations of a layer that are not a matrix product or attention: launchers.
 #pragma once
 
+#include "kernels/exchange.h"
 #include "kernels/launch.h"
 #include "kernels/lora.h"
 
@@ -31,6 +32,7 @@ struct AddNormArgs {
   float* residual = nullptr;   // [T, hidden]
   Product delta;               // data null: nothing to add
   const float* delta_bias = nullptr;  // [hidden] or null
+  Exchange exchange;           // of several shards: delta with its bias is summed over them
   const float* norm = nullptr;  // [hidden]
   void* out = nullptr;         // [T, hidden]
   int32_t hidden = 0;          // a multiple of 8, at most 16,384
@@ -38,6 +40,10 @@ struct AddNormArgs {
   float eps = 0;
 };
 void AddNorm(Launcher& launcher, Element element, int32_t rows, const AddNormArgs& args);
+
+// The product becomes the sum of the shards', each with its bias, as AddNorm sums: one part of the type that it has.
+void SumShards(Launcher& launcher, Element element, int32_t rows, const Product& product, const float* bias,
+               const Exchange& exchange);
 
 struct QkvPostArgs {
   StepRows rows;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/exchange.h"
 #include "kernels/launch.h"
 
 namespace chorale::cuda {
@@ -10,6 +11,7 @@ namespace chorale::cuda {
 inline constexpr int32_t kLoraGroupRows = 16;      // of a group, beside a product
 inline constexpr int32_t kLoraGroupRowsMany = 256;  // in launches of its own, where a block has a piece of a group
 inline constexpr int32_t kLoraPieceRows = 64;
+inline constexpr int32_t kLoraPieces = kLoraGroupRowsMany / kLoraPieceRows;
 inline constexpr int32_t kLoraGroupsMax = 128;     // beside a product
 inline constexpr int32_t kLoraSiteTargets = 3;
 inline constexpr int32_t kLoraChunk = 16;          // ranks that are computed together
@@ -72,6 +74,9 @@ struct LoraSiteArgs {
   int32_t inputs = 0;                     // elements of a row of x, a multiple of 8; zero from `columns` on
   int32_t columns = 0;                    // of A
   int32_t outputs[kLoraSiteTargets] = {};  // of each target; side by side in y
+  int32_t first_output = 0;               // in launches of its own: of the columns of y, the first that B has
+  int32_t pieces = kLoraPieces;           // in launches of its own: of the largest group
+  int32_t rank_part = 0, rank_parts = 1;  // in launches of its own: A has this one of so many equal parts of the ranks
   const void* x = nullptr;                // [T, inputs]
   float* v = nullptr;                     // of all groups
   int32_t* ready = nullptr;               // [groups] beside a product: zero before it; what is done of a group's v
@@ -82,6 +87,11 @@ struct LoraSiteArgs {
 // blocks take several in turn. The same inside the launch of the base product, beside it: gemm.h.
 void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
 void LoraExpand(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
+
+// Between the two, of shards that have A in parts: v is summed over them, in 16 bits (exchange.h). A row's v_cols are at
+// most twice as many as a row of an inbox has words.
+void SumRanks(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args, const Exchange& exchange,
+              int32_t row_words);
 
 // What is done to the weights: see lora_merge.cu.
 enum class MergeMode : int32_t { kMerge, kCount, kLog, kUnmerge };

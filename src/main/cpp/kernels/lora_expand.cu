@@ -6,7 +6,6 @@ namespace chorale::cuda {
 namespace {
 
 constexpr int32_t kThreads = 128;
-constexpr int32_t kPieces = kLoraGroupRowsMany / kLoraPieceRows;
 
 // Computes   y += B v (lora_expand.cuh), into the first partial of y
 // Shapes     v as LoraShrink leaves it; B in tiles of 128 outputs, [rank][128] T; y Product
@@ -17,7 +16,7 @@ constexpr int32_t kPieces = kLoraGroupRowsMany / kLoraPieceRows;
 template <typename T>
 __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs args) {
   AllowSuccessor();
-  int32_t target = 0, tile = static_cast<int32_t>(blockIdx.x), first = 0;  // of which target; its first column in y
+  int32_t target = 0, tile = static_cast<int32_t>(blockIdx.x), first = args.first_output;  // of which target; its first column in y
   int32_t outputs = args.outputs[0];
 #pragma unroll
   for (int32_t t = 0; t + 1 < kLoraSiteTargets; ++t) {
@@ -35,9 +34,9 @@ __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs 
   LoraTileProduct<T> product(args, target, tile);
   bool waited = false;
 #pragma unroll 1
-  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * kPieces; index += static_cast<int32_t>(gridDim.y)) {
-    const LoraGroup group = args.groups[index / kPieces];
-    const int32_t row_begin = index % kPieces * kLoraPieceRows, row_end = min(row_begin + kLoraPieceRows, group.row_count);
+  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * args.pieces; index += static_cast<int32_t>(gridDim.y)) {
+    const LoraGroup group = args.groups[index / args.pieces];
+    const int32_t row_begin = index % args.pieces * kLoraPieceRows, row_end = min(row_begin + kLoraPieceRows, group.row_count);
     if (group.use_begin == group.use_end || row_begin >= row_end) continue;
     product.Begin(group);
     if (!waited) WaitForPredecessor();
@@ -115,7 +114,7 @@ void LoraExpand(Launcher& launcher, Element element, int32_t groups_max, const L
   int32_t tiles = 0;
   for (int32_t t = 0; t < args.targets; ++t) tiles += (args.outputs[t] + kLoraTile - 1) / kLoraTile;
   WithElement(element, [&](auto type) {
-    launcher.Launch(LoraExpandKernel<decltype(type)>, dim3(tiles, std::min(groups_max * kPieces, 65535)), dim3(kThreads), 0, args);
+    launcher.Launch(LoraExpandKernel<decltype(type)>, dim3(tiles, std::min(groups_max * args.pieces, 65535)), dim3(kThreads), 0, args);
   });
 }
 

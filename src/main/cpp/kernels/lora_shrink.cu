@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/cluster.cuh"
+#include "kernels/exchange.cuh"
 #include "kernels/lora_tile.cuh"
 
 namespace chorale::cuda {
@@ -9,7 +10,6 @@ namespace {
 constexpr int32_t kWarps = 8;
 constexpr int32_t kThreads = kWarps * 32;
 constexpr int32_t kRows = kLoraPieceRows;
-constexpr int32_t kPieces = kLoraGroupRowsMany / kRows;  // of a group
 constexpr int32_t kChunks = 4;                      // of 16 ranks, in a pass
 constexpr int32_t kRanks = kChunks * kLoraChunk;
 constexpr int32_t kStages = 3;
@@ -24,6 +24,7 @@ struct Chunk {
   const int32_t* pages;
   uint32_t offset;
   int32_t rank, rank_begin;
+  int32_t own_begin, own_end;  // of the ranks, those that A has here
   float scale;
 };
 
@@ -34,7 +35,8 @@ __device__ __forceinline__ bool FindChunk(const LoraSiteArgs& args, const LoraGr
       const LoraMatrix matrix = use.matrices[args.layer * 7 + args.first_target + t];
       const int32_t own = LoraColumns(matrix.rank) / kLoraChunk;
       if (index < own) {
-        *chunk = {use.pages, matrix.a_offset, matrix.rank, index * kLoraChunk, matrix.scale * use.scale};
+        *chunk = {use.pages, matrix.a_offset, matrix.rank, index * kLoraChunk, matrix.rank * args.rank_part / args.rank_parts,
+                  matrix.rank * (args.rank_part + 1) / args.rank_parts, matrix.scale * use.scale};
         return true;
       }
       index -= own;
@@ -44,7 +46,8 @@ __device__ __forceinline__ bool FindChunk(const LoraSiteArgs& args, const LoraGr
 }
 
 // Computes   v = scale * A x, rounded
-// Shapes     x [T, K] T; A in tiles of 128 inputs, [rank][128] T; v of a group [rows][v_cols] T, zero between ranks
+// Shapes     x [T, K] T; A in tiles of 128 inputs, [rank][128] T; v of a group [rows][v_cols] T, zero between ranks and
+//            for ranks that A does not have here
 // Grid       (blocks of a cluster, groups x pieces of 64 rows): a block has up to 64 rows, up to 64 ranks at a time and its share of the inputs;
 //            the blocks of a cluster add up their sums, each for its share of the rows, in the order of the blocks
 // Tensor     mma.sync m16n8k16, rows are a; warp w has the rows 16 (w % 4) .. and half of the inputs of a tile
@@ -69,9 +72,9 @@ __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteAr
   const int32_t copy_row = tid / 16, copy_column = tid % 16 * 8;  // what this thread copies: every 16th row
   bool waited = false;
 
-  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * kPieces; index += static_cast<int32_t>(gridDim.y)) {
-    LoraGroup group = args.groups[index / kPieces];
-    const int32_t row_begin = index % kPieces * kRows;
+  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * args.pieces; index += static_cast<int32_t>(gridDim.y)) {
+    LoraGroup group = args.groups[index / args.pieces];
+    const int32_t row_begin = index % args.pieces * kRows;
     T* v = reinterpret_cast<T*>(args.v + group.v_offset) + row_begin * group.v_cols;
     group.row_begin += row_begin;
     group.row_count = min(kRows, group.row_count - row_begin);
@@ -91,9 +94,10 @@ __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteAr
         const uint32_t stage = stages + static_cast<uint32_t>((tile - tile_begin) % kStages) * kStageBytes;
         for (int32_t c = 0; c < chunk_count; ++c) {
           const Chunk& chunk = chunks[c];
-          if (chunk.rank_begin + copy_row >= chunk.rank) continue;
-          const uint8_t* row = LoraTileRow(args.pool, chunk.pages, args.layer, chunk.offset, chunk.rank, args.columns, tile,
-                                           chunk.rank_begin + copy_row);
+          const int32_t j = chunk.rank_begin + copy_row - chunk.own_begin, own = chunk.own_end - chunk.own_begin;
+          if (j < 0 || j >= own) continue;
+          const uint8_t* row =
+              LoraTileRow(args.pool, chunk.pages, args.layer, chunk.offset, own, args.columns, tile, j);
           CopyAsync16(stage + (kRows + c * kLoraChunk + copy_row) * kRowBytes + (((tid % 16) ^ (copy_row % 8)) * 16),
                       valid ? row + copy_column * 2 : row, valid);
         }
@@ -176,9 +180,10 @@ __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteAr
           sum = {sum.x + part.x, sum.y + part.y};
         }
         const Chunk& chunk = chunks[j / kLoraChunk];
-        const int32_t left = chunk.rank - chunk.rank_begin - j % kLoraChunk;
+        const int32_t rank = chunk.rank_begin + j % kLoraChunk;
+        const auto is_own = [&](int32_t r) { return r >= chunk.own_begin && r < chunk.own_end; };
         *reinterpret_cast<uint32_t*>(v + row * group.v_cols + pass * kRanks + j) =
-            PackPair<T>(left > 0 ? sum.x * chunk.scale : 0.0f, left > 1 ? sum.y * chunk.scale : 0.0f);
+            PackPair<T>(is_own(rank) ? sum.x * chunk.scale : 0.0f, is_own(rank + 1) ? sum.y * chunk.scale : 0.0f);
       }
       ClusterArrive();
       ClusterWait();  // the sums were read
@@ -187,12 +192,48 @@ __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteAr
   if (!waited) WaitForPredecessor();
 }
 
+constexpr int32_t kSumThreads = 256;
+
+// Computes   v = the sum of all shards' v, each of 16 bits, and rounded again
+// Grid       (groups x pieces of 64 rows): a thread has four neighbouring columns at a time
+// Bound by   latency of NVLink; 2 bytes for each row and rank to each other shard
+// Reference  cpu_shards.cc ExchangeRanks
+// Measured   within whole steps: docs/KERNELS.md
+template <typename T>
+__global__ void __launch_bounds__(kSumThreads) SumRanksKernel(const LoraSiteArgs args, const Exchange exchange,
+                                                              const int32_t row_words) {
+  AllowSuccessor();
+  const int32_t groups = *args.group_count;
+  WaitForPredecessor();
+  for (int32_t index = static_cast<int32_t>(blockIdx.x); index < groups * args.pieces; index += static_cast<int32_t>(gridDim.x)) {
+    const LoraGroup group = args.groups[index / args.pieces];
+    const int32_t row_begin = index % args.pieces * kRows, rows = min(kRows, group.row_count - row_begin);
+    if (group.use_begin == group.use_end || rows <= 0) continue;
+    T* v = reinterpret_cast<T*>(args.v + group.v_offset) + row_begin * group.v_cols;
+    const int64_t place = static_cast<int64_t>(group.row_begin + row_begin) * row_words;
+    for (int32_t at = static_cast<int32_t>(threadIdx.x) * 4; at < rows * group.v_cols; at += kSumThreads * 4) {
+      auto* words = reinterpret_cast<uint2*>(v + at);
+      float4 sum[1] = {UnpackFour<T>(*words)};
+      SumAt<T, 1>(exchange, place, at, 0, rows * group.v_cols, sum);
+      *words = PackFour<T>(sum[0]);
+    }
+  }
+}
+
 }  // namespace
 
+void SumRanks(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args, const Exchange& exchange,
+              int32_t row_words) {
+  WithElement(element, [&](auto type) {
+    launcher.Launch(SumRanksKernel<decltype(type)>, dim3(std::min(groups_max * args.pieces, 65535)), dim3(kSumThreads), 0, args,
+                    exchange, row_words);
+  });
+}
+
 void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args) {
-  const int32_t blocks = std::min(groups_max * kPieces, 65535);
-  int32_t cluster = 1;  // as many blocks as multiprocessors, where there are few groups
-  while (launcher.sm_major >= 9 && cluster < kClusterMax && 2 * cluster * blocks <= launcher.sm_count) cluster *= 2;
+  const int32_t blocks = std::min(groups_max * args.pieces, 65535);
+  int32_t cluster = 1;  // as many blocks as can be resident, where there are few groups
+  while (launcher.sm_major >= 9 && cluster < kClusterMax && cluster * blocks <= launcher.sm_count) cluster *= 2;
   WithElement(element, [&](auto type) {
     const auto kernel = LoraShrinkKernel<decltype(type)>;
     launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));

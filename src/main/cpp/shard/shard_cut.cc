@@ -63,6 +63,15 @@ Part VocabOf(const ModelSpec& whole, const Shard& shard) {
   return {rows(part.begin), rows(part.end)};
 }
 
+std::string UnequalPages(std::span<const int64_t> pages) {
+  const auto [least, most] = std::minmax_element(pages.begin(), pages.end());
+  if (*least == *most) return "";
+  return Format("; shard %lld has room for %lld pages and shard %lld for %lld, of which %lld stay unused",
+                static_cast<long long>(least - pages.begin()), static_cast<long long>(*least),
+                static_cast<long long>(most - pages.begin()), static_cast<long long>(*most),
+                static_cast<long long>(*most - *least));
+}
+
 LinearShapes ShapesOf(const ModelSpec& whole, const Shard& shard) {
   LinearShapes shapes{.layers = whole.layers, .shard = shard.index, .shards = shard.count};
   for (int32_t t = 0; t < kTargets; ++t) {

@@ -5,6 +5,9 @@
 // everywhere, since a row of it is all that is read; the head is cut by outputs.
 #pragma once
 
+#include <span>
+#include <string>
+
 #include "chorale/image_abi.h"
 #include "memory/page_layout.h"
 #include "shard/shard.h"
@@ -32,6 +35,10 @@ LinearCut CutOf(const ModelSpec& whole, const Shard& shard, Target target);
 // words and many shards leave some with none.
 inline constexpr int64_t kVocabBlock = 32;
 Part VocabOf(const ModelSpec& whole, const Shard& shard);
+
+// The pool has as many pages as the shard with the least room. What a person should know of that, beginning with "; ", or
+// nothing: pages[i] is what shard i has room for.
+std::string UnequalPages(std::span<const int64_t> pages);
 
 // What a shard holds of the factors of an adapter.
 LinearShapes ShapesOf(const ModelSpec& whole, const Shard& shard);

@@ -132,6 +132,7 @@ double Bench::Await() {
   Check(engine_.Await(out_, &bytes));
   const testing::ResultReader result({out_.begin(), out_.begin() + bytes});
   if (result.header().status != CH_OK) Fail(result.fault());
+  drawing_ = static_cast<double>(result.phase_nanos()[kPhaseSample]) * 1e-6;
   return static_cast<double>(result.phase_nanos()[kPhaseTotal]) * 1e-6;
 }
 
@@ -148,6 +149,7 @@ Bench::Times Bench::DecodeSteps(int64_t batch, int64_t adapters, int64_t steps, 
     if (!counts) return;
     times.wall.push_back(wall);
     times.device.push_back(device);
+    times.drawing.push_back(drawing_);
   };
   for (int64_t t = 0; t < kWarmSteps + steps; ++t) {
     if (t == kWarmSteps) counters_ = engine_.counters();
@@ -217,8 +219,8 @@ double Bench::Decode(int64_t batch, int64_t adapters, double base) {
   const auto bytes = static_cast<double>((model_.StepWeightBytes() + batch * context * model_.TokenBytes()) / options_.shards +
                                          adapter_bytes);
   const double floor = roofs_.read > 0 ? bytes / roofs_.read * 1e3 : 0;
-  std::printf("decode B=%-3" PRId64 " %2" PRId64 " adapters: %.3f ms a step (device %.3f), %.0f tokens/s", batch, adapters,
-              wall, device, static_cast<double>(batch) / wall * 1e3);
+  std::printf("decode B=%-3" PRId64 " %2" PRId64 " adapters: %.3f ms a step (device %.3f, drawing %.3f), %.0f tokens/s", batch, adapters,
+              wall, device, Median(times.drawing), static_cast<double>(batch) / wall * 1e3);
   if (floor > 0) std::printf("; %.2f GB, floor %.3f ms, %.0f %%", bytes / 1e9, floor, floor / wall * 100);
   if (adapters > 0 && base > 0 && roofs_.read > 0) {
     std::printf("; extra %.3f ms, floor %.3f", wall - base, static_cast<double>(adapter_bytes) / roofs_.read * 1e3);
@@ -274,6 +276,15 @@ void Bench::PrintCounters(const BackendCounters& after) const {
               after.device_allocations - counters_.device_allocations,
               after.host_allocations - counters_.host_allocations, after.waits - counters_.waits,
               after.steps_collected - counters_.steps_collected);
+}
+
+std::string Bench::Model() const {
+  std::string model = options_.image.empty() ? options_.shape : options_.image;
+  if (options_.layers > 0) model += Format(", %lld layers", static_cast<long long>(options_.layers));
+  if (options_.shards > 1) {
+    model += Format(", %lld shards, %s", static_cast<long long>(options_.shards), options_.lora_sharding.c_str());
+  }
+  return model;
 }
 
 std::string Bench::Adapters(int64_t count) const {

@@ -19,6 +19,7 @@ ModelSpec SpecOf(const std::string& shape) {
       {"qwen3-0.6b", {28, 1024, 3072, 16, 8, 128, 151936, 4096, 128, 1, 1, 0, 1e-6f, 1, 0.088388346f, 0}},
       {"llama-3.2-1b", {16, 2048, 8192, 32, 8, 64, 128256, 4096, 64, 1, 0, 0, 1e-5f, 1, 0.125f, 0}},
       {"llama-3-8b", {32, 4096, 14336, 32, 8, 128, 128256, 8192, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0}},
+      {"llama-3-70b", {80, 8192, 28672, 64, 8, 128, 128256, 8192, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0}},
       {"llama-2-7b", {32, 4096, 11008, 32, 32, 128, 32000, 4096, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0}},
       {"mistral-7b", {32, 4096, 14336, 32, 8, 128, 32768, 32768, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0}},
       {"qwen2.5-7b", {28, 3584, 18944, 28, 4, 128, 152064, 32768, 128, 0, 0, 0, 1e-6f, 1, 0.088388346f, 0}},
@@ -78,7 +79,8 @@ BenchModel FromImage(const BenchOptions& options) {
 }
 
 BenchModel OfShape(const BenchOptions& options) {
-  const ModelSpec spec = SpecOf(options.shape);
+  ModelSpec spec = SpecOf(options.shape);
+  if (options.layers > 0) spec.layers = static_cast<int32_t>(options.layers);
   testing::TensorSet random = testing::DummyModel(spec, static_cast<uint64_t>(options.seed), kBF16);
   AlignedBytes manifest;
   manifest.Assign(random.BuildFor("none"));
@@ -89,7 +91,9 @@ BenchModel OfShape(const BenchOptions& options) {
   const int64_t wanted = *std::max_element(options.adapters.begin(), options.adapters.end());
   model.adapters = model.StageRandom(options, wanted, options.seed + 1);
   // Of one shard, which keeps some factors whole and has parts of others: bytes that a step of it reads.
-  const LinearShapes shapes = ShapesOf(spec, {.index = 0, .count = static_cast<int32_t>(options.shards)});
+  const LinearShapes shapes = ShapesOf(spec, {.index = 0,
+                                              .count = static_cast<int32_t>(options.shards),
+                                              .lora = ConfigOf(options, spec).sharding()});
   for (int64_t i = 0; i < wanted; ++i) {
     int64_t columns = 0;
     for (Target target : options.targets) columns += shapes.in[target] + shapes.out[target];

@@ -61,7 +61,7 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
       {"--commit", &options.commit},   {"--merge", &options.merge},
       {"--lora-sharding", &options.lora_sharding}};
   const std::map<std::string, int64_t*> numbers = {
-      {"--seed", &options.seed},       {"--threads", &options.threads}, {"--graphs", &options.graphs},
+      {"--seed", &options.seed},       {"--layers", &options.layers},   {"--threads", &options.threads}, {"--graphs", &options.graphs},
       {"--context", &options.context}, {"--steps", &options.steps},     {"--uploads", &options.uploads},
       {"--pool-bytes", &options.pool_bytes}, {"--shards", &options.shards}, {"--upload-percent", &options.upload_percent}};
   const std::map<std::string, std::vector<int64_t>*> lists = {{"--batch", &options.batches},

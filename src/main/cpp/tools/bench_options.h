@@ -12,6 +12,7 @@ namespace chorale {
 struct BenchOptions {
   std::string image;             // empty: a model of `shape` with random weights
   std::string shape = "fable";
+  int64_t layers = 0;            // of the shape's; 0: all
   int64_t seed = 1;
   std::string backend = "cpu", mode = "fast", library_dir;
   int64_t threads = 0, graphs = 1, pool_bytes = 0;

@@ -1,9 +1,10 @@
 // chorale_bench: whole steps through the engine, without Java and without a network.
 //
-//   chorale_bench (--image FILE | --shape NAME [--seed N]) [--backend cpu|cuda] [--batch N,..] [--context N] [--steps N]
-//                 [--adapters N,..] [--rank N,..] [--targets q,k,v,o,gate,up,down] [--prefill N,..]
+//   chorale_bench (--image FILE | --shape NAME [--layers N] [--seed N]) [--backend cpu|cuda] [--batch N,..] [--context N]
+//                 [--steps N] [--adapters N,..] [--rank N,..] [--targets q,k,v,o,gate,up,down] [--prefill N,..]
 //                 [--uploads N] [--upload-percent N] [--merge shadow|in_place] [--mode fast|reference] [--threads N]
-//                 [--graphs 0|1] [--pool-bytes N] [--library-dir DIR] [--history FILE] [--commit TEXT]
+//                 [--shards N] [--lora-sharding replicate|sharded] [--graphs 0|1] [--pool-bytes N]
+//                 [--library-dir DIR] [--history FILE] [--commit TEXT]
 //
 // For every batch and every number of adapters: that many sequences of `context` tokens decode greedily, two steps in
 // flight, each row fed what the step before drew; rows of an adapter lie together, as the scheduler places them. Beside

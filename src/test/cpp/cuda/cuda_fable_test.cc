@@ -52,12 +52,13 @@ std::vector<Conversation> ReadConversations(const std::string& path) {
 // An engine with all adapters of the image resident; the logits of every sampled row are kept.
 class Server {
  public:
-  Server(const PackView& pack, const std::string& backend, const std::string& library_dir) {
+  Server(const PackView& pack, const std::string& backend, const std::string& library_dir, int32_t shards = 1) {
     PackSpans spans(pack);
     EngineConfig config;
     config.backend = backend;
     config.library_dir = library_dir;
     config.pool_bytes = int64_t{64} << 20;
+    config.shards = shards;
     Result<std::unique_ptr<ShardedEngine>> engine = ShardedEngine::Create(config, pack.model(), spans);
     if (!engine.ok()) {
       problem = engine.status().message();
@@ -122,15 +123,18 @@ class Server {
   int64_t next_step_ = 0;
 };
 
-TEST(CudaFableTest, SaysWhatItShould) {
+class CudaFableTest : public ::testing::TestWithParam<int32_t> {};  // shards
+
+TEST_P(CudaFableTest, SaysWhatItShould) {
   const char* image = std::getenv("CHORALE_FABLE_IMAGE");
   const char* expected = std::getenv("CHORALE_FABLE_EXPECTED");
   const char* library_dir = std::getenv("CHORALE_CUDA_LIBRARY_DIR");
   if (image == nullptr || expected == nullptr || library_dir == nullptr) GTEST_SKIP() << "no image is named";
   Result<PackView> pack = PackView::Open(image);
   ASSERT_TRUE(pack.ok()) << pack.status().message();
-  Server cuda(pack.value(), "cuda", library_dir), cpu(pack.value(), "cpu", "");
-  if (cuda.problem.find("no device") != std::string::npos) GTEST_SKIP() << cuda.problem;
+  Server cuda(pack.value(), "cuda", library_dir, GetParam()), cpu(pack.value(), "cpu", "");
+  const auto lacks = [&](const char* what) { return cuda.problem.find(what) != std::string::npos; };
+  if (lacks("no device") || lacks("this machine shows 1")) GTEST_SKIP() << cuda.problem;
   ASSERT_EQ(cuda.problem, "");
   int32_t tokens = 0, same = 0;
   double error = 0, norm = 0;
@@ -150,10 +154,12 @@ TEST(CudaFableTest, SaysWhatItShould) {
   ASSERT_GT(tokens, 1000);
   const double agreement = static_cast<double>(same) / tokens, relative = std::sqrt(error / norm);
   RecordProperty("agreement", std::to_string(agreement));
-  std::printf("Fable: %d tokens, %.2f %% as expected, logits within %.1e of the CPU's\n", tokens, agreement * 100, relative);
+  std::printf("Fable, %d shards: %d tokens, %.2f %% as expected, logits within %.1e of the CPU's\n", GetParam(), tokens, agreement * 100, relative);
   EXPECT_GE(agreement, 0.995);
   EXPECT_LE(relative, 1e-2);
 }
+
+INSTANTIATE_TEST_SUITE_P(Shards, CudaFableTest, ::testing::Values(1, 2));
 
 }  // namespace
 }  // namespace chorale

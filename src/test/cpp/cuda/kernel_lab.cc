@@ -3,7 +3,8 @@
 //
 //   kernel_lab [--history FILE] [--commit NAME] PART...
 //
-// PART: layers, products, attention, lora, sampling: checks; bench: kernels; step: whole steps
+// PART: layers, products, attention, lora, sampling, exchange: checks; bench: kernels; step: whole steps; sums: sums over
+// two devices
 #include <cstring>
 #include <string>
 #include <vector>
@@ -18,8 +19,8 @@ struct Part {
   void (*run)(Lab&);
 };
 constexpr Part kParts[] = {{"layers", CheckLayerOps}, {"products", CheckGemm},       {"attention", CheckAttention},
-                           {"lora", CheckLora},       {"sampling", CheckSampling},   {"bench", BenchKernels},
-                           {"step", BenchStep}};
+                           {"lora", CheckLora},       {"sampling", CheckSampling},   {"exchange", CheckExchange},
+                           {"bench", BenchKernels},   {"step", BenchStep},           {"sums", BenchExchange}};
 
 const Part* FindPart(const char* name) {
   for (const Part& part : kParts) {

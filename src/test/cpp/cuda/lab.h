@@ -127,7 +127,9 @@ void CheckGemm(Lab& lab);
 void CheckAttention(Lab& lab);
 void CheckLora(Lab& lab);
 void CheckSampling(Lab& lab);
+void CheckExchange(Lab& lab);
 void BenchKernels(Lab& lab);
 void BenchStep(Lab& lab);
+void BenchExchange(Lab& lab);
 
 }  // namespace chorale::cuda

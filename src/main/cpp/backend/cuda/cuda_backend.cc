@@ -1,7 +1,9 @@
 #include "backend/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include "backend/backend_registry.h"
 #include "base/convert.h"
@@ -18,6 +20,12 @@ constexpr int64_t kKeptFreeBytes = int64_t{3} << 29;
 
 Element ElementOf(const BackendParams& params) { return params.dtype == kF16 ? Element::kF16 : Element::kBf16; }
 int32_t DTypeOf(Element element) { return element == Element::kF16 ? kF16 : kBF16; }
+
+// Read by the driver when it is first used. What the environment already says stays.
+void LoadKernelsAtOnce() {
+  static std::once_flag once;
+  std::call_once(once, [] { setenv("CUDA_MODULE_LOADING", "EAGER", 0); });
+}
 
 }  // namespace
 
@@ -54,7 +62,7 @@ CudaBackend::~CudaBackend() {
     }
   }
   graphs_.Clear();
-  communicator_.reset();
+  nccl_.reset();
   cudaStreamDestroy(launcher_.stream);
 }
 
@@ -63,6 +71,9 @@ Status CudaBackend::Open() {
     return Status::Invalid(Format("backend=cuda: head_dim %d and hidden %d are beyond %d and %d", spec_.head_dim,
                                   spec_.hidden, kHeadDimMax, kHiddenMax));
   }
+  // Loading a kernel may wait for those that run, and with shards a kernel that runs may wait for another GPU's that is
+  // not launched yet: all are loaded before.
+  if (shard_.count > 1) LoadKernelsAtOnce();
   int count = 0;
   if (const cudaError_t result = cudaGetDeviceCount(&count); result != cudaSuccess || count == 0) {
     return Status::Invalid(Format("backend=cuda: no device: %s", cudaGetErrorString(result)));

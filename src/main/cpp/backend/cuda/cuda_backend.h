@@ -19,6 +19,7 @@
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/cuda_tensors.h"
 #include "backend/cuda/nccl.h"
+#include "backend/cuda/peer_exchange.h"
 #include "backend/cuda/pinned_store.h"
 #include "backend/cuda/step_graphs.h"
 #include "backend/cuda/step_tables.h"
@@ -104,6 +105,10 @@ class CudaBackend final : public Backend {
   Status Open();
   Status CheckShards(int32_t devices) const;
   Status ConnectShards();
+  void GatherFactors(const ResidentAdapter& adapter, int32_t layer, int32_t target, LoraMergeArgs* args);
+  std::vector<uint8_t> ReadRows(const ResidentAdapter& adapter, int32_t layer, const TiledRows& rows);
+  void SumRanksOverShards(const LoraSite& site, const LoraSiteArgs& args);
+  void GatherLogits(int32_t rows, std::span<const int64_t> begins);
   Status MakePool();
 
   uint8_t* Slice(int32_t page, int32_t layer) const {
@@ -166,6 +171,7 @@ class CudaBackend final : public Backend {
   StepTables eager_tables_, late_tables_, merge_tables_;
   const int32_t* merge_pages_ = nullptr;
   DeviceMemory merge_count_;
+  DeviceMemory merge_factors_;  // with LoraSharding::kSharded: those of one linear, from all shards
   std::map<int32_t, StepTables> padded_tables_;  // by rows
   StepTables* tables_ = nullptr;
   StepGraphs graphs_;
@@ -216,9 +222,10 @@ class CudaBackend final : public Backend {
   std::vector<uint8_t> staging_;
 
   // With several shards.
-  std::unique_ptr<NcclCommunicator> communicator_;
+  std::unique_ptr<PeerExchange> peers_;       // null: some GPU cannot reach another
+  std::unique_ptr<NcclCommunicator> nccl_;    // then this
   std::unique_ptr<Activation> shard_logits_;  // [K, the shard's part of the vocabulary]
-  DeviceMemory gathered_logits_;              // those of all shards, one after another
+  DeviceMemory gathered_logits_;              // through NCCL: those of all shards, one after another
   std::vector<int64_t> logit_begins_;         // of each shard's, in columns
 };
 

@@ -6,12 +6,27 @@
 #include "base/convert.h"
 
 namespace chorale::cuda {
+namespace {
 
-// B v is added where that is still to be done, and a float32 product becomes one part with its bias.
+uint8_t* Bytes(const CudaActivation& x) {  // of logits that shards have gathered, elsewhere than in its own memory
+  return x.kind == ActivationKind::kProduct ? static_cast<uint8_t*>(x.product.data) : x.memory.data();
+}
+
+}  // namespace
+
+// What is still to be done is done: B v is added, shards are added up, and a float32 product becomes one part with its
+// bias.
 void CudaBackend::Collapse(const CudaActivation& x) {
   Product& product = x.product;
   const LoraSiteArgs lora = std::exchange(x.lora, LoraSiteArgs{});
   if (lora.groups != nullptr) LoraExpand(launcher_, element_, LoraBlocks(), lora);
+  if (const Exchange exchange = std::exchange(x.exchange, Exchange{}); exchange.shards > 1) {
+    SumShards(launcher_, element_, rows_, product, x.bias, exchange);
+    product.units_per_tile = product.units_per_block = 1;
+    product.lora = nullptr;
+    x.bias = nullptr;
+    return;
+  }
   const bool whole = product.units_per_tile == product.units_per_block && product.lora == nullptr && x.bias == nullptr;
   if (product.half || whole) return;
   const auto rows = static_cast<int32_t>(product.partial_stride / product.cols);
@@ -31,7 +46,7 @@ void CudaBackend::ReadActivation(const Activation& activation, const Rectangle& 
   const size_t stride = static_cast<size_t>(x.stride()) * width, line = static_cast<size_t>(part.cols) * width;
   staging_.resize(line * static_cast<size_t>(part.rows));
   Check(cudaMemcpy2DAsync(staging_.data(), line,
-                          x.memory.data() + static_cast<size_t>(part.row_begin) * stride + part.col_begin * width, stride,
+                          Bytes(x) + static_cast<size_t>(part.row_begin) * stride + part.col_begin * width, stride,
                           line, static_cast<size_t>(part.rows), cudaMemcpyDeviceToHost, launcher_.stream),
         "reading activations");
   Finish("reading activations");
@@ -60,7 +75,7 @@ void CudaBackend::WriteActivation(Activation& activation, const Rectangle& part,
   }
   const int32_t dtype = !half ? kF32 : element_ == Element::kF16 ? kF16 : kBF16;
   ConvertFromFloat(plain.data(), dtype, part.rows * part.cols, staging_.data());
-  Check(cudaMemcpy2DAsync(x.memory.data() + static_cast<size_t>(part.row_begin) * stride + part.col_begin * width, stride,
+  Check(cudaMemcpy2DAsync(Bytes(x) + static_cast<size_t>(part.row_begin) * stride + part.col_begin * width, stride,
                           staging_.data(), line, line, static_cast<size_t>(part.rows), cudaMemcpyHostToDevice,
                           launcher_.stream),
         "writing activations");

@@ -48,8 +48,9 @@ struct CudaMergeUndo final : MergeUndo {
 }  // namespace
 
 Status CudaBackend::PlaceMergePages(const ResidentAdapter& adapter) {
+  static const std::vector<int32_t> kOnePage = {0};  // of what GatherFactors puts together
   merge_tables_.Begin();
-  merge_tables_.Add(adapter.pages, &merge_pages_);
+  merge_tables_.Add(shard_.cuts_both_factors() ? kOnePage : adapter.pages, &merge_pages_);
   CHORALE_RETURN_IF_ERROR(merge_tables_.Place(launcher_.stream));
   merge_tables_.Send(launcher_.stream, 0);
   return Status::Ok();
@@ -71,19 +72,21 @@ void CudaBackend::LaunchMerge(const MergeParams& params, const DeviceMemory& wei
     args.weight = weight.data();
     args.row_begin = part.row_begin;
     args.outputs = m.b.columns;
-    if (m.rank() > 0) LoraMerge(launcher_, element_, args);
+    if (m.rank() == 0) continue;
+    if (shard_.cuts_both_factors()) GatherFactors(*params.adapter, params.layer, part.target, &args);
+    LoraMerge(launcher_, element_, args);
   }
 }
 
 Result<std::unique_ptr<Weight>> CudaBackend::Merge(const MergeParams& params) {
   const CudaMatrix& base = Matrix(params.base);
+  CHORALE_RETURN_IF_ERROR(PlaceMergePages(*params.adapter));
   Result<DeviceMemory> memory = DeviceMemory::Allocate(base.memory.bytes(), "shadow weights");
   if (!memory.ok()) return memory.status();
   auto shadow = std::make_unique<CudaMatrix>(base.rows(), base.cols(), std::move(memory).value());
   Check(cudaMemcpyAsync(shadow->memory.data(), base.memory.data(), static_cast<size_t>(base.memory.bytes()),
                         cudaMemcpyDeviceToDevice, launcher_.stream),
         "shadow weights");
-  CHORALE_RETURN_IF_ERROR(PlaceMergePages(*params.adapter));
   LaunchMerge(params, shadow->memory, {});
   Finish("shadow weights");
   FinishMatrix(shadow.get());

@@ -155,6 +155,7 @@ void CudaBackend::SampleOneByOne(bool look_twice, const SampleArgs& all) {
 void CudaBackend::Collect(int32_t turn_index, Drawn* drawn, StepTimes* times) {
   const Turn& turn = turns_[turn_index];
   Check(cudaEventSynchronize(turn.end), "a step");
+  if (peers_ != nullptr) peers_->Check();
   collected_.fetch_add(1, std::memory_order_relaxed);
   const auto nanos = [](cudaEvent_t begin, cudaEvent_t end) {
     float milliseconds = 0;

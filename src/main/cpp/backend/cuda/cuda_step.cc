@@ -28,6 +28,7 @@ KvPages CudaBackend::Kv(int32_t layer) const {
 }
 
 void CudaBackend::Embed(const EmbedParams& params) {
+  if (peers_ != nullptr) peers_->BeginPass();
   if (lora_groups_max_ > 0) {
     Check(cudaMemsetAsync(lora_ready_.data(), 0, size_t{4} * lora_groups_max_ * spec_.layers * kSites, launcher_.stream),
           "LoRA counters");
@@ -53,6 +54,7 @@ void CudaBackend::AddNorm(const AddNormParams& params) {
   if (params.delta != nullptr) {
     args.delta = Cuda(params.delta).product;
     args.delta_bias = Cuda(params.delta).bias;
+    args.exchange = std::exchange(Cuda(params.delta).exchange, Exchange{});
   }
   args.norm = Values(params.norm);
   args.out = Cuda(params.out).memory.data();
@@ -85,6 +87,15 @@ bool CudaBackend::LoraArgs(const LoraSite& site, const CudaActivation& x, const 
   for (int32_t t = 0; t < site.count; ++t) {
     args->outputs[t] = static_cast<int32_t>(OutWidth(spec_, static_cast<Target>(site.first + t)));
   }
+  if (shard_.cuts_both_factors() && SumsProducts(static_cast<Target>(site.first))) {
+    const Part part = PartOf(args->outputs[0], shard_.index, shard_.count);
+    args->first_output = static_cast<int32_t>(part.begin);
+    args->outputs[0] = static_cast<int32_t>(part.size());
+  } else if (shard_.cuts_both_factors()) {
+    args->rank_part = shard_.index;
+    args->rank_parts = shard_.count;
+  }
+  args->pieces = rows_ > kStreamRowsMax ? kLoraPieces : 1;  // as AddLora makes groups
   args->x = x.memory.data();
   args->v = lora_v_.as<float>();
   args->ready = lora_ready_.as<int32_t>() +
@@ -143,14 +154,17 @@ void CudaBackend::Gemm(const GemmParams& params) {
   CudaActivation& y = Cuda(params.y);
   LoraSiteArgs lora;
   const bool has_lora = LoraArgs(params.lora, x, weight, &lora);
-  const bool beside = has_lora && CanStream(weight, x, rows_);  // in the launch of the product
-  if (has_lora && !beside) LoraShrink(launcher_, element_, LoraBlocks(), lora);
+  const bool beside = has_lora && CanStream(weight, x, rows_) && !shard_.cuts_both_factors();  // in the product's launch
+  if (has_lora && !beside) {
+    LoraShrink(launcher_, element_, LoraBlocks(), lora);
+    SumRanksOverShards(params.lora, lora);
+  }
   // Keys and values are rounded when they are stored: theirs is the product whose own rounding would count twice.
   // What is summed over shards takes its bias along, which a product of 16 bits does not. The library's product of many
   // inputs is faster in float32 (772 against 730 TFLOP/s), but then shards would send twice the bytes.
   const auto first = static_cast<Target>(params.lora.first);
-  const bool takes_bias = params.bias != nullptr && communicator_ != nullptr && SumsProducts(first);
-  const bool half = first != kQ && !takes_bias && (first != kDown || communicator_ != nullptr);
+  const bool takes_bias = params.bias != nullptr && nccl_ != nullptr && SumsProducts(first);
+  const bool half = first != kQ && !takes_bias && (first != kDown || shard_.count > 1);
   y.product = lora.y = Multiply(weight, x, rows_, y, half, beside ? &lora : nullptr);
   y.bias = Values(params.bias);
   y.lora = {};
@@ -238,8 +252,8 @@ void CudaBackend::Gather(const GatherParams& params) {
 }
 
 void CudaBackend::Logits(const LogitsParams& params) {
-  CudaActivation& logits = Cuda(communicator_ == nullptr ? params.logits : shard_logits_.get());
-  if (communicator_ == nullptr) logits_ = &logits;
+  CudaActivation& logits = Cuda(shard_.count == 1 ? params.logits : shard_logits_.get());
+  if (shard_.count == 1) logits_ = &logits;
   if (params.count == 0) return;
   logits.product = Multiply(Matrix(params.head), Cuda(params.x), padded_ ? rows_ : params.count, logits, false, nullptr);
   logits.bias = nullptr;

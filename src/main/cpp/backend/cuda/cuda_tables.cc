@@ -189,6 +189,7 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
   for (const chorale::LoraUse& use : lora.uses) AddLoraUse(use);
   const int32_t inputs_most = std::max({spec_.hidden, spec_.intermediate, spec_.heads * spec_.head_dim});
   int64_t v_floats = 0;
+  int32_t v_cols_most = 0;
   const bool many = rows_ > kStreamRowsMax;
   const int32_t group_rows = many ? kLoraGroupRowsMany : kLoraGroupRows;
   const auto add = [&](int32_t begin, int32_t end, int32_t use_begin, int32_t use_end) {
@@ -201,6 +202,7 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
     }
     int32_t v_cols = 0;
     for (int32_t use = use_begin; use < use_end; ++use) v_cols += lora_use_cols_[use];
+    v_cols_most = std::max(v_cols_most, v_cols);
     lora_groups_.push_back({begin, end - begin, use_begin, use_end, static_cast<int32_t>(v_floats), v_cols});
     v_floats += LoraActivationFloats(inputs_most, v_cols);
   };
@@ -215,6 +217,10 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
     row = group.row_end;
   }
   add_base(rows_);
+  if (shard_.cuts_both_factors() && v_cols_most > peers_->rank_cols()) {
+    return Status::Exhausted(Format("lora_sharding=sharded: the adapters of a row have %d ranks together, %d is the most",
+                                    v_cols_most, peers_->rank_cols()));
+  }
   if (v_floats > INT32_MAX) {
     return Status::Exhausted("the step's adapters need more rank activations than can be addressed");
   }

@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/device_memory.h"
+#include "kernels/exchange.h"
 #include "kernels/gemm.h"
 #include "kernels/launch.h"
 
@@ -48,6 +49,7 @@ struct CudaActivation final : Activation {
   mutable Product product;
   mutable const float* bias = nullptr;
   mutable LoraSiteArgs lora;
+  mutable Exchange exchange;  // of several shards: with whom it is still to be added up
 };
 
 inline const CudaMatrix& Matrix(const Weight* weight) { return *static_cast<const CudaMatrix*>(weight); }

@@ -65,8 +65,9 @@ Status NcclCommunicator::Load() {
   const std::string path = chosen != nullptr && *chosen != '\0' ? chosen : "libnccl.so.2";
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    return Status::Invalid(Format("shards=%d: NCCL was not found (%s); install libnccl2, or set CHORALE_NCCL to the path "
-                                  "of libnccl.so.2; shards=1 does without",
+    return Status::Invalid(Format("shards=%d: the GPUs do not reach each other (no peer access), and NCCL, which would do, "
+                                  "was not found (%s); install libnccl2, or set CHORALE_NCCL to the path of libnccl.so.2; "
+                                  "shards=1 does without",
                                   shard_.count, dlerror()));
   }
   std::string missing;

@@ -1,5 +1,5 @@
-// NcclCommunicator: shards on GPUs of one host, one process, through NCCL, which is found at run time. Collectives are
-// in the order of the stream and can be recorded in a graph.
+// NcclCommunicator: shards on GPUs of one host, one process, through NCCL, which is found at run time: for GPUs that do
+// not reach each other (peer_exchange.h). Collectives are in the order of the stream and can be recorded in a graph.
 #pragma once
 
 #include <cuda_runtime.h>
