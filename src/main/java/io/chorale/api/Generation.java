@@ -50,7 +50,8 @@ final class Generation {
                     request.caller().ttftNanos(request.priority()),
                     0,
                     arrivalNanos,
-                    request.priority());
+                    request.priority(),
+                    0);
             entrants.add(new Door.Entrant(spec, choice));
         }
         tickets = switch (door.enter(entrants, eventLoop)) {

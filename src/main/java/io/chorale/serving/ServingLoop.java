@@ -162,7 +162,7 @@ final class ServingLoop {
     private void giveUpRetired() {
         for (int i = retiring.size() - 1; i >= 0; i--) {
             Command.AdapterRetired retired = retiring.get(i);
-            if (scheduler.adapterGone(retired.version())) {
+            if (scheduler.adapterRetired(retired.version())) {
                 retiring.remove(i);
                 retired.gone().complete(true);
             }

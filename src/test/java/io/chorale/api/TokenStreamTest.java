@@ -214,14 +214,14 @@ class TokenStreamTest {
     /** What the simulated model draws. */
     static int[] drawn(int[] prompt, long seed, int count) {
         SimulatedModel model = new SimulatedModel(0, VOCAB, 2, 0);
-        long state = SimulatedModel.begin(0);
+        long state = SimulatedModel.begin();
         for (int token : prompt) {
-            state = SimulatedModel.next(state, token);
+            state = SimulatedModel.next(state, token, 0);
         }
         int[] drawn = new int[count];
         for (int i = 0; i < count; i++) {
             drawn[i] = model.draw(state, seed, prompt.length - 1 + i, new int[0], new float[0], 0, 0);
-            state = SimulatedModel.next(state, drawn[i]);
+            state = SimulatedModel.next(state, drawn[i], 0);
         }
         return drawn;
     }

@@ -139,16 +139,17 @@ class ReloadStormTest {
 
     /** What one version answers, whoever else is there. */
     private static List<Integer> answerOf(int version) {
-        long state = SimulatedModel.begin(SimulatedModel.contribution(nameOf(version), 1));
+        long contribution = SimulatedModel.contribution(nameOf(version), 1);
+        long state = SimulatedModel.begin();
         for (int token : PROMPT) {
-            state = SimulatedModel.next(state, token);
+            state = SimulatedModel.next(state, token, contribution);
         }
         List<Integer> tokens = new ArrayList<>();
         long seed = SamplingParams.greedy(ANSWER_TOKENS).seed();
         for (int i = 0; i < ANSWER_TOKENS; i++) {
             int token = MODEL.draw(state, seed, PROMPT.length + i - 1, new int[0], new float[0], 0, 0);
             tokens.add(token);
-            state = SimulatedModel.next(state, token);
+            state = SimulatedModel.next(state, token, contribution);
         }
         return tokens;
     }

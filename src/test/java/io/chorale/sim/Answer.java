@@ -20,21 +20,23 @@ final class Answer {
     /** The request's limit, or what the context leaves. */
     private final int tokensMax;
 
+    private final long contributions;
     private long state;
 
     Answer(RequestSpec spec, SimulatedModel model, int contextMax) {
         this.spec = spec;
         tokensMax = Math.min(spec.sampling().tokensMax(), contextMax - spec.promptTokens().length);
         this.model = model;
-        long contributions = 0;
+        long contributed = 0;
         for (int i = 0; i < spec.adapters().versions().length; i++) {
-            contributions += SimulatedModel.contribution(
+            contributed += SimulatedModel.contribution(
                     SimServer.adapterName(spec.adapters().versions()[i]),
                     spec.adapters().scales()[i]);
         }
-        state = SimulatedModel.begin(contributions);
-        for (int token : spec.promptTokens()) {
-            state = SimulatedModel.next(state, token);
+        contributions = contributed;
+        state = SimulatedModel.begin();
+        for (int i = 0; i < spec.promptTokens().length; i++) {
+            state = SimulatedModel.next(state, spec.promptTokens()[i], i < spec.activeFrom() ? 0 : contributions);
         }
     }
 
@@ -51,7 +53,7 @@ final class Answer {
                 require(!spec.sampling().stopsAt(token.tokenId()), "a stop token was sent");
                 require(token.top().size() == Math.max(0, spec.sampling().topLogProbs()), "wrong top tokens");
                 tokens.add(token.tokenId());
-                state = SimulatedModel.next(state, token.tokenId());
+                state = SimulatedModel.next(state, token.tokenId(), contributions);
             }
             case SequenceEvent.Finished finished -> {
                 end = finished;

@@ -19,8 +19,12 @@ final class SimRun {
     private int next;
 
     SimRun(SimServer.Config config, Workload workload, long seed, int hostStoreMax) {
+        this(config, workload.draw(seed), seed, hostStoreMax);
+    }
+
+    SimRun(SimServer.Config config, List<Workload.Arrival> arrivals, long seed, int hostStoreMax) {
         server = new SimServer(config);
-        arrivals = workload.draw(seed);
+        this.arrivals = arrivals;
         this.hostStoreMax = hostStoreMax;
         random = new SplittableRandom(seed + 1);
     }

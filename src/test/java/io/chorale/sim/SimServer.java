@@ -1,6 +1,7 @@
 package io.chorale.sim;
 
 import io.chorale.core.memory.PoolGeometry;
+import io.chorale.core.memory.PrefixCaching;
 import io.chorale.core.model.DropReason;
 import io.chorale.core.model.LoadSnapshot;
 import io.chorale.core.model.RequestSpec;
@@ -40,18 +41,37 @@ final class SimServer {
             FaultPlan faults,
             int lookAhead,
             int adapterPagesMax,
-            long stageNanos) {
+            long stageNanos,
+            PrefixCaching caching) {
+
+        /** One without a prefix cache. */
+        Config(
+                PoolGeometry geometry,
+                SchedulerLimits limits,
+                SchedulerPolicies policies,
+                SimulatedModel model,
+                FaultPlan faults,
+                int lookAhead,
+                int adapterPagesMax,
+                long stageNanos) {
+            this(geometry, limits, policies, model, faults, lookAhead, adapterPagesMax, stageNanos, PrefixCaching.OFF);
+        }
 
         Config withLookAhead(int other) {
-            return new Config(geometry, limits, policies, model, faults, other, adapterPagesMax, stageNanos);
+            return new Config(geometry, limits, policies, model, faults, other, adapterPagesMax, stageNanos, caching);
         }
 
         Config withPolicies(SchedulerPolicies other) {
-            return new Config(geometry, limits, other, model, faults, lookAhead, adapterPagesMax, stageNanos);
+            return new Config(geometry, limits, other, model, faults, lookAhead, adapterPagesMax, stageNanos, caching);
         }
 
         Config withFaults(FaultPlan other) {
-            return new Config(geometry, limits, policies, model, other, lookAhead, adapterPagesMax, stageNanos);
+            return new Config(
+                    geometry, limits, policies, model, other, lookAhead, adapterPagesMax, stageNanos, caching);
+        }
+
+        Config withCaching(PrefixCaching other) {
+            return new Config(geometry, limits, policies, model, faults, lookAhead, adapterPagesMax, stageNanos, other);
         }
     }
 
@@ -73,7 +93,7 @@ final class SimServer {
 
     SimServer(Config config) {
         this.config = config;
-        scheduler = new Scheduler(config.geometry(), config.limits(), config.policies());
+        scheduler = new Scheduler(config.geometry(), config.limits(), config.policies(), config.caching());
         PoolGeometry g = config.geometry();
         SchedulerLimits l = config.limits();
         EngineSpec spec = new EngineSpec(
@@ -232,7 +252,11 @@ final class SimServer {
         drain();
         scheduler.verify();
         LoadSnapshot s = scheduler.snapshot();
-        int pages = s.pagesKv() + s.pagesAdapter() + s.pagesFree() + s.pagesQuarantined();
+        int pages = s.pagesKv()
+                + s.pagesAdapter()
+                + s.pagesFree()
+                + s.pagesQuarantined()
+                + s.prefixes().pagesCached();
         if (pages != s.pagesTotal()) {
             throw new AssertionError("pages are not conserved: " + s);
         }

@@ -62,7 +62,7 @@ class SwarmSimTest {
         return run.play().server.trace;
     }
 
-    private static SimServer.Config config(SplittableRandom random) {
+    static SimServer.Config config(SplittableRandom random) {
         int sequencesMax = 1 + random.nextInt(12);
         int stepTokensMax = sequencesMax + random.nextInt(40);
         int contextMax = 8 + random.nextInt(120);

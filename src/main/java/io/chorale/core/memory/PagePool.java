@@ -10,23 +10,36 @@ import java.util.Arrays;
  * <p>Steps in flight may still read and write pages that their owner has given back. Such pages are quarantined: they
  * become free when the last step begun before they were given back has been committed. {@link #begun} and {@link
  * #committed} say which steps are in flight.
+ *
+ * <p>A page that is <em>kept</em> for what it holds becomes cached instead of free, and can have owners again at any time.
+ * Cached pages are as good as free: they are taken when no page is free, the one given back first before all others.
  */
 public final class PagePool {
+    /** Is told when a kept page is taken for something else, and what it holds is lost. */
+    public interface Keeper {
+        void lost(int page);
+    }
+
     private final PoolGeometry geometry;
     private final PageUse[] use;
     private final int[] references;
+    private final boolean[] kept;
+    /** When a quarantined page was given back, as the last step begun then. */
+    private final long[] givenBackStep;
+
     private int freeCount;
     private int kvCount;
     private int adapterCount;
     private int quarantinedCount;
+    private int cachedCount;
     /** Free pages, a stack: the page given back last is taken first. */
     private final int[] free;
 
-    /** Quarantined pages, a ring in the order in which they were given back; steps ascend. */
-    private final int[] quarantine;
+    /** In the order in which they were given back; steps ascend. */
+    private final PageChain quarantine;
 
-    private final long[] quarantineStep;
-    private int quarantineHead;
+    private final PageChain cached;
+    private Keeper keeper = page -> {};
 
     private long lastBegun = -1;
     private long lastCommitted = -1;
@@ -36,9 +49,13 @@ public final class PagePool {
         this.geometry = geometry;
         use = new PageUse[pageCount];
         references = new int[pageCount];
+        kept = new boolean[pageCount];
+        givenBackStep = new long[pageCount];
         free = new int[pageCount];
-        quarantine = new int[pageCount];
-        quarantineStep = new long[pageCount];
+        int[] next = new int[pageCount];
+        int[] previous = new int[pageCount];
+        quarantine = new PageChain(next, previous);
+        cached = new PageChain(next, previous);
         Arrays.fill(use, PageUse.FREE);
         for (int i = 0; i < pageCount; i++) {
             free[i] = pageCount - 1 - i;
@@ -56,11 +73,13 @@ public final class PagePool {
             case KV -> kvCount;
             case ADAPTER -> adapterCount;
             case QUARANTINED -> quarantinedCount;
+            case CACHED -> cachedCount;
         };
     }
 
-    public int freeCount() {
-        return freeCount;
+    /** Pages that can be taken now: those that are free, and those that are only cached. */
+    public int takeable() {
+        return freeCount + cachedCount;
     }
 
     public PageUse useOf(int page) {
@@ -76,10 +95,20 @@ public final class PagePool {
         return alone;
     }
 
-    /** Moves free pages to an owner's table. The caller has asked {@link #freeCount} before. */
+    /** Owners of a page. */
+    public int references(int page) {
+        return references[page];
+    }
+
+    /** Gives pages to an owner, cached ones when none is free. The caller has asked {@link #takeable} before. */
     public void take(PageUse kind, int pages, PageTable into) {
-        if (pages > freeCount) {
-            throw new IllegalStateException(pages + " pages wanted, " + freeCount + " free");
+        if (pages > takeable()) {
+            throw new IllegalStateException(pages + " pages wanted, " + takeable() + " free");
+        }
+        while (freeCount < pages) {
+            int page = cached.first();
+            keeper.lost(page);
+            release(page);
         }
         for (int i = 0; i < pages; i++) {
             int page = free[freeCount - 1];
@@ -89,37 +118,85 @@ public final class PagePool {
         }
     }
 
-    /** Gives a page one more owner. */
+    /** Gives a page one more owner; a kept page may have none. */
     public void share(int page, PageTable into) {
-        if (references[page] == 0) {
-            throw new IllegalStateException("page " + page + " has no owner to share with");
-        }
-        references[page]++;
+        own(page);
         into.add(page);
     }
 
-    /** Takes an owner's pages back; those without another owner become free, or quarantined while a step is in flight. */
+    /** Gives an owner another page for one of its own, which it gives back. */
+    public void exchange(PageTable table, int index, int page) {
+        own(page);
+        giveBack(table.page(index));
+        table.set(index, page);
+    }
+
+    private void own(int page) {
+        if (references[page] == 0) {
+            switch (use[page]) {
+                case CACHED -> cached.remove(page);
+                case QUARANTINED -> {
+                    Check.state(kept[page], () -> "page " + page + " is about to be free and cannot be shared");
+                    quarantine.remove(page);
+                }
+                default -> throw new IllegalStateException("page " + page + " has no owner to share with");
+            }
+            move(page, use[page], PageUse.KV);
+        }
+        references[page]++;
+    }
+
+    /**
+     * Takes an owner's pages back; those without another owner become free, or quarantined while a step is in flight. The
+     * last comes first, so that of cached pages the end of a sequence is lost before its beginning.
+     */
     public void giveBack(PageTable table) {
-        boolean inFlight = lastBegun > lastCommitted;
-        for (int i = 0; i < table.count(); i++) {
-            int page = table.page(i);
-            if (references[page] == 0) {
-                throw new IllegalStateException("page " + page + " is given back twice");
-            }
-            if (--references[page] > 0) {
-                continue;
-            }
-            if (inFlight) {
-                int at = (quarantineHead + quarantinedCount) % quarantine.length;
-                quarantine[at] = page;
-                quarantineStep[at] = lastBegun;
-                move(page, use[page], PageUse.QUARANTINED);
-            } else {
-                putFree(page);
-            }
+        for (int i = table.count() - 1; i >= 0; i--) {
+            giveBack(table.page(i));
         }
         table.clear();
     }
+
+    private void giveBack(int page) {
+        if (references[page] == 0) {
+            throw new IllegalStateException("page " + page + " is given back twice");
+        }
+        if (--references[page] > 0) {
+            return;
+        }
+        if (lastBegun > lastCommitted) {
+            quarantine.addLast(page);
+            givenBackStep[page] = lastBegun;
+            move(page, use[page], PageUse.QUARANTINED);
+        } else {
+            putAway(page);
+        }
+    }
+
+    // ---- pages that are kept --------------------------------------------------------------------------------------
+
+    /** Who is told of kept pages that are lost. */
+    public void setKeeper(Keeper other) {
+        keeper = other;
+    }
+
+    /** From now on a KV page stays when its owners have given it back. */
+    public void keep(int page) {
+        Check.state(use[page] == PageUse.KV, () -> "page " + page + " is " + use[page] + " and cannot be kept");
+        kept[page] = true;
+    }
+
+    /** What a page holds is not worth keeping any more. */
+    public void release(int page) {
+        Check.state(kept[page], () -> "page " + page + " is not kept");
+        kept[page] = false;
+        if (use[page] == PageUse.CACHED) {
+            cached.remove(page);
+            putAway(page);
+        }
+    }
+
+    // ---- steps in flight ------------------------------------------------------------------------------------------
 
     /** A step is in flight from now on. */
     public void begun(long stepId) {
@@ -132,16 +209,20 @@ public final class PagePool {
     /** The step has ended, and with it every one before. */
     public void committed(long stepId) {
         lastCommitted = stepId;
-        while (quarantinedCount > 0 && quarantineStep[quarantineHead] <= stepId) {
-            int page = quarantine[quarantineHead];
-            quarantineHead = (quarantineHead + 1) % quarantine.length;
-            putFree(page);
+        for (int page = quarantine.first(); page >= 0 && givenBackStep[page] <= stepId; page = quarantine.first()) {
+            quarantine.remove(page);
+            putAway(page);
         }
     }
 
-    private void putFree(int page) {
-        free[freeCount] = page;
-        move(page, use[page], PageUse.FREE);
+    private void putAway(int page) {
+        if (kept[page]) {
+            cached.addLast(page);
+            move(page, use[page], PageUse.CACHED);
+        } else {
+            free[freeCount] = page;
+            move(page, use[page], PageUse.FREE);
+        }
     }
 
     private void move(int page, PageUse from, PageUse to) {
@@ -156,6 +237,7 @@ public final class PagePool {
             case KV -> kvCount += change;
             case ADAPTER -> adapterCount += change;
             case QUARANTINED -> quarantinedCount += change;
+            case CACHED -> cachedCount += change;
         }
     }
 
@@ -171,17 +253,27 @@ public final class PagePool {
             Check.state(
                     owned == references[page] > 0,
                     () -> "page " + at + " is " + use[at] + " with " + references[at] + " owners");
+            boolean mayBeKept = use[page] != PageUse.FREE && use[page] != PageUse.ADAPTER;
+            Check.state(mayBeKept || !kept[page], () -> "page " + at + " is kept but " + use[at]);
         }
         boolean[] listed = new boolean[use.length];
         for (int i = 0; i < freeCount; i++) {
             check(free[i], PageUse.FREE, listed);
         }
-        for (int i = 0; i < quarantinedCount; i++) {
-            int at = (quarantineHead + i) % quarantine.length;
-            check(quarantine[at], PageUse.QUARANTINED, listed);
-            Check.state(
-                    quarantineStep[at] > lastCommitted, () -> "page " + quarantine[at] + " is quarantined too long");
+        int quarantined = 0;
+        for (int page = quarantine.first(); page >= 0; page = quarantine.after(page), quarantined++) {
+            int at = page;
+            check(page, PageUse.QUARANTINED, listed);
+            Check.state(givenBackStep[page] > lastCommitted, () -> "page " + at + " is quarantined too long");
         }
+        int reclaimable = 0;
+        for (int page = cached.first(); page >= 0; page = cached.after(page), reclaimable++) {
+            int at = page;
+            check(page, PageUse.CACHED, listed);
+            Check.state(kept[page], () -> "page " + at + " is cached but not kept");
+        }
+        boolean whole = quarantined == quarantinedCount && reclaimable == cachedCount;
+        Check.state(whole, () -> "a page is lost from the chains");
     }
 
     private void check(int page, PageUse expected, boolean[] listed) {

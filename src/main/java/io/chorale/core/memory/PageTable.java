@@ -32,6 +32,10 @@ public final class PageTable {
         pages[count++] = page;
     }
 
+    void set(int index, int page) {
+        pages[index] = page;
+    }
+
     void clear() {
         count = 0;
         pages = EMPTY;

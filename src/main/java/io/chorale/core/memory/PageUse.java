@@ -6,5 +6,7 @@ public enum PageUse {
     KV,
     ADAPTER,
     /** Given back while a step was in flight that may still read or write it. */
-    QUARANTINED
+    QUARANTINED,
+    /** Keys and values that nobody uses now: kept for whoever comes with the same beginning, until a page is wanted. */
+    CACHED
 }

@@ -3,7 +3,8 @@ package io.chorale.core.model;
 /**
  * What the scheduler looked like after one step: for the door, metrics and the console. Immutable, any thread.
  *
- * <p>Counters only grow while the server runs. {@code pagesKv + pagesAdapter + pagesFree + pagesQuarantined = pagesTotal}.
+ * <p>Counters only grow while the server runs. {@code pagesKv + pagesAdapter + pagesFree + pagesQuarantined +
+ * prefixes.pagesCached = pagesTotal}.
  *
  * @param takenNanos on the clock of the serving loop
  * @param waitingRequests accepted and not running, preempted ones included
@@ -15,6 +16,7 @@ package io.chorale.core.model;
  * @param answerTokens tokens sent to clients
  * @param queueNanosEstimate time until a request that comes now and has to wait for all others would start
  * @param scheduling how scheduling goes
+ * @param prefixes how much of what comes was computed before
  */
 public record LoadSnapshot(
         long takenNanos,
@@ -36,7 +38,8 @@ public record LoadSnapshot(
         long adapterLoads,
         long earlyAborts,
         long queueNanosEstimate,
-        SchedulingState scheduling) {
+        SchedulingState scheduling,
+        PrefixState prefixes) {
 
     public LoadSnapshot(
             long takenNanos,
@@ -78,7 +81,8 @@ public record LoadSnapshot(
                 adapterLoads,
                 earlyAborts,
                 queueNanosEstimate,
-                SchedulingState.IDLE);
+                SchedulingState.IDLE,
+                PrefixState.EMPTY);
     }
 
     /** Before the first step. */

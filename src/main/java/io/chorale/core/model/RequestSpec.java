@@ -11,6 +11,7 @@ package io.chorale.core.model;
  * @param cacheSalt separates cached prefixes of tenants; 0: shared
  * @param arrivalNanos when it came to the door, on the clock of the serving loop
  * @param priority its class
+ * @param activeFrom the first token of the prompt that the adapters act on; 0: all of them
  */
 public record RequestSpec(
         long id,
@@ -21,7 +22,8 @@ public record RequestSpec(
         long ttftNanosMax,
         long cacheSalt,
         long arrivalNanos,
-        Priority priority) {
+        Priority priority,
+        int activeFrom) {
 
     /** A request of normal priority. */
     public RequestSpec(
@@ -33,12 +35,15 @@ public record RequestSpec(
             long ttftNanosMax,
             long cacheSalt,
             long arrivalNanos) {
-        this(id, tenant, adapters, promptTokens, sampling, ttftNanosMax, cacheSalt, arrivalNanos, Priority.NORMAL);
+        this(id, tenant, adapters, promptTokens, sampling, ttftNanosMax, cacheSalt, arrivalNanos, Priority.NORMAL, 0);
     }
 
     public RequestSpec {
         Check.argument(promptTokens.length > 0, () -> "the prompt is empty");
         Check.argument(tenant >= 0, () -> "tenant must not be negative");
+        Check.argument(
+                activeFrom >= 0 && activeFrom < promptTokens.length,
+                () -> "the adapters do not act on the last token of the prompt");
         Check.argument(ttftNanosMax >= 0, () -> "ttft objective must not be negative");
     }
 

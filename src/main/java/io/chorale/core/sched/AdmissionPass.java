@@ -154,7 +154,7 @@ final class AdmissionPass {
     /** Starts a waiting request if everything that it needs is there; sees to it that it will be there soon otherwise. */
     private boolean admit(Sequence sequence, boolean firstInLine) {
         AdapterGroup group = sequence.group;
-        if (ledger.weights.bars(group)) {
+        if (ledger.weights.bars(sequence.groupNow())) {
             ledger.credits.holdBack(sequence.flow);
             return false;
         }
@@ -188,13 +188,13 @@ final class AdmissionPass {
                 upload(adapter, sequence);
             }
         }
-        ledger.run(sequence, room.nowNanos);
+        ledger.run(sequence, room.step.plan.stepId, room.nowNanos);
         room.placesTaken++;
         if (sequence.scratchSlot >= 0) {
             int move = room.step.plan.addMove(StepPlan.MOVE_RESET_SEQUENCE, 0);
             room.step.plan.moveA[move] = sequence.scratchSlot;
         }
-        room.giveRows(sequence, room.chunk(sequence.total()));
+        room.giveRows(sequence, room.chunk(sequence.rowsWanted()));
     }
 
     private void upload(DeviceAdapter adapter, Sequence forWhom) {
@@ -267,7 +267,7 @@ final class AdmissionPass {
         }
         int reserve = ledger.running.size(); // room for every running sequence to grow by a page
         boolean leavesWhatIsPromised = needed + pagesPromised <= room.pagesFreeSoon();
-        if (needed + reserve <= pool.freeCount() && leavesWhatIsPromised) {
+        if (needed + reserve <= pool.takeable() && leavesWhatIsPromised) {
             return Fit.NOW;
         }
         boolean soon = !noPlaceLeft() && room.pagesCome(needed + pagesPromised + reserve);
@@ -288,8 +288,10 @@ final class AdmissionPass {
         return needed;
     }
 
+    /** Those that others use already cost nothing; cached ones are as good as free and cost as much. */
     private int pagesNeeded(Sequence sequence) {
-        int needed = pool.geometry().pagesFor(sequence.total());
+        ledger.match(sequence);
+        int needed = pool.geometry().pagesFor(sequence.total()) - ledger.prefixes.ownedPages(sequence.match);
         for (DeviceAdapter adapter : sequence.group.adapters) {
             needed += adapter.onDevice() ? 0 : adapter.pagesNeeded();
         }
@@ -332,7 +334,7 @@ final class AdmissionPass {
                 int needed = adapter.pagesNeeded()
                         + ledger.running.size()
                         + pool.geometry().pagesFor(sequence.total());
-                boolean spare = residency.freeSlotCount() > 0 && pool.freeCount() >= needed;
+                boolean spare = residency.freeSlotCount() > 0 && pool.takeable() >= needed;
                 if (adapter.state() == DeviceAdapter.State.STAGED && spare) {
                     upload(adapter, sequence);
                 }

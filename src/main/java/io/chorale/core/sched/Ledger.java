@@ -5,6 +5,8 @@ import io.chorale.core.memory.DeviceAdapter;
 import io.chorale.core.memory.PagePool;
 import io.chorale.core.memory.PageUse;
 import io.chorale.core.memory.PoolGeometry;
+import io.chorale.core.memory.PrefixCache;
+import io.chorale.core.memory.PrefixCaching;
 import io.chorale.core.model.AdapterSet;
 import io.chorale.core.model.Check;
 import io.chorale.core.model.DropReason;
@@ -23,6 +25,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Ledger {
     final PagePool pool;
+    final PrefixCache prefixes;
     final AdapterResidency residency;
     final WaitingRoom room;
     final MergedWeights weights;
@@ -40,16 +43,26 @@ final class Ledger {
     private final FlowBook book;
     private final Map<Long, Sequence> live = new LinkedHashMap<>();
     private final Map<AdapterSet, AdapterGroup> groups = new LinkedHashMap<>();
+    /** Is always there: it also runs what comes before the first token that a request's adapters act on. */
+    private final AdapterGroup base;
+
     private final int[] freeScratch;
     private int freeScratchCount;
     private long orderNext;
     long preemptions;
     long earlyAborts;
+    /** Prompt tokens of the requests that began, and how many of them were there already. */
+    long prefixTokensQueried;
 
-    Ledger(PoolGeometry geometry, SchedulerPolicies policies) {
+    long prefixTokensFound;
+
+    Ledger(PoolGeometry geometry, SchedulerPolicies policies, PrefixCaching caching) {
         prices = policies.prices();
         pool = new PagePool(geometry);
+        prefixes = new PrefixCache(pool, caching);
         residency = new AdapterResidency(pool);
+        base = new AdapterGroup(AdapterSet.BASE, residency);
+        groups.put(base.set, base);
         room = new WaitingRoom(policies.order(), policies.quantum(), policies.patienceNanos());
         book = new FlowBook(policies.weights());
         weights = new MergedWeights(residency);
@@ -104,17 +117,25 @@ final class Ledger {
         for (DeviceAdapter adapter : group.adapters) {
             residency.want(adapter, 1);
         }
-        Sequence sequence = new Sequence(spec, book.enter(spec, group), orderNext++, answerMax);
+        Sequence sequence = new Sequence(spec, book.enter(spec, group), base, orderNext++, answerMax);
         Check.argument(live.put(spec.id(), sequence) == null, () -> "request " + spec.id() + " is submitted twice");
         room.add(sequence, nowNanos);
         return sequence;
     }
 
-    /** From waiting to running. Its adapters are on the device, its pages and scratch slot are free: planning has asked. */
-    void run(Sequence sequence, long nowNanos) {
+    /**
+     * From waiting to running, with what others have computed of it. Its adapters are on the device, its pages and scratch
+     * slot are free: planning has asked.
+     */
+    void run(Sequence sequence, long stepId, long nowNanos) {
         room.take(sequence, nowNanos);
         sequence.state = Sequence.State.RUNNING;
-        pool.take(PageUse.KV, pool.geometry().pagesFor(sequence.total()), sequence.pages);
+        sequence.runsSinceStep = stepId;
+        sequence.keptPages = match(sequence);
+        prefixes.share(sequence.match, sequence.pages);
+        sequence.computed = sequence.keptPages * pool.geometry().pageTokens();
+        int pages = pool.geometry().pagesFor(sequence.total());
+        pool.take(PageUse.KV, pages - sequence.keptPages, sequence.pages);
         if (sequence.spec.sampling().wantsTokenCounts()) {
             sequence.scratchSlot = freeScratch[--freeScratchCount];
         }
@@ -128,15 +149,32 @@ final class Ledger {
         }
     }
 
+    /** Pages at a waiting sequence's beginning that were computed already. */
+    int match(Sequence sequence) {
+        return prefixes.match(sequence, sequence.sharedPagesMax(pool.geometry().pageTokens()), sequence.match);
+    }
+
+    /** A step has ended well: the pages that it filled are there for others, if the sequence still has them. */
+    void keep(Sequence sequence, long stepId, int tokens) {
+        int full = tokens / pool.geometry().pageTokens();
+        boolean itsPages = sequence.state == Sequence.State.RUNNING && stepId >= sequence.runsSinceStep;
+        if (itsPages && full > sequence.keptPages) {
+            sequence.keptPages = prefixes.keep(sequence, sequence.pages, sequence.keptPages, full);
+        }
+    }
+
     private void begin(Sequence sequence, long nowNanos) {
         sequence.started = true;
+        sequence.cachedTokens = sequence.computed;
+        prefixTokensQueried += sequence.promptTokens();
+        prefixTokensFound += sequence.computed;
         if (sequence.inHeap()) {
             deadlines.remove(sequence);
         }
         for (DeviceAdapter adapter : sequence.group.adapters) {
             residency.began(adapter, nowNanos);
         }
-        charge(sequence, prices.input() * sequence.promptTokens());
+        charge(sequence, prices.input() * (sequence.promptTokens() - sequence.cachedTokens));
         // The loop reads its clock once a cycle: a request may have come a moment after that.
         events.started(sequence.spec.id(), Math.max(0, nowNanos - sequence.spec.arrivalNanos()));
     }
@@ -155,6 +193,7 @@ final class Ledger {
         stopRunning(sequence);
         sequence.state = Sequence.State.WAITING;
         sequence.computed = 0;
+        sequence.keptPages = 0;
         room.addPreempted(sequence, nowNanos);
         preemptions++;
     }
@@ -192,7 +231,7 @@ final class Ledger {
         for (DeviceAdapter adapter : group.adapters) {
             residency.want(adapter, -1);
         }
-        if (--group.users == 0) {
+        if (--group.users == 0 && group != base) {
             groups.remove(group.set);
             for (DeviceAdapter adapter : group.adapters) {
                 residency.unuse(adapter);
@@ -218,6 +257,7 @@ final class Ledger {
     /** Checks everything against everything. */
     void verify() {
         pool.verify();
+        prefixes.verify();
         residency.verify();
         room.verify();
         deadlines.verify();
@@ -233,21 +273,16 @@ final class Ledger {
                 pins.merge(adapter, 1, Integer::sum);
             }
         }
-        int kvPages = 0;
         int scratch = 0;
         int runs = 0;
-        boolean[] owned = new boolean[pool.geometry().pageCount()];
+        int[] owners = new int[pool.geometry().pageCount()];
         for (Sequence sequence : live.values()) {
-            verify(sequence, owned);
+            verify(sequence, owners);
             runs += sequence.state == Sequence.State.RUNNING ? 1 : 0;
-            kvPages += sequence.pages.count();
             scratch += sequence.scratchSlot >= 0 ? 1 : 0;
         }
         Check.state(runs == running.size(), () -> "a running request is not in the batch");
-        int kvPagesOwned = kvPages;
-        Check.state(
-                kvPagesOwned == pool.count(PageUse.KV),
-                () -> "sequences hold " + kvPagesOwned + " pages, the pool says " + pool.count(PageUse.KV));
+        verifyOwners(owners);
         Check.state(scratch + freeScratchCount == freeScratch.length, () -> "a scratch slot is lost");
         int users = 0;
         for (AdapterGroup group : groups.values()) {
@@ -261,7 +296,19 @@ final class Ledger {
         Check.state(users == live.size(), () -> "adapter sets and live requests differ in number");
     }
 
-    private void verify(Sequence sequence, boolean[] owned) {
+    private void verifyOwners(int[] owners) {
+        for (int page = 0; page < owners.length; page++) {
+            int at = page;
+            int counted = pool.useOf(page) == PageUse.KV ? pool.references(page) : 0;
+            Check.state(
+                    owners[page] == counted,
+                    () -> owners[at] + " sequences hold page " + at + ", the pool says " + counted);
+            Check.state(
+                    counted <= 1 || prefixes.has(page), () -> "page " + at + " has several owners and is not cached");
+        }
+    }
+
+    private void verify(Sequence sequence, int[] owners) {
         long id = sequence.spec.id();
         Check.state(
                 sequence.pages.count() * pool.geometry().pageTokens() >= sequence.computed,
@@ -273,8 +320,9 @@ final class Ledger {
         for (int i = 0; i < sequence.pages.count(); i++) {
             int page = sequence.pages.page(i);
             Check.state(pool.useOf(page) == PageUse.KV, () -> "page " + page + " of request " + id + " is not KV");
-            Check.state(!owned[page], () -> "page " + page + " is owned twice, by request " + id + " too");
-            owned[page] = true;
+            owners[page]++;
+            boolean kept = i >= sequence.keptPages || prefixes.has(page);
+            Check.state(kept, () -> "page " + page + " of request " + id + " is not in the cache");
         }
     }
 

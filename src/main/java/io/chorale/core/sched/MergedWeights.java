@@ -70,7 +70,7 @@ final class MergedWeights {
 
     private static boolean isUsed(int version, List<Sequence> running) {
         for (int i = 0; i < running.size(); i++) {
-            int[] versions = running.get(i).group.set.versions();
+            int[] versions = running.get(i).groupNow().set.versions();
             if (versions.length == 1 && versions[0] == version) {
                 return true;
             }

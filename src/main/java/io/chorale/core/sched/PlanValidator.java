@@ -9,6 +9,10 @@ import java.util.Arrays;
  * the engine's view of a step checks again. Keeps only the number of samples of the step before.
  */
 public final class PlanValidator {
+    private static final int NOT_SEEN = 0;
+    private static final int READ = 1;
+    private static final int WRITTEN = 2;
+
     private final PoolGeometry geometry;
     private final SchedulerLimits limits;
     private final int[] pageSeen;
@@ -72,25 +76,30 @@ public final class PlanValidator {
 
     private void checkPages(StepPlan plan) {
         starts("sequence pages", plan.seqPageStart, plan.sequenceCount, plan.pageRefCount, 1);
-        Arrays.fill(pageSeen, -1);
+        Arrays.fill(pageSeen, NOT_SEEN);
+        for (int i = 0; i < plan.movePageRefCount; i++) {
+            takePage(plan.movePages[i], WRITTEN);
+        }
         for (int s = 0; s < plan.sequenceCount; s++) {
             int sequence = s;
+            int start = plan.seqPageStart[s];
             Check.state(
-                    plan.seqPageStart[s + 1] - plan.seqPageStart[s] == geometry.pagesFor(plan.seqContext[s]),
+                    plan.seqPageStart[s + 1] - start == geometry.pagesFor(plan.seqContext[s]),
                     () -> "sequence " + sequence + " has too many or too few pages");
-            for (int i = plan.seqPageStart[s]; i < plan.seqPageStart[s + 1]; i++) {
-                takePage(plan.pageIds[i], s);
+            int firstWritten = start + plan.positions[plan.seqTokenStart[s]] / geometry.pageTokens();
+            for (int i = start; i < plan.seqPageStart[s + 1]; i++) {
+                takePage(plan.pageIds[i], i < firstWritten ? READ : WRITTEN);
             }
-        }
-        for (int i = 0; i < plan.movePageRefCount; i++) {
-            takePage(plan.movePages[i], Integer.MAX_VALUE);
         }
     }
 
-    private void takePage(int page, int owner) {
+    /** A page that is written is named once in a step; those that are only read may be shared. */
+    private void takePage(int page, int use) {
         range("page", page, 0, geometry.pageCount());
-        Check.state(pageSeen[page] == -1, () -> "page " + page + " is named twice in one step");
-        pageSeen[page] = owner;
+        boolean shared = pageSeen[page] == READ && use == READ;
+        Check.state(
+                pageSeen[page] == NOT_SEEN || shared, () -> "page " + page + " is written and named twice in one step");
+        pageSeen[page] = use;
     }
 
     private void checkSegments(StepPlan plan) {

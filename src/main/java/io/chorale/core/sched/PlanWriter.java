@@ -55,7 +55,7 @@ final class PlanWriter {
             if (sequence.stepRows == 0) {
                 continue;
             }
-            AdapterGroup group = sequence.group;
+            AdapterGroup group = sequence.groupNow();
             Sequence last = group.lastInStep;
             if (last == null) {
                 group.firstInStep = sequence;

@@ -142,7 +142,7 @@ final class PlanningPass {
             Sequence sequence = turns.get(i);
             int wanted = sequence.total() - sequence.computed;
             if (wanted > 1 && sequence.state == Sequence.State.RUNNING) {
-                room.giveRows(sequence, room.chunk(wanted));
+                room.giveRows(sequence, room.chunk(sequence.rowsWanted()));
             }
         }
     }
@@ -159,10 +159,10 @@ final class PlanningPass {
             ledger.contextTokens += sequence.computed;
             if (!sequence.wantsMore()) {
                 room.placesTaken++;
-                room.pagesEnding += sequence.pages.count();
+                room.pagesEnding += pool.ownedAlone(sequence.pages);
                 continue;
             }
-            if (ledger.weights.bars(sequence.group)) {
+            if (ledger.weights.bars(sequence.groupNow())) {
                 ledger.credits.holdBack(sequence.flow);
                 continue;
             }
@@ -172,7 +172,7 @@ final class PlanningPass {
             }
             room.placesTaken++;
             turns.add(sequence);
-            covered += merged && ledger.weights.covers(sequence.group) ? 1 : 0;
+            covered += merged && ledger.weights.covers(sequence.groupNow()) ? 1 : 0;
             if (booked) {
                 ledger.credits.serve(sequence.flow);
             }
@@ -185,7 +185,7 @@ final class PlanningPass {
     /** Those who gain from merged weights share the price of having them. */
     private void chargeMerged(int covered) {
         for (int i = 0; i < turns.size(); i++) {
-            if (ledger.weights.covers(turns.get(i).group)) {
+            if (ledger.weights.covers(turns.get(i).groupNow())) {
                 ledger.charge(turns.get(i), policies.prices().merged() / covered);
             }
         }
@@ -221,7 +221,7 @@ final class PlanningPass {
             return false; // preempted a moment ago
         }
         int needed = pool.geometry().pagesFor(sequence.total()) - sequence.pages.count();
-        while (needed > pool.freeCount()) {
+        while (needed > pool.takeable()) {
             if (room.pagesCome(needed)) {
                 room.pagesOwed += needed;
                 return false;

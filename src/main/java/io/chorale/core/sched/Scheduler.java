@@ -3,10 +3,12 @@ package io.chorale.core.sched;
 import io.chorale.core.memory.DeviceAdapter;
 import io.chorale.core.memory.PageUse;
 import io.chorale.core.memory.PoolGeometry;
+import io.chorale.core.memory.PrefixCaching;
 import io.chorale.core.model.Check;
 import io.chorale.core.model.DropReason;
 import io.chorale.core.model.FinishReason;
 import io.chorale.core.model.LoadSnapshot;
+import io.chorale.core.model.PrefixState;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SchedulingState;
 import io.chorale.core.model.TopLogProbs;
@@ -56,11 +58,16 @@ public final class Scheduler {
     private SchedulingState scheduling = SchedulingState.IDLE;
     private long lookedNanos = Long.MIN_VALUE / 2;
 
+    /** One that computes everything for every request. */
     public Scheduler(PoolGeometry geometry, SchedulerLimits limits, SchedulerPolicies policies) {
+        this(geometry, limits, policies, PrefixCaching.OFF);
+    }
+
+    public Scheduler(PoolGeometry geometry, SchedulerLimits limits, SchedulerPolicies policies, PrefixCaching caching) {
         this.geometry = geometry;
         this.limits = limits;
         this.policies = policies;
-        ledger = new Ledger(geometry, policies);
+        ledger = new Ledger(geometry, policies, caching);
         pass = new PlanningPass(limits, policies, ledger, records[0]);
         writer = new PlanWriter(geometry, limits.vocab());
     }
@@ -122,6 +129,15 @@ public final class Scheduler {
     /** The host wants to forget an adapter. True: it was not in use and is forgotten; false: it is in use. */
     public boolean adapterGone(int version) {
         return ledger.residency.unstage(version);
+    }
+
+    /** The same of one whose name has left it: what was computed with it is forgotten too. */
+    public boolean adapterRetired(int version) {
+        boolean gone = ledger.residency.unstage(version);
+        if (gone) {
+            ledger.prefixes.forget(version);
+        }
+        return gone;
     }
 
     /** Drops every live request: the engine is dead, or draining took too long. */
@@ -233,6 +249,7 @@ public final class Scheduler {
             completeMoves(record, outcome.failed());
         }
         if (!outcome.failed()) {
+            keepPages(record);
             acceptTokens(record, outcome);
         }
         measure(record, outcome, now);
@@ -276,6 +293,12 @@ public final class Scheduler {
             if (sequence.group.uses(adapter)) {
                 ledger.drop(sequence, DropReason.STEP_FAILED, detail);
             }
+        }
+    }
+
+    private void keepPages(StepRecord record) {
+        for (int s = 0; s < record.members.size(); s++) {
+            ledger.keep(record.members.get(s), record.plan.stepId, record.plan.seqContext[s]);
         }
     }
 
@@ -353,7 +376,7 @@ public final class Scheduler {
                 geometry.pageCount(),
                 ledger.pool.count(PageUse.KV),
                 ledger.pool.count(PageUse.ADAPTER),
-                ledger.pool.freeCount(),
+                ledger.pool.count(PageUse.FREE),
                 ledger.pool.count(PageUse.QUARANTINED),
                 ledger.residency.residentVersions(),
                 stepIdNext,
@@ -365,7 +388,16 @@ public final class Scheduler {
                 ledger.residency.loads(),
                 ledger.earlyAborts,
                 queueNanosEstimate(),
-                scheduling());
+                scheduling(),
+                prefixes());
+    }
+
+    private PrefixState prefixes() {
+        return new PrefixState(
+                ledger.pool.count(PageUse.CACHED),
+                ledger.prefixTokensQueried,
+                ledger.prefixTokensFound,
+                ledger.prefixes.evictions());
     }
 
     /** What those who wait take to be admitted, at the present rate; or as long as their prompts take to be computed. */

@@ -1,6 +1,9 @@
 package io.chorale.core.sched;
 
 import io.chorale.core.memory.PageTable;
+import io.chorale.core.memory.PrefixMatch;
+import io.chorale.core.memory.PrefixScope;
+import io.chorale.core.memory.PrefixTokens;
 import io.chorale.core.model.AdapterSet;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.Usage;
@@ -19,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * A pending token is being drawn by a step in flight: its place is known, its id is not. A step takes rows
  * {@code [computed, total)}, or a part of them; the step that takes the last one draws a token.
  */
-final class Sequence extends ScoreHeap.Item implements SequenceView {
+final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixTokens {
     /** Where it is. */
     enum State {
         WAITING,
@@ -29,6 +32,9 @@ final class Sequence extends ScoreHeap.Item implements SequenceView {
 
     final RequestSpec spec;
     final AdapterGroup group;
+    /** What runs the tokens before the first that its adapters act on. */
+    private final AdapterGroup base;
+
     final long order;
     /** Tokens that the answer may have: the request's limit, or what the context leaves. */
     final int answerMax;
@@ -38,6 +44,18 @@ final class Sequence extends ScoreHeap.Item implements SequenceView {
     final PageTable pages = new PageTable();
     int scratchSlot = -1;
     int computed;
+
+    // What others can have of it, and it of others.
+    final PrefixMatch match = new PrefixMatch();
+    private final PrefixScope scope;
+    private final PrefixScope baseScope;
+    /** Of its pages, those at the beginning that the cache knows. */
+    int keptPages;
+    /** Tokens of the prompt that were computed already when it began. */
+    int cachedTokens;
+    /** The first step that it may be in since it runs. */
+    long runsSinceStep;
+
     /** Admissions that passed it while it was blocked. */
     int bypassed;
 
@@ -68,10 +86,13 @@ final class Sequence extends ScoreHeap.Item implements SequenceView {
     private int answered;
     private int pending;
 
-    Sequence(RequestSpec spec, Flow flow, long order, int answerMax) {
+    Sequence(RequestSpec spec, Flow flow, AdapterGroup base, long order, int answerMax) {
         this.spec = spec;
         this.flow = flow;
         this.group = flow.group;
+        this.base = base;
+        scope = new PrefixScope(spec.tenant(), spec.cacheSalt(), group.set, spec.activeFrom());
+        baseScope = spec.activeFrom() == 0 ? scope : new PrefixScope(spec.tenant(), spec.cacheSalt(), base.set, 0);
         this.order = order;
         this.answerMax = answerMax;
     }
@@ -107,7 +128,29 @@ final class Sequence extends ScoreHeap.Item implements SequenceView {
         return answered + pending;
     }
 
-    int token(int position) {
+    /** What runs its next rows. */
+    AdapterGroup groupNow() {
+        return computed < spec.activeFrom() ? base : group;
+    }
+
+    /** Rows that it wants and that one segment can have. */
+    int rowsWanted() {
+        return (computed < spec.activeFrom() ? spec.activeFrom() : total()) - computed;
+    }
+
+    @Override
+    public PrefixScope scopeBefore(int end) {
+        return end <= spec.activeFrom() ? baseScope : scope;
+    }
+
+    /** Pages at its beginning that others may have computed. Its last token draws the next and is always computed. */
+    int sharedPagesMax(int pageTokens) {
+        // Tokens are counted as they are computed.
+        return spec.sampling().wantsTokenCounts() ? 0 : (total() - 1) / pageTokens;
+    }
+
+    @Override
+    public int token(int position) {
         int[] prompt = spec.promptTokens();
         return position < prompt.length ? prompt[position] : answer[position - prompt.length];
     }
@@ -137,7 +180,7 @@ final class Sequence extends ScoreHeap.Item implements SequenceView {
     }
 
     Usage usage() {
-        return new Usage(spec.promptTokens().length, answered, 0);
+        return new Usage(spec.promptTokens().length, answered, cachedTokens);
     }
 
     @Override

@@ -54,7 +54,7 @@ final class StepRoom {
     }
 
     int pagesFreeSoon() {
-        return pool.freeCount() + pool.count(PageUse.QUARANTINED) + residency.drainingPages() + pagesEnding;
+        return pool.takeable() + pool.count(PageUse.QUARANTINED) + residency.drainingPages() + pagesEnding;
     }
 
     /** Evicts idle adapters until the pages owed, and these, are free or sure to become free. False: they cannot be. */

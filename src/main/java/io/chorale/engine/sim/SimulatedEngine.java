@@ -339,12 +339,11 @@ public final class SimulatedEngine implements Engine {
             int position = plan.positions[first];
             count(plan, s, position, end - first);
             int pageStart = plan.seqPageStart[s];
-            long begin = SimulatedModel.begin(contributions);
-            long state = pages.read(plan.pageIds, pageStart, position, begin, plan.stepId);
+            long state = pages.read(plan.pageIds, pageStart, position, SimulatedModel.begin(), plan.stepId);
             for (int row = first; row < end; row++, position++) {
                 int token = tokenOf(plan.tokenIds[row], previous, plan.stepId);
                 int page = plan.pageIds[pageStart + position / spec.pageTokens()];
-                long after = SimulatedModel.next(state, token);
+                long after = SimulatedModel.next(state, token, contributions);
                 pages.write(page, position, state, after, plan.stepId, endedStep);
                 state = after;
                 while (sample < plan.sampleCount && plan.sampleRow[sample] == row) {

@@ -1,8 +1,8 @@
 package io.chorale.engine.sim;
 
 /**
- * A language model made of a hash: the state after a token is a hash of all tokens before it and of the adapters in use,
- * and the token drawn is a hash of state, seed and position. So an answer depends on nothing but its own request, however
+ * A language model made of a hash: the state after a token is a hash of all tokens before it and of the adapters that each
+ * was computed with, and the token drawn is a hash of state, seed and position. So an answer depends on nothing but its own request, however
  * it is batched, preempted or merged, and a single token fed wrongly changes everything after it.
  *
  * @param stopToken drawn with {@code stopProbability} at each position
@@ -23,12 +23,13 @@ public record SimulatedModel(long seed, int vocab, int stopToken, double stopPro
     }
 
     /** The state before the first token. */
-    public static long begin(long contributions) {
-        return mix(0x5eed, contributions);
+    public static long begin() {
+        return 0x5eed;
     }
 
-    public static long next(long state, int token) {
-        return mix(state, token);
+    /** The state after a token that was computed with what these adapters contribute. */
+    public static long next(long state, int token, long contributions) {
+        return mix(mix(state, token), contributions);
     }
 
     /** The token drawn after a state, with the biases of the entries {@code [from, to)}. */

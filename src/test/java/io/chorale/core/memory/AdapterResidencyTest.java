@@ -38,7 +38,7 @@ class AdapterResidencyTest {
         assertEquals(State.STAGED, adapter.state());
         residency.load(adapter, 0);
         assertEquals(State.LOADING, adapter.state());
-        assertEquals(7, pool.freeCount());
+        assertEquals(7, pool.takeable());
         residency.loaded(adapter);
         assertArrayEquals(new int[] {7}, residency.residentVersions());
         residency.drain(adapter);
@@ -46,7 +46,7 @@ class AdapterResidencyTest {
         assertEquals(1, residency.freeSlotCount(), "the slot is its own until the drop has ended");
         residency.drained(adapter);
         assertEquals(State.STAGED, adapter.state());
-        assertEquals(10, pool.freeCount());
+        assertEquals(10, pool.takeable());
         assertEquals(0, residency.residentVersions().length);
     }
 

@@ -35,7 +35,7 @@ class PagePoolTest {
             switch (operation) {
                 case 0, 1, 2 -> {
                     int wanted = operation == 2 ? 2 : 1;
-                    if (pool.freeCount() >= wanted) {
+                    if (pool.takeable() >= wanted) {
                         PageTable table = new PageTable();
                         pool.take(operation == 0 ? PageUse.KV : PageUse.ADAPTER, wanted, table);
                         owners.add(table);
@@ -64,7 +64,7 @@ class PagePoolTest {
         }
         pool.committed(begun);
         pool.verify();
-        assertEquals(pool.geometry().pageCount(), pool.freeCount());
+        assertEquals(pool.geometry().pageCount(), pool.takeable());
     }
 
     private static void giveBack(PagePool pool, List<PageTable> owners, int index) {
@@ -83,9 +83,9 @@ class PagePoolTest {
         pool.giveBack(table);
         assertEquals(1, pool.count(PageUse.QUARANTINED));
         pool.committed(0);
-        assertEquals(0, pool.freeCount());
+        assertEquals(0, pool.takeable());
         pool.committed(1);
-        assertEquals(1, pool.freeCount());
+        assertEquals(1, pool.takeable());
     }
 
     @Test
@@ -96,9 +96,9 @@ class PagePoolTest {
         pool.take(PageUse.KV, 1, first);
         pool.share(first.page(0), second);
         pool.giveBack(first);
-        assertEquals(0, pool.freeCount());
+        assertEquals(0, pool.takeable());
         pool.giveBack(second);
-        assertEquals(1, pool.freeCount());
+        assertEquals(1, pool.takeable());
     }
 
     @Test

@@ -1,0 +1,255 @@
+package io.chorale.core.memory;
+
+import io.chorale.core.model.Check;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Finds the pages in which the beginning of a sequence has been computed already. Only full pages are shared, and a full
+ * page is never written again, so sharing needs no copies.
+ *
+ * <p>A page is known by the page before it, its own tokens and its {@link PrefixScope}; all three are compared, so a hash
+ * is never trusted with an answer. Pages that begin alike are a tree: whoever holds a page holds all before it, and gives
+ * back the last first, so a page leaves the pool after every page that follows it.
+ *
+ * <p>One entry a page of the pool, in arrays: nothing is allocated after the start, and there is nothing else to bound.
+ */
+public final class PrefixCache {
+    private static final int NONE = -1;
+
+    private final PagePool pool;
+    private final int pageTokens;
+    private final boolean on;
+    private final long seed;
+    private final int[] buckets;
+    private final int bucketMask;
+
+    // Of each page that has an entry.
+    private final int[] nextInBucket;
+    private final long[] hashes;
+    private final int[] before;
+    private final int[] tokens;
+    private final @Nullable PrefixScope[] scopes;
+    private final long[] entries;
+
+    private final PageTable path = new PageTable();
+    private long lastEntry;
+    private int count;
+    private long evictions;
+
+    public PrefixCache(PagePool pool, PrefixCaching settings) {
+        this.pool = pool;
+        on = settings.on();
+        seed = settings.seed();
+        pageTokens = pool.geometry().pageTokens();
+        int pages = on ? pool.geometry().pageCount() : 0;
+        buckets = new int[Math.max(1, Integer.highestOneBit(Math.max(1, pages)) * 2)];
+        bucketMask = buckets.length - 1;
+        Arrays.fill(buckets, NONE);
+        nextInBucket = new int[pages];
+        hashes = new long[pages];
+        before = new int[pages];
+        tokens = new int[Math.multiplyExact(pages, pageTokens)];
+        scopes = new PrefixScope[pages];
+        entries = new long[pages];
+        pool.setKeeper(this::lose);
+    }
+
+    // ---- finding --------------------------------------------------------------------------------------------------
+
+    /** Looks for as many pages of a beginning as there are, at most so many. Returns how many were found. */
+    public int match(PrefixTokens sequence, int pagesMax, PrefixMatch match) {
+        if (!on || pagesMax == 0) {
+            match.clear();
+            return 0;
+        }
+        boolean gone = match.pages > 0 && entries[match.last] != match.entry;
+        if (gone || match.pages > pagesMax) {
+            match.clear();
+        }
+        while (match.pages < pagesMax) {
+            int page = find(sequence, match.pages, match.last);
+            if (page == NONE) {
+                break;
+            }
+            match.last = page;
+            match.entry = entries[page];
+            match.pages++;
+        }
+        return match.pages;
+    }
+
+    /** How many of the pages found have owners: those that cost nothing to share. They come before all others. */
+    public int ownedPages(PrefixMatch match) {
+        int owned = match.pages;
+        for (int page = match.last; owned > 0 && pool.useOf(page) != PageUse.KV; page = before[page]) {
+            owned--;
+        }
+        return owned;
+    }
+
+    /** Gives a sequence the pages that were found just now; it has no others yet. */
+    public void share(PrefixMatch match, PageTable into) {
+        path.clear();
+        for (int page = match.last; path.count() < match.pages; page = before[page]) {
+            path.add(page);
+        }
+        for (int i = path.count() - 1; i >= 0; i--) {
+            pool.share(path.page(i), into);
+        }
+    }
+
+    private int find(PrefixTokens sequence, int index, int previous) {
+        PrefixScope scope = sequence.scopeBefore((index + 1) * pageTokens);
+        return find(sequence, index, previous, scope, hash(sequence, index, previous, scope));
+    }
+
+    private int find(PrefixTokens sequence, int index, int previous, PrefixScope scope, long hash) {
+        int page = buckets[(int) hash & bucketMask];
+        while (page != NONE && !isEntry(page, sequence, index, previous, scope, hash)) {
+            page = nextInBucket[page];
+        }
+        return page;
+    }
+
+    private boolean isEntry(int page, PrefixTokens sequence, int index, int previous, PrefixScope scope, long hash) {
+        if (hashes[page] != hash || before[page] != previous || !scope.equals(scopes[page])) {
+            return false;
+        }
+        int from = index * pageTokens;
+        for (int i = 0; i < pageTokens; i++) {
+            if (tokens[page * pageTokens + i] != sequence.token(from + i)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private long hash(PrefixTokens sequence, int index, int previous, PrefixScope scope) {
+        long hash = mix(seed + scope.hashCode(), previous);
+        for (int position = index * pageTokens, end = position + pageTokens; position < end; position++) {
+            hash = mix(hash, sequence.token(position));
+        }
+        return hash;
+    }
+
+    private static long mix(long hash, int value) {
+        long mixed = (hash ^ value) * 0x9e3779b97f4a7c15L;
+        return mixed ^ mixed >>> 29;
+    }
+
+    // ---- keeping --------------------------------------------------------------------------------------------------
+
+    /**
+     * Keeps pages {@code [from, to)} of a sequence, which are full and computed; those before {@code from} are kept already.
+     * Where another sequence has computed the same in the meantime, the sequence goes on with that one's page.
+     *
+     * @return how many of its pages are kept now
+     */
+    public int keep(PrefixTokens sequence, PageTable pages, int from, int to) {
+        if (!on) {
+            return 0;
+        }
+        for (int index = from; index < to; index++) {
+            int previous = index == 0 ? NONE : pages.page(index - 1);
+            PrefixScope scope = sequence.scopeBefore((index + 1) * pageTokens);
+            long hash = hash(sequence, index, previous, scope);
+            int known = find(sequence, index, previous, scope, hash);
+            if (known == NONE) {
+                enter(pages.page(index), sequence, index, previous, scope, hash);
+            } else {
+                pool.exchange(pages, index, known);
+            }
+        }
+        return to;
+    }
+
+    private void enter(int page, PrefixTokens sequence, int index, int previous, PrefixScope scope, long hash) {
+        pool.keep(page);
+        before[page] = previous;
+        scopes[page] = scope;
+        hashes[page] = hash;
+        entries[page] = ++lastEntry;
+        int from = index * pageTokens;
+        for (int i = 0; i < pageTokens; i++) {
+            tokens[page * pageTokens + i] = sequence.token(from + i);
+        }
+        int bucket = (int) hash & bucketMask;
+        nextInBucket[page] = buckets[bucket];
+        buckets[bucket] = page;
+        count++;
+    }
+
+    private void lose(int page) {
+        evictions++;
+        remove(page);
+    }
+
+    private void remove(int page) {
+        int bucket = (int) hashes[page] & bucketMask;
+        if (buckets[bucket] == page) {
+            buckets[bucket] = nextInBucket[page];
+        } else {
+            int at = buckets[bucket];
+            while (nextInBucket[at] != page) {
+                at = nextInBucket[at];
+            }
+            nextInBucket[at] = nextInBucket[page];
+        }
+        scopes[page] = null;
+        entries[page] = 0;
+        count--;
+    }
+
+    /** Forgets everything in which a version acts; nobody uses it any more. */
+    public void forget(int version) {
+        for (int page = 0; count > 0 && page < scopes.length; page++) {
+            PrefixScope scope = scopes[page];
+            if (scope != null && scope.has(version)) {
+                Check.state(pool.useOf(page) != PageUse.KV, () -> "pages of version " + version + " are in use");
+                remove(page);
+                pool.release(page);
+            }
+        }
+    }
+
+    // ---- looking at it --------------------------------------------------------------------------------------------
+
+    /** Whether a page may have several owners. */
+    public boolean has(int page) {
+        return on && scopes[page] != null;
+    }
+
+    /** Cached pages that were wanted for something else. */
+    public long evictions() {
+        return evictions;
+    }
+
+    /** Checks the entries against each other and against the pool. */
+    public void verify() {
+        int listed = 0;
+        for (int bucket = 0; bucket < buckets.length; bucket++) {
+            for (int page = buckets[bucket]; page != NONE; page = nextInBucket[page]) {
+                int at = page;
+                boolean here = scopes[page] != null && ((int) hashes[page] & bucketMask) == bucket;
+                Check.state(here, () -> "page " + at + " is listed and has no entry");
+                verify(page);
+                listed++;
+            }
+        }
+        int found = listed;
+        Check.state(found == count, () -> found + " pages are found, " + count + " are kept");
+    }
+
+    private void verify(int page) {
+        PageUse use = pool.useOf(page);
+        boolean kept = use == PageUse.KV || use == PageUse.CACHED || use == PageUse.QUARANTINED;
+        Check.state(kept, () -> "page " + page + " has an entry and is " + use);
+        int previous = before[page];
+        if (previous != NONE) {
+            Check.state(scopes[previous] != null, () -> "page " + previous + " has gone before page " + page);
+            boolean held = use != PageUse.KV || pool.useOf(previous) == PageUse.KV;
+            Check.state(held, () -> "page " + page + " is in use and page " + previous + " before it is not");
+        }
+    }
+}
