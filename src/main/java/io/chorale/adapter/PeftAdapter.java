@@ -127,6 +127,7 @@ public final class PeftAdapter {
 
         PeftAdapter verify() throws FileRejectedException {
             problems.addAll(config.problems());
+            List<Integer> invocation = invocation();
             Map<String, SafetensorsFile.Tensor> found = place();
             for (int layer = 0; layer < base.layers(); layer++) {
                 for (Target target : Target.values()) {
@@ -151,8 +152,21 @@ public final class PeftAdapter {
             }
             long weightBytes = spans.stream().mapToLong(TensorSpan::bytes).sum();
             AdapterFacts facts = new AdapterFacts(
-                    rankMax, targets.stream().map(Target::shortName).toList(), weightBytes, config.baseModel());
+                    rankMax,
+                    targets.stream().map(Target::shortName).toList(),
+                    weightBytes,
+                    config.baseModel(),
+                    invocation);
             return new PeftAdapter(directory, file, List.copyOf(spans), facts);
+        }
+
+        private List<Integer> invocation() {
+            try {
+                return config.invocation(base.vocab());
+            } catch (FileRejectedException wrong) {
+                problems.addAll(wrong.problems());
+                return List.of();
+            }
         }
 
         /** Gives each tensor its place, keyed by {@link #place(int, Target, String)}; tensors without one are named. */

@@ -19,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class PeftConfig {
     private static final int RANK_MAX = 4096;
+    private static final int INVOCATION_TOKENS_MAX = 1_024;
     private static final int PATTERNS_MAX = 10_000;
     private static final int PATTERN_CHARS_MAX = 512;
     private static final int MATCH_STEPS_MAX = 100_000;
@@ -66,6 +67,24 @@ final class PeftConfig {
     /** The base model that the adapter was trained for, as the configuration names it; empty where it does not. */
     String baseModel() {
         return config.fields().get("base_model_name_or_path") instanceof String name ? name : "";
+    }
+
+    /**
+     * Of an activated LoRA the tokens from which on it acts; empty where it acts on every token.
+     *
+     * @param vocab of the base model
+     */
+    List<Integer> invocation(int vocab) throws FileRejectedException {
+        List<Integer> tokens = config.integers("alora_invocation_tokens", 0, vocab - 1);
+        if (config.has("alora_invocation_tokens") && tokens.isEmpty()) {
+            throw config.wrong("alora_invocation_tokens", "is empty: nothing would ever invoke the adapter");
+        }
+        if (tokens.size() > INVOCATION_TOKENS_MAX) {
+            throw config.wrong(
+                    "alora_invocation_tokens",
+                    "has " + tokens.size() + " tokens; at most " + INVOCATION_TOKENS_MAX + " are served");
+        }
+        return tokens;
     }
 
     /** Everything in the configuration that is not served. */
@@ -233,7 +252,6 @@ final class PeftConfig {
         sentences.put("trainable_token_indices", "is set: trained token embeddings are not served");
         sentences.put("target_parameters", "is set: LoRA on bare parameters is not served");
         sentences.put("layer_replication", "is set: replicated layers are not served");
-        sentences.put("alora_invocation_tokens", "is set: activated LoRA is not served");
         sentences.put("use_qalora", "is set: QALoRA is not served");
         sentences.put("use_bdlora", "is set: block-diagonal LoRA is not served");
         sentences.put("arrow_config", "is set: Arrow routing is not served");

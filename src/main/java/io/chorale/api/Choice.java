@@ -68,7 +68,7 @@ final class Choice implements TicketListener {
             return;
         }
         switch (event) {
-            case SequenceEvent.Started started -> {}
+            case SequenceEvent.Started started -> cachedTokens = started.cachedTokens();
             case SequenceEvent.Token token -> {
                 token(token);
                 if (ended) {
@@ -98,7 +98,6 @@ final class Choice implements TicketListener {
 
     private void finished(SequenceEvent.Finished finished) {
         completionTokens = finished.usage().completionTokens();
-        cachedTokens = finished.usage().cachedTokens();
         if (detokenizer != null) {
             append(detokenizer.finish());
         }

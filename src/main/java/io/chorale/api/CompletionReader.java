@@ -27,6 +27,7 @@ public final class CompletionReader {
 
     private final ModelCatalog catalog;
     private final PromptReader prompts;
+    private final CacheSalts cacheSalts = new CacheSalts();
     private final int choicesMax;
 
     /** @param choicesMax answers that one request may ask for, over all its prompts */
@@ -85,7 +86,7 @@ public final class CompletionReader {
         boolean hasText = catalog.text().isPresent();
         return new CompletionRequest(
                 shape,
-                model,
+                model.answering(asked),
                 asked,
                 n,
                 sampling,
@@ -101,7 +102,8 @@ public final class CompletionReader {
                 usageIncluded,
                 usageContinuous,
                 caller,
-                caller.priority(body.integer("priority", 0, Integer.MIN_VALUE, Integer.MAX_VALUE)));
+                caller.priority(body.integer("priority", 0, Integer.MIN_VALUE, Integer.MAX_VALUE)),
+                cacheSalts.of(body));
     }
 
     /** Who asks, as the client says; what is not a string is nobody. */

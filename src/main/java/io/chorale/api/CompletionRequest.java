@@ -17,6 +17,7 @@ import java.util.List;
  * @param specialTokensSkipped whether special tokens are left out of the text
  * @param echo whether the prompt is repeated before the answer
  * @param caller for whom it is
+ * @param cacheSalt only requests with the same share what was computed of their prompts; 0: those without one
  * @param logProbs whether log-probabilities were asked for; how many is in {@code sampling}
  */
 record CompletionRequest(
@@ -37,7 +38,8 @@ record CompletionRequest(
         boolean usageIncluded,
         boolean usageContinuous,
         Caller caller,
-        Priority priority) {
+        Priority priority,
+        long cacheSalt) {
 
     /** Which endpoint's form an answer has. */
     enum Shape {

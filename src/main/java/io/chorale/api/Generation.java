@@ -1,5 +1,6 @@
 package io.chorale.api;
 
+import io.chorale.core.model.AdapterSet;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.serving.Door;
 import io.chorale.serving.RequestTicket;
@@ -41,17 +42,19 @@ final class Generation {
         arrivalNanos = door.nowNanos();
         List<Door.Entrant> entrants = new ArrayList<>(choices.size());
         for (Choice choice : choices) {
+            int[] prompt = request.promptOf(choice.index()).ids();
+            int activeFrom = request.model().activeFrom(prompt);
             RequestSpec spec = new RequestSpec(
                     door.nextId(),
                     request.caller().tenant().index(),
-                    request.model().adapters(),
-                    request.promptOf(choice.index()).ids(),
+                    activeFrom < 0 ? AdapterSet.BASE : request.model().adapters(),
+                    prompt,
                     request.samplingOf(choice.index()),
                     request.caller().ttftNanos(request.priority()),
-                    0,
+                    request.cacheSalt(),
                     arrivalNanos,
                     request.priority(),
-                    0);
+                    Math.max(0, activeFrom));
             entrants.add(new Door.Entrant(spec, choice));
         }
         tickets = switch (door.enter(entrants, eventLoop)) {

@@ -32,13 +32,16 @@ public class LoadResource {
         out.raw("},\"pages\":{\"total\":").number(load.pagesTotal());
         out.raw(",\"kv\":").number(load.pagesKv());
         out.raw(",\"adapter\":").number(load.pagesAdapter());
+        out.raw(",\"cached\":").number(load.prefixes().pagesCached());
         out.raw(",\"quarantined\":").number(load.pagesQuarantined());
         out.raw(",\"free\":").number(load.pagesFree());
         out.raw("},\"adapters_resident\":").number(load.residentAdapters().length);
         out.raw(",\"steps\":").number(load.steps());
         out.raw(",\"rows\":").number(load.rows());
         out.raw(",\"answer_tokens\":").number(load.answerTokens());
-        out.raw(",\"preemptions\":").number(load.preemptions());
+        out.raw(",\"prefix_tokens\":{\"queried\":").number(load.prefixes().tokensQueried());
+        out.raw(",\"found\":").number(load.prefixes().tokensFound());
+        out.raw("},\"preemptions\":").number(load.preemptions());
         out.raw(",\"adapter_loads\":").number(load.adapterLoads());
         out.raw(",\"adapter_evictions\":").number(load.evictions()).raw("}");
         return out.take();

@@ -27,8 +27,36 @@ public final class ModelCatalog {
      * @param asked the name that every chunk of the answer repeats
      * @param answering the adapters and versions that answer, as far as they are known, each with its factor unless
      *     that is 1; empty for the base model
+     * @param invocation of an activated LoRA the tokens from which on it acts; empty where adapters act on every token
      */
-    public record Served(String asked, AdapterSet adapters, String answering) {
+    public record Served(String asked, AdapterSet adapters, String answering, List<Integer> invocation) {
+        /**
+         * The first token of a prompt that the adapters act on: for an activated LoRA, where its invocation begins for the
+         * last time. -1: the prompt does not invoke it, and the base model answers.
+         */
+        int activeFrom(int[] prompt) {
+            int from = invocation.isEmpty() ? 0 : prompt.length - invocation.size();
+            while (from >= 0 && !invokes(prompt, from)) {
+                from--;
+            }
+            return Math.max(-1, from);
+        }
+
+        /** The same, or the base model where none of the prompts invokes it: nobody is told otherwise. */
+        Served answering(List<CompletionRequest.Prompt> prompts) {
+            boolean invoked = prompts.stream().anyMatch(prompt -> activeFrom(prompt.ids()) >= 0);
+            return invoked ? this : new Served(asked, AdapterSet.BASE, "", List.of());
+        }
+
+        private boolean invokes(int[] prompt, int from) {
+            for (int i = 0; i < invocation.size(); i++) {
+                if (prompt[from + i] != invocation.get(i)) {
+                    return false;
+                }
+            }
+            return true;
+        }
+
         /** The name to report: of a composition its parts too. */
         String reported() {
             return adapters.versions().length > 1 ? asked + " (" + answering + ")" : asked;
@@ -91,11 +119,21 @@ public final class ModelCatalog {
         // In the order of versions, which is the order that their deltas are summed in, whatever the request's is.
         Map<Integer, Float> scales = new TreeMap<>();
         StringJoiner answering = new StringJoiner("+");
+        List<Integer> invocation = List.of();
         for (Part part : all) {
             AdapterEntry entry = usable(part, user, scope);
             if (scales.put(entry.version(), part.scale()) != null) {
                 throw Problem.badValue(
                         part.field(), "The adapter `" + part.name() + "` is named twice; add the factors up instead.");
+            }
+            if (!entry.facts().invocation().isEmpty()) {
+                if (all.size() > 1) {
+                    throw Problem.badValue(
+                            part.field(),
+                            "The adapter `" + part.name()
+                                    + "` is an activated LoRA, which cannot be combined with others.");
+                }
+                invocation = entry.facts().invocation();
             }
             if (part.scale() != 0) {
                 answering.add(answering(entry, part.scale()));
@@ -107,7 +145,7 @@ public final class ModelCatalog {
         for (int i = 0; i < versions.length; i++) {
             factors[i] = scales.getOrDefault(versions[i], 1f);
         }
-        return new Served(name, new AdapterSet(versions, factors), answering.toString());
+        return new Served(name, new AdapterSet(versions, factors), answering.toString(), invocation);
     }
 
     private static String answering(AdapterEntry entry, float scale) {

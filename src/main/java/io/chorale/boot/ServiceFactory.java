@@ -13,6 +13,7 @@ import io.chorale.config.TenantSettings;
 import io.chorale.core.admission.AdmissionController;
 import io.chorale.core.admission.AdmissionLimits;
 import io.chorale.core.memory.PoolGeometry;
+import io.chorale.core.memory.PrefixCaching;
 import io.chorale.core.policy.PolicySettings;
 import io.chorale.core.sched.Scheduler;
 import io.chorale.core.sched.SchedulerLimits;
@@ -24,6 +25,7 @@ import io.chorale.serving.ServingObserver;
 import io.chorale.serving.ServingOptions;
 import io.chorale.serving.Tenants;
 import jakarta.inject.Singleton;
+import java.security.SecureRandom;
 
 /** Puts scheduler, door and loop around an engine, as the settings say. */
 @Singleton
@@ -97,7 +99,8 @@ public class ServiceFactory {
                 new Scheduler(
                         pool,
                         limits,
-                        SchedulerPolicies.of(choices, profile.costs()).withWeights(known::weight)),
+                        SchedulerPolicies.of(choices, profile.costs()).withWeights(known::weight),
+                        new PrefixCaching(scheduler.prefixCache(), new SecureRandom().nextLong())),
                 door,
                 registry,
                 source,

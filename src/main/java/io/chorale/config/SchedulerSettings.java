@@ -33,6 +33,13 @@ public interface SchedulerSettings {
     int prefetchAdaptersMax();
 
     /**
+     * Whether computed pages of prompts and answers are kept for requests of the same tenant and adapter that begin alike.
+     * They are as good as free: the oldest go when pages are wanted.
+     */
+    @WithDefault("true")
+    boolean prefixCache();
+
+    /**
      * File with what steps cost on this machine: read at start, corrected by every step, written at stop. Unset, or not there
      * yet: nothing is known at first, and nothing is merged.
      */

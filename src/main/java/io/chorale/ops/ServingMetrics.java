@@ -110,8 +110,13 @@ public final class ServingMetrics implements ServingObserver {
         ofSnapshot(Metric.QUEUE_ESTIMATE, "", door, load -> load.queueNanosEstimate() / NANOS_PER_SECOND);
         ofSnapshot(Metric.PAGES, "kv", door, LoadSnapshot::pagesKv);
         ofSnapshot(Metric.PAGES, "adapter", door, LoadSnapshot::pagesAdapter);
+        ofSnapshot(Metric.PAGES, "cached", door, load -> load.prefixes().pagesCached());
         ofSnapshot(Metric.PAGES, "quarantined", door, LoadSnapshot::pagesQuarantined);
         ofSnapshot(Metric.PAGES, "free", door, LoadSnapshot::pagesFree);
+        ofSnapshot(
+                Metric.PREFIX_TOKENS, "queried", door, load -> load.prefixes().tokensQueried());
+        ofSnapshot(Metric.PREFIX_TOKENS, "found", door, load -> load.prefixes().tokensFound());
+        ofSnapshot(Metric.PREFIX_EVICTIONS, "", door, load -> load.prefixes().pagesEvicted());
         ofSnapshot(Metric.ADAPTERS_RESIDENT, "", door, load -> load.residentAdapters().length);
         ofSnapshot(Metric.TOKENS, "row", door, LoadSnapshot::rows);
         ofSnapshot(Metric.TOKENS, "answer", door, LoadSnapshot::answerTokens);

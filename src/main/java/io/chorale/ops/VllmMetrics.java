@@ -2,6 +2,7 @@ package io.chorale.ops;
 
 import io.chorale.access.AdapterScope;
 import io.chorale.core.model.LoadSnapshot;
+import io.chorale.core.model.PrefixState;
 import io.chorale.serving.Door;
 import java.util.Arrays;
 import java.util.List;
@@ -75,6 +76,9 @@ public final class VllmMetrics {
 
     private void cache(PrometheusText text, LoadSnapshot load) {
         text.gauge("vllm:kv_cache_usage_perc", "Share of pages with KV.", (double) load.pagesKv() / load.pagesTotal());
+        PrefixState prefixes = load.prefixes();
+        text.counter("vllm:prefix_cache_queries", "Prompt tokens looked for.", (double) prefixes.tokensQueried());
+        text.counter("vllm:prefix_cache_hits", "Prompt tokens found.", (double) prefixes.tokensFound());
         text.begin("vllm:cache_config_info", "gauge", "The page pool.");
         text.sample(
                 "vllm:cache_config_info",

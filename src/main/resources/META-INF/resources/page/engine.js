@@ -57,7 +57,7 @@ export class EngineStrip {
     const share = used => `${(100 * used / Math.max(load.pages.total, 1)).toFixed(2)}%`;
     pages.style.setProperty('--kv', share(load.pages.kv));
     pages.style.setProperty('--adapters', share(load.pages.adapter));
-    const held = `${count(load.pages.total, 'page')}: ${load.pages.kv} KV, ${load.pages.adapter} adapters, ${load.pages.free} free`;
+    const held = `${count(load.pages.total, 'page')}: ${load.pages.kv} KV, ${load.pages.adapter} adapters, ${load.pages.cached} cached, ${load.pages.free} free`;
     pages.setAttribute('aria-label', held);
     pagesWords.textContent = held;
     residents.textContent = `${count(load.adapters_resident, 'adapter')} resident`;

@@ -127,7 +127,8 @@ class TokenStreamTest {
         Load.awaitIdle();
         int free = RestAssured.get("/v1/load").jsonPath().getInt("pages.free");
         int adapters = RestAssured.get("/v1/load").jsonPath().getInt("pages.adapter");
-        assertEquals(total, free + adapters);
+        int cached = RestAssured.get("/v1/load").jsonPath().getInt("pages.cached");
+        assertEquals(total, free + cached + adapters);
         assertTrue(
                 RestAssured.get("/v1/load").jsonPath().getInt("answer_tokens") > 0, "it had begun before it was left");
     }

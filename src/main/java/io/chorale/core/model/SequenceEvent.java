@@ -7,8 +7,16 @@ package io.chorale.core.model;
 public sealed interface SequenceEvent {
     long requestId();
 
-    /** Its first step has been planned. */
-    record Started(long requestId, long queuedNanos) implements SequenceEvent {}
+    /**
+     * Its first step has been planned.
+     *
+     * @param cachedTokens of its prompt that were computed already
+     */
+    record Started(long requestId, long queuedNanos, int cachedTokens) implements SequenceEvent {
+        public Started(long requestId, long queuedNanos) {
+            this(requestId, queuedNanos, 0);
+        }
+    }
 
     /**
      * One token of the answer.

@@ -22,8 +22,8 @@ public final class EventBatch {
     private TopLogProbs[] tops = new TopLogProbs[64];
     private int count;
 
-    public void started(long requestId, long queuedNanos) {
-        add(new SequenceEvent.Started(requestId, queuedNanos));
+    public void started(long requestId, long queuedNanos, int cachedTokens) {
+        add(new SequenceEvent.Started(requestId, queuedNanos, cachedTokens));
     }
 
     public void token(long requestId, int tokenId, float logProb, TopLogProbs top) {

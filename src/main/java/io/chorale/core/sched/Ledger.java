@@ -176,7 +176,7 @@ final class Ledger {
         }
         charge(sequence, prices.input() * (sequence.promptTokens() - sequence.cachedTokens));
         // The loop reads its clock once a cycle: a request may have come a moment after that.
-        events.started(sequence.spec.id(), Math.max(0, nowNanos - sequence.spec.arrivalNanos()));
+        events.started(sequence.spec.id(), Math.max(0, nowNanos - sequence.spec.arrivalNanos()), sequence.cachedTokens);
     }
 
     /** Something was done for a request that others pay for by waiting. */
