@@ -13,6 +13,10 @@ import org.jspecify.annotations.Nullable;
 final class OracleDecoder {
     private final OddModel model;
     private final Map<String, double[][]> weights = new LinkedHashMap<>();
+    /** What tokens before {@link #activeFrom} are computed with instead. */
+    private Map<String, double[][]> baseWeights = weights;
+
+    private int activeFrom;
     private final double[] frequencies;
     private final double magnitude;
 
@@ -25,6 +29,15 @@ final class OracleDecoder {
         if (adapter != null) {
             add(adapter, 1);
         }
+    }
+
+    /** Adds an activated adapter, which acts on the tokens from this one on. */
+    void addFrom(OddAdapter adapter, int from) {
+        baseWeights = new LinkedHashMap<>();
+        weights.forEach((name, matrix) ->
+                baseWeights.put(name, Arrays.stream(matrix).map(double[]::clone).toArray(double[][]::new)));
+        activeFrom = from;
+        add(adapter, 1);
     }
 
     /** Adds an adapter with a factor on its own scale. */
@@ -136,7 +149,7 @@ final class OracleDecoder {
         double[][] bias = weights.get(module + ".bias");
         double[][] out = new double[x.length][];
         for (int t = 0; t < x.length; t++) {
-            out[t] = product(weight(module + ".weight"), x[t]);
+            out[t] = product(weight(t < activeFrom ? baseWeights : weights, module + ".weight"), x[t]);
             for (int i = 0; bias != null && i < out[t].length; i++) {
                 out[t][i] += bias[0][i];
             }
@@ -166,6 +179,10 @@ final class OracleDecoder {
     }
 
     private double[][] weight(String name) {
+        return weight(weights, name);
+    }
+
+    private static double[][] weight(Map<String, double[][]> weights, String name) {
         double[][] weight = weights.get(name);
         if (weight == null) {
             throw new IllegalArgumentException(name);

@@ -1,6 +1,7 @@
 package io.chorale.parity;
 
 import io.chorale.core.memory.PoolGeometry;
+import io.chorale.core.memory.PrefixCaching;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SequenceEvent;
 import io.chorale.core.sched.EventBatch;
@@ -41,6 +42,16 @@ final class SchedulerDriver {
     private int inFlight;
 
     SchedulerDriver(Engine engine, int chunkTokens, int sequencesMax, SchedulerPolicies policies, boolean overlapped) {
+        this(engine, chunkTokens, sequencesMax, policies, overlapped, PrefixCaching.OFF);
+    }
+
+    SchedulerDriver(
+            Engine engine,
+            int chunkTokens,
+            int sequencesMax,
+            SchedulerPolicies policies,
+            boolean overlapped,
+            PrefixCaching caching) {
         this.engine = engine;
         this.overlapped = overlapped;
         EngineSpec spec = engine.spec();
@@ -57,7 +68,8 @@ final class SchedulerDriver {
                         spec.slotsMax(),
                         64,
                         2),
-                policies);
+                policies,
+                caching);
     }
 
     void submit(RequestSpec spec) {
