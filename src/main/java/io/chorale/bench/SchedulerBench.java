@@ -1,6 +1,7 @@
 package io.chorale.bench;
 
 import io.chorale.core.memory.PoolGeometry;
+import io.chorale.core.memory.PrefixCaching;
 import io.chorale.core.model.AdapterSet;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SamplingParams;
@@ -57,7 +58,10 @@ final class SchedulerBench {
                 new SimClock.Virtual(),
                 FaultPlan.NONE));
         scheduler = new Scheduler(
-                geometry, limits, SchedulerPolicies.of(PolicySettings.CHORALE, StepCostModel.Linear.LARGE_GPU));
+                geometry,
+                limits,
+                SchedulerPolicies.of(PolicySettings.CHORALE, StepCostModel.Linear.LARGE_GPU),
+                new PrefixCaching(true, 1));
         for (int version = 1; version <= ADAPTERS; version++) {
             long pages = 1L + version % 7;
             StagedAdapter staged = engine.stage(

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.sun.management.ThreadMXBean;
 import io.chorale.core.memory.PoolGeometry;
+import io.chorale.core.memory.PrefixCaching;
 import io.chorale.core.model.AdapterSet;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SamplingParams;
@@ -48,7 +49,8 @@ class SteadyStateTest {
         Scheduler scheduler = new Scheduler(
                 new PoolGeometry(8_192, 16, 32, 0),
                 SchedulerLimits.of(2_048, VOCAB, 512, RUNNING, ADAPTERS),
-                SchedulerPolicies.of(settings, StepCostModel.Linear.LARGE_GPU));
+                SchedulerPolicies.of(settings, StepCostModel.Linear.LARGE_GPU),
+                new PrefixCaching(true, 1));
         for (int version = 1; version <= ADAPTERS; version++) {
             scheduler.adapterReady(version, version, 2);
         }

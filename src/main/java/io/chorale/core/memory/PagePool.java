@@ -133,14 +133,10 @@ public final class PagePool {
 
     private void own(int page) {
         if (references[page] == 0) {
-            switch (use[page]) {
-                case CACHED -> cached.remove(page);
-                case QUARANTINED -> {
-                    Check.state(kept[page], () -> "page " + page + " is about to be free and cannot be shared");
-                    quarantine.remove(page);
-                }
-                default -> throw new IllegalStateException("page " + page + " has no owner to share with");
+            if (!kept[page]) {
+                throw new IllegalStateException("page " + page + " has no owner to share with");
             }
+            (use[page] == PageUse.CACHED ? cached : quarantine).remove(page);
             move(page, use[page], PageUse.KV);
         }
         references[page]++;
@@ -182,13 +178,17 @@ public final class PagePool {
 
     /** From now on a KV page stays when its owners have given it back. */
     public void keep(int page) {
-        Check.state(use[page] == PageUse.KV, () -> "page " + page + " is " + use[page] + " and cannot be kept");
+        if (use[page] != PageUse.KV) {
+            throw new IllegalStateException("page " + page + " is " + use[page] + " and cannot be kept");
+        }
         kept[page] = true;
     }
 
     /** What a page holds is not worth keeping any more. */
     public void release(int page) {
-        Check.state(kept[page], () -> "page " + page + " is not kept");
+        if (!kept[page]) {
+            throw new IllegalStateException("page " + page + " is not kept");
+        }
         kept[page] = false;
         if (use[page] == PageUse.CACHED) {
             cached.remove(page);

@@ -32,6 +32,7 @@ public final class PrefixCache {
     private final @Nullable PrefixScope[] scopes;
     private final long[] entries;
 
+    private final int[] hashed;
     private final PageTable path = new PageTable();
     private long lastEntry;
     private int count;
@@ -42,6 +43,7 @@ public final class PrefixCache {
         on = settings.on();
         seed = settings.seed();
         pageTokens = pool.geometry().pageTokens();
+        hashed = new int[pageTokens];
         int pages = on ? pool.geometry().pageCount() : 0;
         buckets = new int[Math.max(1, Integer.highestOneBit(Math.max(1, pages)) * 2)];
         bucketMask = buckets.length - 1;
@@ -63,8 +65,7 @@ public final class PrefixCache {
             match.clear();
             return 0;
         }
-        boolean gone = match.pages > 0 && entries[match.last] != match.entry;
-        if (gone || match.pages > pagesMax) {
+        if (isGone(match) || match.pages > pagesMax) {
             match.clear();
         }
         while (match.pages < pagesMax) {
@@ -79,9 +80,13 @@ public final class PrefixCache {
         return match.pages;
     }
 
+    private boolean isGone(PrefixMatch match) {
+        return match.pages > 0 && entries[match.last] != match.entry;
+    }
+
     /** How many of the pages found have owners: those that cost nothing to share. They come before all others. */
     public int ownedPages(PrefixMatch match) {
-        int owned = match.pages;
+        int owned = isGone(match) ? 0 : match.pages;
         for (int page = match.last; owned > 0 && pool.useOf(page) != PageUse.KV; page = before[page]) {
             owned--;
         }
@@ -101,34 +106,31 @@ public final class PrefixCache {
 
     private int find(PrefixTokens sequence, int index, int previous) {
         PrefixScope scope = sequence.scopeBefore((index + 1) * pageTokens);
-        return find(sequence, index, previous, scope, hash(sequence, index, previous, scope));
+        return find(previous, scope, hash(sequence, index, previous, scope));
     }
 
-    private int find(PrefixTokens sequence, int index, int previous, PrefixScope scope, long hash) {
+    /** The page that has the tokens that were hashed last, or -1. */
+    private int find(int previous, PrefixScope scope, long hash) {
         int page = buckets[(int) hash & bucketMask];
-        while (page != NONE && !isEntry(page, sequence, index, previous, scope, hash)) {
+        while (page != NONE && !isEntry(page, previous, scope, hash)) {
             page = nextInBucket[page];
         }
         return page;
     }
 
-    private boolean isEntry(int page, PrefixTokens sequence, int index, int previous, PrefixScope scope, long hash) {
-        if (hashes[page] != hash || before[page] != previous || !scope.equals(scopes[page])) {
-            return false;
-        }
-        int from = index * pageTokens;
-        for (int i = 0; i < pageTokens; i++) {
-            if (tokens[page * pageTokens + i] != sequence.token(from + i)) {
-                return false;
-            }
-        }
-        return true;
+    private boolean isEntry(int page, int previous, PrefixScope scope, long hash) {
+        int from = page * pageTokens;
+        return hashes[page] == hash
+                && before[page] == previous
+                && scope.equals(scopes[page])
+                && Arrays.equals(tokens, from, from + pageTokens, hashed, 0, pageTokens);
     }
 
     private long hash(PrefixTokens sequence, int index, int previous, PrefixScope scope) {
+        sequence.copyTokens(index * pageTokens, hashed);
         long hash = mix(seed + scope.hashCode(), previous);
-        for (int position = index * pageTokens, end = position + pageTokens; position < end; position++) {
-            hash = mix(hash, sequence.token(position));
+        for (int token : hashed) {
+            hash = mix(hash, token);
         }
         return hash;
     }
@@ -154,9 +156,9 @@ public final class PrefixCache {
             int previous = index == 0 ? NONE : pages.page(index - 1);
             PrefixScope scope = sequence.scopeBefore((index + 1) * pageTokens);
             long hash = hash(sequence, index, previous, scope);
-            int known = find(sequence, index, previous, scope, hash);
+            int known = find(previous, scope, hash);
             if (known == NONE) {
-                enter(pages.page(index), sequence, index, previous, scope, hash);
+                enter(pages.page(index), previous, scope, hash);
             } else {
                 pool.exchange(pages, index, known);
             }
@@ -164,16 +166,13 @@ public final class PrefixCache {
         return to;
     }
 
-    private void enter(int page, PrefixTokens sequence, int index, int previous, PrefixScope scope, long hash) {
+    private void enter(int page, int previous, PrefixScope scope, long hash) {
         pool.keep(page);
         before[page] = previous;
         scopes[page] = scope;
         hashes[page] = hash;
         entries[page] = ++lastEntry;
-        int from = index * pageTokens;
-        for (int i = 0; i < pageTokens; i++) {
-            tokens[page * pageTokens + i] = sequence.token(from + i);
-        }
+        System.arraycopy(hashed, 0, tokens, page * pageTokens, pageTokens);
         int bucket = (int) hash & bucketMask;
         nextInBucket[page] = buckets[bucket];
         buckets[bucket] = page;

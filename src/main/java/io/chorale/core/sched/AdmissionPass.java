@@ -166,6 +166,9 @@ final class AdmissionPass {
         }
         // Its own adapters must not be evicted to make room for itself.
         int heldBefore = held.size();
+        if (firstInLine) {
+            ledger.match(sequence); // others are looked at in vain too often, and their turn comes
+        }
         hold(group);
         Fit slots = slotsFit(group);
         Fit pages = slots == Fit.NEVER ? Fit.NEVER : pagesFit(sequence, firstInLine);
@@ -288,9 +291,8 @@ final class AdmissionPass {
         return needed;
     }
 
-    /** Those that others use already cost nothing; cached ones are as good as free and cost as much. */
+    /** Those that others use already cost nothing, as far as is known; cached ones are as good as free and cost as much. */
     private int pagesNeeded(Sequence sequence) {
-        ledger.match(sequence);
         int needed = pool.geometry().pagesFor(sequence.total()) - ledger.prefixes.ownedPages(sequence.match);
         for (DeviceAdapter adapter : sequence.group.adapters) {
             needed += adapter.onDevice() ? 0 : adapter.pagesNeeded();

@@ -156,9 +156,10 @@ final class Ledger {
 
     /** A step has ended well: the pages that it filled are there for others, if the sequence still has them. */
     void keep(Sequence sequence, long stepId, int tokens) {
-        int full = tokens / pool.geometry().pageTokens();
+        int pageTokens = pool.geometry().pageTokens();
         boolean itsPages = sequence.state == Sequence.State.RUNNING && stepId >= sequence.runsSinceStep;
-        if (itsPages && full > sequence.keptPages) {
+        if (itsPages && tokens - sequence.keptPages * pageTokens >= pageTokens) {
+            int full = tokens / pageTokens;
             sequence.keptPages = prefixes.keep(sequence, sequence.pages, sequence.keptPages, full);
         }
     }

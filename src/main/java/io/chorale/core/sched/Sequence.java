@@ -150,7 +150,14 @@ final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixToken
     }
 
     @Override
-    public int token(int position) {
+    public void copyTokens(int from, int[] into) {
+        int[] prompt = spec.promptTokens();
+        int ofPrompt = Math.clamp(prompt.length - from, 0, into.length);
+        System.arraycopy(prompt, Math.min(from, prompt.length), into, 0, ofPrompt);
+        System.arraycopy(answer, Math.max(0, from - prompt.length), into, ofPrompt, into.length - ofPrompt);
+    }
+
+    int token(int position) {
         int[] prompt = spec.promptTokens();
         return position < prompt.length ? prompt[position] : answer[position - prompt.length];
     }
