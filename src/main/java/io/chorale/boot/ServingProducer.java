@@ -22,6 +22,7 @@ import io.chorale.api.Callers;
 import io.chorale.api.CompletionReader;
 import io.chorale.api.JsonBody;
 import io.chorale.api.ModelCatalog;
+import io.chorale.api.SamplingDefaults;
 import io.chorale.api.ServerResource;
 import io.chorale.api.StreamSessions;
 import io.chorale.config.AccessSettings;
@@ -374,7 +375,9 @@ public class ServingProducer {
     @Produces
     @Singleton
     CompletionReader reader() {
-        return new CompletionReader(catalog, streams.choicesMax());
+        boolean asked = model.generationConfig() && model.dummy().shape().isEmpty();
+        SamplingDefaults defaults = asked ? ModelDirectory.samplingDefaults(model.dir()) : SamplingDefaults.OPENAI;
+        return new CompletionReader(catalog, streams.choicesMax(), defaults);
     }
 
     @Produces
