@@ -33,9 +33,12 @@ import io.chorale.config.LifecycleSettings;
 import io.chorale.config.ModelSettings;
 import io.chorale.config.SchedulerSettings;
 import io.chorale.config.StreamSettings;
+import io.chorale.engine.DeviceReading;
 import io.chorale.engine.Engine;
 import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
+import io.chorale.engine.jni.NativeDevices;
+import io.chorale.ops.DeviceMetrics;
 import io.chorale.ops.HotAdapters;
 import io.chorale.ops.LivenessProbe;
 import io.chorale.ops.RequestLog;
@@ -91,6 +94,7 @@ public class ServingProducer {
     private final AdapterShelf shelf;
     private final AdapterAdministration administration;
     private final ServingMetrics metrics;
+    private final DeviceMetrics devices;
     private final Service service;
     private final CostProfile profile;
     private final AccessSettings access;
@@ -138,6 +142,8 @@ public class ServingProducer {
         profile = new CostProfile(scheduler.costProfile());
         service = services.create(engine, registry, source, metrics, profile);
         metrics.bind(service.door());
+        devices = new DeviceMetrics(devicesOf(engineSettings), System::nanoTime);
+        devices.bind(meters);
         callers = new Callers(service.door().tenants(), PolicyFactory.objectives(limits.objectives()));
         reload = new Reload(config, this::accept);
         SourceEvents sourceEvents = new SourceEvents();
@@ -161,6 +167,12 @@ public class ServingProducer {
                 base.name(),
                 adapters.uploadBytesMax().asLongValue());
         hasText = base.text().isPresent();
+    }
+
+    /** Where there is a driver; an engine of ours has loaded the library that asks it. */
+    private static DeviceReading.Source devicesOf(EngineSettings settings) {
+        boolean asks = settings.kind() != EngineSettings.Kind.SIMULATED && EngineFactory.hasNvidiaDriver();
+        return asks ? new NativeDevices() : List::of;
     }
 
     private AuditLog openAudit() {
@@ -316,6 +328,12 @@ public class ServingProducer {
     @Singleton
     Lifecycle lifecycle() {
         return service.lifecycle();
+    }
+
+    @Produces
+    @Singleton
+    DeviceMetrics devices() {
+        return devices;
     }
 
     @Produces
