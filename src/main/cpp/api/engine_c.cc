@@ -11,6 +11,7 @@
 
 #include "api/abi_names.h"
 #include "base/aligned_bytes.h"
+#include "base/device_watch.h"
 #include "engine/sharded_engine.h"
 
 #define CH_EXPORT __attribute__((visibility("default")))
@@ -230,6 +231,12 @@ CH_EXPORT int32_t ch_weights_digest(int64_t engine, int64_t* digest_out) {
     *digest_out = digest.value();
     return Status::Ok();
   });
+}
+
+CH_EXPORT int32_t ch_devices_describe(uint8_t* out, int64_t capacity, int64_t* bytes_out) {
+  // Made by the first call and never destroyed: the driver's library does not like to be closed at the end of a process.
+  static chorale::DeviceWatch* const devices = new chorale::DeviceWatch;
+  return chorale::Guard([&] { return chorale::WriteText(devices->Describe(), out, capacity, bytes_out); });
 }
 
 CH_EXPORT int32_t ch_engine_destroy(int64_t engine) {

@@ -91,6 +91,10 @@ int32_t ch_adapter_poison(int64_t engine, int64_t staged);
 int32_t ch_pool_poison(int64_t engine, const int32_t* pages, int64_t count);
 int32_t ch_weights_digest(int64_t engine, int64_t* digest_out);
 
+// Writes what is known of the health of this machine's GPUs, as lines "INDEX.key=value\n" (base/device_watch.h); nothing
+// where there is no driver. Any thread; takes milliseconds.
+int32_t ch_devices_describe(uint8_t* out, int64_t capacity, int64_t* bytes_out);
+
 // Waits for begun steps, then frees everything.
 int32_t ch_engine_destroy(int64_t engine);
 

@@ -29,12 +29,17 @@ public final class CompletionReader {
     private final PromptReader prompts;
     private final CacheSalts cacheSalts = new CacheSalts();
     private final int choicesMax;
+    private final SamplingDefaults defaults;
 
-    /** @param choicesMax answers that one request may ask for, over all its prompts */
-    public CompletionReader(ModelCatalog catalog, int choicesMax) {
+    /**
+     * @param choicesMax answers that one request may ask for, over all its prompts
+     * @param defaults for what a request does not say
+     */
+    public CompletionReader(ModelCatalog catalog, int choicesMax, SamplingDefaults defaults) {
         this.catalog = catalog;
         this.prompts = new PromptReader(catalog, choicesMax);
         this.choicesMax = choicesMax;
+        this.defaults = defaults;
     }
 
     PromptReader prompts() {
@@ -174,13 +179,13 @@ public final class CompletionReader {
             biasValues[i] = bias == null ? 0 : bias.number(String.valueOf(biasIds[i]), 0, -100, 100);
         }
         return new SamplingParams(
-                body.number("temperature", 1, 0, 100),
-                Math.max(0, body.integer("top_k", 0, -1, Integer.MAX_VALUE)),
+                body.number("temperature", defaults.temperature(), 0, 100),
+                Math.max(0, body.integer("top_k", defaults.topK(), -1, Integer.MAX_VALUE)),
                 topP(body),
-                body.number("min_p", 0, 0, 1),
+                body.number("min_p", defaults.minP(), 0, 1),
                 body.number(
                         "repetition_penalty",
-                        1,
+                        defaults.repetitionPenalty(),
                         SamplingParams.REPETITION_PENALTY_MIN,
                         SamplingParams.REPETITION_PENALTY_MAX),
                 body.number("presence_penalty", 0, -2, 2),
@@ -220,8 +225,8 @@ public final class CompletionReader {
                         + " tokens.");
     }
 
-    private static float topP(Fields body) {
-        float topP = body.number("top_p", 1, 0, 1);
+    private float topP(Fields body) {
+        float topP = body.number("top_p", defaults.topP(), 0, 1);
         // OpenAI's API takes 0 for "the best token alone".
         return Math.max(topP, Float.MIN_NORMAL);
     }

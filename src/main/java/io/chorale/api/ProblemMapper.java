@@ -123,15 +123,12 @@ public class ProblemMapper {
 
     @ServerExceptionMapper
     Response map(NotAllowedException wrong, @Context UriInfo uri) {
-        Response problem = response(Problem.invalid(
-                405,
-                "method_not_allowed",
-                null,
-                "This method is not allowed at " + uri.getRequestUri().getPath() + "."));
-        Object allow = wrong.getResponse().getHeaders().getFirst("Allow");
-        return allow == null
-                ? problem
-                : Response.fromResponse(problem).header("Allow", allow).build();
+        String path = uri.getRequestUri().getPath();
+        Response problem = response(
+                Problem.invalid(405, "method_not_allowed", null, "This method is not allowed at " + path + "."));
+        return Response.fromResponse(problem)
+                .header("Allow", AllowedMethods.at(path))
+                .build();
     }
 
     @ServerExceptionMapper

@@ -71,8 +71,11 @@ public class EngineFactory {
 
     /** Whether it is worth trying: the plugin was built, and a driver is there. */
     private static boolean cudaMayRun() {
-        return Files.exists(LibraryFolder.path().resolve(System.mapLibraryName("chorale_cuda")))
-                && Files.exists(Path.of("/dev/nvidiactl"));
+        return Files.exists(LibraryFolder.path().resolve(System.mapLibraryName("chorale_cuda"))) && hasNvidiaDriver();
+    }
+
+    static boolean hasNvidiaDriver() {
+        return Files.exists(Path.of("/dev/nvidiactl"));
     }
 
     /** Memory that is not there would be granted, and missed when the first long answers fill it. */

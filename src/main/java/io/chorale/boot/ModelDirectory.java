@@ -2,7 +2,9 @@ package io.chorale.boot;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.chorale.api.SamplingDefaults;
 import io.chorale.text.TextModel;
+import io.quarkus.runtime.configuration.ConfigurationException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -47,6 +49,27 @@ final class ModelDirectory {
             }
         }
         return new int[0];
+    }
+
+    /** What {@code generation_config.json} says of how tokens are drawn; of what it does not say, OpenAI's defaults. */
+    static SamplingDefaults samplingDefaults(Path directory) {
+        Path file = directory.resolve("generation_config.json");
+        JsonNode says = read(file);
+        SamplingDefaults usual = SamplingDefaults.OPENAI;
+        try {
+            return new SamplingDefaults(
+                    (float) says.path("temperature").asDouble(usual.temperature()),
+                    // -1 is vLLM's word for off.
+                    says.path("top_k").asInt(usual.topK()) == -1
+                            ? 0
+                            : says.path("top_k").asInt(usual.topK()),
+                    (float) says.path("top_p").asDouble(usual.topP()),
+                    (float) says.path("min_p").asDouble(usual.minP()),
+                    (float) says.path("repetition_penalty").asDouble(usual.repetitionPenalty()));
+        } catch (IllegalArgumentException outOfRange) {
+            throw new ConfigurationException("chorale: cannot start: " + file + ": " + outOfRange.getMessage()
+                    + "; chorale.model.generation-config = false leaves the file alone");
+        }
     }
 
     private static JsonNode read(Path file) {

@@ -22,6 +22,7 @@ import io.chorale.api.Callers;
 import io.chorale.api.CompletionReader;
 import io.chorale.api.JsonBody;
 import io.chorale.api.ModelCatalog;
+import io.chorale.api.SamplingDefaults;
 import io.chorale.api.ServerResource;
 import io.chorale.api.StreamSessions;
 import io.chorale.config.AccessSettings;
@@ -32,9 +33,12 @@ import io.chorale.config.LifecycleSettings;
 import io.chorale.config.ModelSettings;
 import io.chorale.config.SchedulerSettings;
 import io.chorale.config.StreamSettings;
+import io.chorale.engine.DeviceReading;
 import io.chorale.engine.Engine;
 import io.chorale.engine.EngineFault;
 import io.chorale.engine.EngineSpec;
+import io.chorale.engine.jni.NativeDevices;
+import io.chorale.ops.DeviceMetrics;
 import io.chorale.ops.HotAdapters;
 import io.chorale.ops.LivenessProbe;
 import io.chorale.ops.RequestLog;
@@ -90,6 +94,7 @@ public class ServingProducer {
     private final AdapterShelf shelf;
     private final AdapterAdministration administration;
     private final ServingMetrics metrics;
+    private final DeviceMetrics devices;
     private final Service service;
     private final CostProfile profile;
     private final AccessSettings access;
@@ -137,6 +142,8 @@ public class ServingProducer {
         profile = new CostProfile(scheduler.costProfile());
         service = services.create(engine, registry, source, metrics, profile);
         metrics.bind(service.door());
+        devices = new DeviceMetrics(devicesOf(engineSettings), System::nanoTime);
+        devices.bind(meters);
         callers = new Callers(service.door().tenants(), PolicyFactory.objectives(limits.objectives()));
         reload = new Reload(config, this::accept);
         SourceEvents sourceEvents = new SourceEvents();
@@ -160,6 +167,12 @@ public class ServingProducer {
                 base.name(),
                 adapters.uploadBytesMax().asLongValue());
         hasText = base.text().isPresent();
+    }
+
+    /** Where there is a driver; an engine of ours has loaded the library that asks it. */
+    private static DeviceReading.Source devicesOf(EngineSettings settings) {
+        boolean asks = settings.kind() != EngineSettings.Kind.SIMULATED && EngineFactory.hasNvidiaDriver();
+        return asks ? new NativeDevices() : List::of;
     }
 
     private AuditLog openAudit() {
@@ -319,6 +332,12 @@ public class ServingProducer {
 
     @Produces
     @Singleton
+    DeviceMetrics devices() {
+        return devices;
+    }
+
+    @Produces
+    @Singleton
     Door door() {
         return service.door();
     }
@@ -374,7 +393,9 @@ public class ServingProducer {
     @Produces
     @Singleton
     CompletionReader reader() {
-        return new CompletionReader(catalog, streams.choicesMax());
+        boolean asked = model.generationConfig() && model.dummy().shape().isEmpty();
+        SamplingDefaults defaults = asked ? ModelDirectory.samplingDefaults(model.dir()) : SamplingDefaults.OPENAI;
+        return new CompletionReader(catalog, streams.choicesMax(), defaults);
     }
 
     @Produces

@@ -23,6 +23,13 @@ public interface ModelSettings {
     /** Name that clients ask for. Unset: the name of the folder, or of the one above where the folder is called "model". */
     Optional<String> name();
 
+    /**
+     * Whether requests that do not say how tokens are drawn get what generation_config.json says (temperature, top_k, top_p,
+     * min_p, repetition_penalty), as in vLLM; otherwise OpenAI's defaults.
+     */
+    @WithDefault("true")
+    boolean generationConfig();
+
     /** Where weights come from: files, or dummy, which makes random ones, to measure with; the folder then needs a config.json only. */
     @WithDefault("files")
     LoadFormat loadFormat();

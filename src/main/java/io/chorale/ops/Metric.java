@@ -57,7 +57,23 @@ public enum Metric {
             "What happened when adapters were fetched: succeeded, failed, retried, timed_out, rejected, prevented."),
     SOURCES_OPEN(Kind.GAUGE, "sources", "", "Sources left alone by their circuit breaker, having failed too often."),
     PREEMPTIONS(Kind.COUNTER, "preemptions", "", "Running sequences that gave their pages back."),
-    EARLY_ABORTS(Kind.COUNTER, "requests", "", "Waiting sequences given up because their objective was lost.");
+    EARLY_ABORTS(Kind.COUNTER, "requests", "", "Waiting sequences given up because their objective was lost."),
+    DEVICE_MEMORY(Kind.GAUGE, "bytes", "device", "Memory of a GPU. This and what follows: where there is a driver."),
+    DEVICE_MEMORY_USED(Kind.GAUGE, "bytes", "device", "What of it is taken, by whomever."),
+    DEVICE_UTILIZATION(Kind.GAUGE, "share", "device", "Share of the last moment in which a kernel ran."),
+    DEVICE_TEMPERATURE(Kind.GAUGE, "degrees Celsius", "device", "Temperature of a GPU."),
+    DEVICE_POWER(Kind.GAUGE, "watts", "device", "Power that a GPU draws."),
+    DEVICE_SLOWED(
+            Kind.GAUGE,
+            "bits",
+            "device",
+            "Why its clocks are held down, as NVML's bits: heat, power; 0: they are not."),
+    DEVICE_ECC_CORRECTED(
+            Kind.COUNTER, "errors", "device", "Errors of its memory that were corrected, since the driver's start."),
+    DEVICE_ECC_UNCORRECTED(Kind.COUNTER, "errors", "device", "Errors of its memory that were not."),
+    DEVICE_XID_ERRORS(
+            Kind.COUNTER, "errors", "device", "Critical errors that the driver told of since the server's start."),
+    DEVICE_XID_LAST(Kind.GAUGE, "number", "device", "The last one's Xid; 0: none.");
 
     /** How a metric behaves. */
     public enum Kind {

@@ -49,8 +49,13 @@ public final class HuggingFaceTokenizer implements Tokenizer {
             TokenizerFile parsed = TokenizerFile.read(json);
             return new HuggingFaceTokenizer(file, NativeTokenizer.of(json), parsed, templateSource);
         } catch (IOException | RuntimeException e) {
-            throw new TextException(Kind.MALFORMED_FILE, file + " is no tokenizer: " + e.getMessage(), e);
+            throw new TextException(Kind.MALFORMED_FILE, file + " is no tokenizer: " + firstLine(e), e);
         }
+    }
+
+    /** A parser's second line is about the parser. */
+    private static String firstLine(Exception e) {
+        return String.valueOf(e.getMessage()).lines().findFirst().orElse("").strip();
     }
 
     @Override

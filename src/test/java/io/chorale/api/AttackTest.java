@@ -149,4 +149,17 @@ class AttackTest {
             assertFalse(INSIDES.matcher(response.asString()).find(), path);
         }
     }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "Host: a b\r\n", "Host: [::1\r\n"})
+    void shouldRefuseAHeadWithoutAHostInOurShape(String host) throws IOException {
+        for (String path : new String[] {"/v1/models", "/health", "/index.html", "/nothing"}) {
+            try (RawHttp http = RawHttp.send("GET " + path + " HTTP/1.1\r\n" + host + "\r\n", new byte[0])) {
+                assertEquals(400, http.status, path);
+                String body = http.body();
+                assertTrue(body.contains("\"code\":\"invalid_request\""), body);
+                assertTrue(body.contains("'Host' header"), body);
+            }
+        }
+    }
 }

@@ -356,6 +356,16 @@ class RefusalTest {
                 "This server answers with JSON: Accept: application/json.");
         refused(RestAssured.get("/v1/nothing"), 404, "not_found", null, "There is nothing at /v1/nothing.");
         refused(RestAssured.get(COMPLETIONS), 405, "method_not_allowed", null, "not allowed at " + COMPLETIONS);
+        assertEquals("OPTIONS, POST", RestAssured.get(COMPLETIONS).header("Allow"));
+        for (String path : List.of("/v1/models", "/v1/models/a/b", "/v1/load", "/v1/adapters", "/version")) {
+            Response response = RestAssured.put(path);
+            assertEquals(405, response.statusCode(), path);
+            assertEquals("GET, HEAD, OPTIONS", response.header("Allow"), path);
+        }
+        assertEquals(
+                "DELETE, GET, HEAD, OPTIONS, PUT",
+                RestAssured.patch("/v1/adapters/pirate").header("Allow"));
+        assertEquals("OPTIONS, POST", RestAssured.get("/v1/load_lora_adapter").header("Allow"));
         refused(
                 given().contentType(ContentType.TEXT).body("{}").post(COMPLETIONS),
                 415,

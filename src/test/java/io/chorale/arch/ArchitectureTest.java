@@ -36,7 +36,7 @@ class ArchitectureTest {
             Map.entry("serving", List.of("engine", "adapter", "core")),
             Map.entry("text", List.of("platform", "core")),
             Map.entry("api", List.of("access", "serving", "adapter", "text", "simulate", "core")),
-            Map.entry("ops", List.of("access", "serving", "adapter", "core")),
+            Map.entry("ops", List.of("access", "serving", "adapter", "engine", "core")),
             Map.entry("config", List.of("core")));
 
     @Test

@@ -11,7 +11,8 @@ import org.junit.jupiter.api.Test;
 class ReadinessProbeTest {
     private final Lifecycle lifecycle = new Lifecycle(() -> 0);
     private final List<String> cold = new ArrayList<>(List.of("pirate", "shout"));
-    private final ReadinessProbe probe = new ReadinessProbe(lifecycle, new HotAdapters(() -> List.copyOf(cold)));
+    private final ReadinessProbe probe = new ReadinessProbe(
+            lifecycle, new HotAdapters(() -> List.copyOf(cold)), new DeviceMetrics(List::of, () -> 0));
 
     @Test
     void shouldWaitForThePinnedAdapters() {

@@ -152,6 +152,7 @@ class TextModelTest {
             write("tokenizer.json", malformed);
             TextException e = assertThrows(TextException.class, this::load);
             assertEquals(TextException.Kind.MALFORMED_FILE, e.kind());
+            assertEquals(1, String.valueOf(e.getMessage()).lines().count(), e.getMessage());
             assertTrue(String.valueOf(e.getMessage()).contains("tokenizer.json"), e.getMessage());
         }
         write("tokenizer.json", tokenizer);

@@ -74,5 +74,9 @@ final class ChoraleNative {
     static native int ch_weights_digest(long engine, @Cast("int64_t*") LongBuffer digestOut);
 
     @NoException
+    static native int ch_devices_describe(
+            @Cast("uint8_t*") ByteBuffer out, long capacity, @Cast("int64_t*") LongBuffer bytesOut);
+
+    @NoException
     static native int ch_engine_destroy(long engine);
 }
