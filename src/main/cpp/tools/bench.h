@@ -25,6 +25,9 @@ class Bench {
   struct Times {
     std::vector<double> wall, device, drawing;  // milliseconds of each step
   };
+  struct StepTime {
+    double total, moves, drawing;  // milliseconds by the engine's own account
+  };
   // May add moves to decode step t.
   using Extra = std::function<void(testing::StepBuilder& step, int64_t t)>;
 
@@ -35,7 +38,7 @@ class Bench {
   void AddPrompt(testing::StepBuilder& step, const std::vector<int32_t>& pages, int64_t first, int64_t count) const;
   Times DecodeSteps(int64_t batch, int64_t adapters, int64_t steps, const Extra& extra = {});
   void Begin(testing::StepBuilder& step);
-  double Await();  // the step's milliseconds by the engine's own account, of which drawing_ went to drawing
+  StepTime Await();
 
   // Prompts of `tokens` tokens in one step, several times.
   void Prefill(int64_t tokens, int64_t adapters);
@@ -66,7 +69,6 @@ class Bench {
   std::vector<int32_t> prefill_pages_;
   int32_t next_page_ = 0;
   int64_t next_step_ = 0;
-  double drawing_ = 0;
   BackendCounters counters_;  // when the steps that count began
   std::vector<uint8_t> out_ = std::vector<uint8_t>(1 << 20);
 };
