@@ -207,6 +207,7 @@ struct BackendParams {
   int32_t slots_max = 0;
   bool poison = false;
   bool reference = false;  // the plain path where there are two
+  bool merges_in_place = false;  // always: what that takes is kept before the pool takes the rest
   bool graphs = true;      // record the launches of a step of single rows and replay them, where a backend can
 };
 
@@ -226,6 +227,7 @@ struct AdapterLoad {
   std::span<const int32_t> pages;
   int32_t layer_begin = 0;
   int32_t layer_end = 0;
+  bool read_now = false;  // by the step itself, whose first layers need not wait for the last
 };
 
 // How long the parts of a step took on the device; -1: it does not say.
@@ -272,6 +274,8 @@ class Backend {
   virtual Result<std::unique_ptr<Weight>> MakeMatrix(std::span<const HostTensor> parts) = 0;
   virtual Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) = 0;
   virtual Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) = 0;
+  // The parts of matrices may be read, and written to their place, until this returns: the first failure of it.
+  virtual Status AwaitWeights() { return Status::Ok(); }
   virtual uint64_t Digest(const Weight& weight, uint64_t previous) const = 0;  // of its bytes as they are in memory now
   // All weights and activations are made: takes what memory it still needs, so that page_count() is known.
   virtual Status Settle() = 0;

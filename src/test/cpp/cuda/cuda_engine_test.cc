@@ -159,24 +159,29 @@ void RunSteps(EngineHarness& harness) {
   }
 }
 
-TEST_F(CudaEngineTest, EveryOperationFollowsTheReference) {
-  for (const Case& c : Cases()) {
-    for (const std::string mode : {"fast", "reference"}) {
-      SCOPED_TRACE(std::string(c.name) + ", " + mode);
-      auto cpu = Cpu(c, 11), cuda = Cuda(c, 11, mode);
-      LoadAdapters(*cpu, 5);
-      LoadAdapters(*cuda, 5);
-      Recorder recorder;
-      cpu->engine().SetObserver(&recorder);
-      RunSteps(*cpu);
-      Comparer comparer(std::move(recorder.records));
-      cuda->engine().SetObserver(&comparer);
-      RunSteps(*cuda);
-      EXPECT_TRUE(comparer.complete());
-      if (HasFatalFailure()) return;
-    }
+// By case, so that a sanitizer, which is slow, may be given some.
+class CudaOperationsTest : public CudaEngineTest, public ::testing::WithParamInterface<Case> {};
+
+TEST_P(CudaOperationsTest, EveryOperationFollowsTheReference) {
+  const Case& c = GetParam();
+  for (const std::string mode : {"fast", "reference"}) {
+    SCOPED_TRACE(mode);
+    auto cpu = Cpu(c, 11), cuda = Cuda(c, 11, mode);
+    LoadAdapters(*cpu, 5);
+    LoadAdapters(*cuda, 5);
+    Recorder recorder;
+    cpu->engine().SetObserver(&recorder);
+    RunSteps(*cpu);
+    Comparer comparer(std::move(recorder.records));
+    cuda->engine().SetObserver(&comparer);
+    RunSteps(*cuda);
+    EXPECT_TRUE(comparer.complete());
+    if (HasFatalFailure()) return;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Models, CudaOperationsTest, ::testing::ValuesIn(Cases()),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 std::vector<Generation> Prompts(const EngineHarness& harness, int32_t count) {
   std::vector<Generation> generations;
@@ -473,6 +478,79 @@ TEST_F(CudaEngineTest, AStepWithoutMemoryFailsAlone) {
   EXPECT_EQ(failed.header().status, CH_RESOURCE_EXHAUSTED);
   EXPECT_NE(failed.fault().find("token counts"), std::string::npos) << failed.fault();
   EXPECT_EQ(run(-1).header().status, CH_OK);
+}
+
+// Where the pool has all the memory, shadow weights cannot be had: the merge fails alone and all else goes on. A log is
+// kept room for when the engine is made to merge in place.
+TEST_F(CudaEngineTest, MergesWhereThePoolHasAllTheMemory) {
+  const ModelSpec spec = {6, 4096, 14336, 32, 8, 128, 512, 1024, 128, 1, 0, 0, 1e-5f, 1, 0.088388346f, 0};
+  for (const std::string way : {"shadow", "in_place"}) {
+    SCOPED_TRACE(way);
+    EngineConfig config;
+    config.backend = "cuda";
+    config.library_dir = directory_;
+    config.merge = way;
+    auto harness = std::make_unique<EngineHarness>(spec, testing::DummyModel(spec, 3, kBF16), config);
+    harness->Load(0, testing::DummyAdapter(spec, 4, 16, {kQ, kK, kV, kO, kGate, kUp, kDown}), 0);
+    const auto merge = [](float scale) {
+      StepBuilder step;
+      step.Merge(0, scale);
+      return step;
+    };
+    const auto run = [&](StepBuilder step, bool merged) {
+      step.Sequence({5, 6, 7}, 0, {140}, 3).Segment().Sample();
+      if (merged) step.Merged(0);
+      EXPECT_TRUE(harness->Begin(step).ok());
+      return harness->Await();
+    };
+    const auto logits = [&] { return harness->keeper().rows[0]; };
+    ASSERT_EQ(run({}, false).header().status, CH_OK);
+    const std::vector<float> before = logits();
+    // The adapter changes weights by as much as they are: too much for a log as well.
+    const testing::ResultReader refused = run(merge(1.0f), true);
+    EXPECT_EQ(refused.header().status, CH_RESOURCE_EXHAUSTED);
+    EXPECT_NE(refused.fault().find(way == "shadow" ? "shadow weights" : "the log of a merge"), std::string::npos)
+        << refused.fault();
+    EXPECT_EQ(run({}, true).header().status, CH_RESOURCE_EXHAUSTED);
+    if (way == "in_place") {
+      const testing::ResultReader merged = run(merge(0.05f), true);
+      EXPECT_EQ(merged.header().status, CH_OK) << merged.fault();
+      EXPECT_FALSE(testing::SameBits(logits(), before));
+    }
+    ASSERT_EQ(run({}, false).header().status, CH_OK);
+    EXPECT_TRUE(testing::SameBits(logits(), before));
+  }
+}
+
+// In pieces, by several threads, from a file or from memory, as they are or converted: the same weights.
+TEST_F(CudaEngineTest, WeightsComeFromFiles) {
+  const ModelSpec spec = {2, 512, 1280, 8, 2, 64, 20011, 1024, 64, 0, 0, 0, 1e-5f, 1, 0.125f, 0};
+  testing::TempDirectory directory;
+  for (const int32_t dtype : {kBF16, kF32}) {
+    SCOPED_TRACE(dtype);
+    testing::TensorSet model = testing::RandomModel(spec, 8, {{kQ}, {}, dtype});
+    EngineConfig config;
+    config.backend = "cuda";
+    config.library_dir = directory_;
+    config.pool_bytes = 1 << 24;
+    config.poison = 1;
+    const auto digest = [&](std::vector<uint8_t> built, SpanSource* source) {
+      AlignedBytes manifest;
+      manifest.Assign(built);
+      Result<ManifestView> view = ManifestView::ParseModel(manifest.bytes());
+      EXPECT_TRUE(view.ok()) << view.status().message();
+      FileSpans files(view.value());
+      Result<std::unique_ptr<ShardedEngine>> engine =
+          ShardedEngine::Create(config, view.value(), source != nullptr ? *source : files);
+      EXPECT_TRUE(engine.ok()) << engine.status().message();
+      return engine.ok() ? engine.value()->WeightsDigest().value() : 0;
+    };
+    testing::MemorySpans memory(model.data);
+    const int64_t from_memory = digest(model.BuildFor("memory"), &memory);
+    EXPECT_EQ(digest(model.WriteTo(directory.File("weights")), nullptr), from_memory);
+    model.data[model.data.size() / 2] ^= 0x40;
+    EXPECT_NE(digest(model.WriteTo(directory.File("others")), nullptr), from_memory);
+  }
 }
 
 // Weights that are made on the device are those that the CPU makes: the embedding of a bfloat16 model to the bit.

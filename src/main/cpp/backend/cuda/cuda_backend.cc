@@ -48,6 +48,7 @@ CudaBackend::CudaBackend(const BackendParams& params)
       reference_(params.reference),
       poison_(params.poison),
       graphs_wanted_(params.graphs),
+      merges_in_place_(params.merges_in_place),
       inv_freq_values_(params.inv_freq.begin(), params.inv_freq.end()) {
   for (const int32_t window : params.windows) attention_[window];
 }
@@ -87,6 +88,7 @@ Status CudaBackend::Open() {
                                   properties.major, properties.minor));
   }
   Check(cudaStreamCreateWithFlags(&launcher_.stream, cudaStreamNonBlocking), "stream");
+  uploader_ = std::make_unique<WeightUploader>(shard_.index);
   launcher_.sm_count = properties.multiProcessorCount;
   launcher_.sm_major = properties.major;
   launcher_.overlap = !reference_;
@@ -133,6 +135,12 @@ Status CudaBackend::Open() {
   return ConnectShards();
 }
 
+Status CudaBackend::AwaitWeights() {
+  const Status arrived = uploader_->Finish();
+  uploader_.reset();
+  return arrived;
+}
+
 Status CudaBackend::Settle() {
   // What decode steps of the largest recorded kind need, so that it never has to grow under a recording.
   const int64_t rows = std::min({rows_max_, samples_max_, kPaddedRowsMax});
@@ -143,6 +151,7 @@ Status CudaBackend::Settle() {
   CHORALE_RETURN_IF_ERROR(Reserve(&decode_stats_, 8 * items * kDecodeHeads, "attention"));
   CHORALE_RETURN_IF_ERROR(Reserve(&decode_tickets_, 4 * rows * head_blocks, "attention"));
   CHORALE_RETURN_IF_ERROR(Reserve(&lora_ready_, 4 * rows * spec_.layers * kSites, "LoRA counters"));
+  if (merges_in_place_) CHORALE_RETURN_IF_ERROR(ReserveMergeLog());
   CHORALE_RETURN_IF_ERROR(MakePool());
   loader_ = std::make_unique<AdapterLoader>(pool_.data(), geometry_, slots_max_);
   Finish("weights");
@@ -205,37 +214,20 @@ Result<std::unique_ptr<Weight>> CudaBackend::MakeMatrix(std::span<const HostTens
   for (const HostTensor& part : parts) rows += part.rows;
   const int64_t cols = parts[0].cols, stride = Padded(cols);
   Result<DeviceMemory> memory = AllocateZeros(2 * Padded(rows) * stride, "a weight");
-  if (!memory.ok()) return memory.status();
+  if (!memory.ok()) {
+    uploader_->GiveUp(memory.status());
+    return memory.status();
+  }
   auto matrix = std::make_unique<CudaMatrix>(rows, cols, std::move(memory).value());
   auto* target = matrix->memory.data();
-  std::vector<float> wide;
   for (const HostTensor& part : parts) {
     const NoiseCut cut{.first = part.first, .cols = cols, .stride = part.contiguous() ? cols : part.stride};
     if (part.noise && cols == stride && cut.in_quads()) {  // made where it stays
       FillNormal(launcher_, element_, target, part.rows * cols, cut, part.noise->seed, part.noise->deviation);
-      target += part.rows * stride * 2;
-      continue;
+    } else {
+      uploader_->Add(part, DTypeOf(element_), target, stride);
     }
-    // What has another type than the device's is converted in pieces.
-    const int64_t piece_rows = std::max<int64_t>(1, (int64_t{4} << 20) / cols);
-    for (int64_t row = 0; row < part.rows; row += piece_rows) {
-      const int64_t count = std::min(piece_rows, part.rows - row);
-      const int64_t source_stride = part.contiguous() ? cols : part.stride;
-      const uint8_t* source = part.bytes.data() + (part.first + row * source_stride) * ElementBytes(part.dtype);
-      size_t source_pitch = static_cast<size_t>(source_stride) * 2;
-      if (part.noise || part.dtype != DTypeOf(element_)) {
-        wide.resize(static_cast<size_t>(count * cols));
-        staging_.resize(static_cast<size_t>(count * cols) * 2);
-        part.Read(row * cols, count * cols, wide.data());
-        ConvertFromFloat(wide.data(), DTypeOf(element_), count * cols, staging_.data());
-        source = staging_.data();
-        source_pitch = static_cast<size_t>(cols) * 2;
-      }
-      Check(cudaMemcpy2D(target, static_cast<size_t>(stride) * 2, source, source_pitch,
-                         static_cast<size_t>(cols) * 2, static_cast<size_t>(count), cudaMemcpyHostToDevice),
-            "a weight");
-      target += count * stride * 2;
-    }
+    target += part.rows * stride * 2;
   }
   FinishMatrix(matrix.get());
   return std::unique_ptr<Weight>(std::move(matrix));

@@ -4,9 +4,10 @@
 // or a device error is thrown by the next call that looks; the engine is dead then.
 //
 //   cuda_backend.cc  the device, weights and activations      cuda_tables.cc  a step's tables
-//   cuda_moves.cc    pages, adapters, merging                 cuda_step.cc    its operations
+//   cuda_moves.cc    pages and token counts                   cuda_step.cc    its operations
 //   cuda_sample.cc   drawing tokens and handing them out      cuda_look.cc    looking at results
 //   cuda_roofs.cc    what the device can do at best           cuda_shards.cc  what shards do together
+//   cuda_merge.cc    merging adapters into weights
 #pragma once
 
 #include <algorithm>
@@ -18,11 +19,13 @@
 #include "backend/cuda/adapter_loader.h"
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/cuda_tensors.h"
+#include "backend/cuda/merge_log.h"
 #include "backend/cuda/nccl.h"
 #include "backend/cuda/peer_exchange.h"
 #include "backend/cuda/pinned_store.h"
 #include "backend/cuda/step_graphs.h"
 #include "backend/cuda/step_tables.h"
+#include "backend/cuda/weight_uploader.h"
 #include "kernels/attention.h"
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
@@ -45,6 +48,7 @@ class CudaBackend final : public Backend {
   Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) override;
   Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) override;
   uint64_t Digest(const Weight& weight, uint64_t previous) const override;
+  Status AwaitWeights() override;
   Status Settle() override;
   Result<StagingMemory> AllocateStaging(int64_t bytes) override { return pinned_->Allocate(bytes); }
 
@@ -109,6 +113,7 @@ class CudaBackend final : public Backend {
   std::vector<uint8_t> ReadRows(const ResidentAdapter& adapter, int32_t layer, const TiledRows& rows);
   void SumRanksOverShards(const LoraSite& site, const LoraSiteArgs& args);
   void GatherLogits(int32_t rows, std::span<const int64_t> begins);
+  Status ReserveMergeLog();
   Status MakePool();
 
   uint8_t* Slice(int32_t page, int32_t layer) const {
@@ -133,6 +138,7 @@ class CudaBackend final : public Backend {
   // y = x W^T; with `lora`, which needs CanStream, its part as well.
   Product Multiply(const CudaMatrix& weight, const CudaActivation& x, int32_t rows, CudaActivation& y, bool half,
                    const LoraSiteArgs* lora);
+  void HaveForwarded();
   void FinishMatrix(CudaMatrix* matrix) const;
   void ResetBegun();
   void CountRows(int32_t begin, int32_t end);
@@ -150,11 +156,12 @@ class CudaBackend final : public Backend {
   const PageGeometry geometry_;
   const int64_t pool_bytes_;
   const int32_t rows_max_, samples_max_, scratch_max_, slots_max_;
-  const bool reference_, poison_, graphs_wanted_;
+  const bool reference_, poison_, graphs_wanted_, merges_in_place_;
   const std::vector<float> inv_freq_values_;
   Launcher launcher_;
   std::unique_ptr<CublasLt> cublaslt_;  // null: own kernels only
   std::shared_ptr<PinnedStore> pinned_ = std::make_shared<PinnedStore>();
+  std::unique_ptr<WeightUploader> uploader_;  // until the weights are there
   DeviceMemory pool_;                   // one page more than page_count_: padded rows write there
   int32_t page_count_ = 0;
   std::unique_ptr<AdapterLoader> loader_;
@@ -172,6 +179,7 @@ class CudaBackend final : public Backend {
   const int32_t* merge_pages_ = nullptr;
   DeviceMemory merge_count_;
   DeviceMemory merge_factors_;  // with LoraSharding::kSharded: those of one linear, from all shards
+  MergeLog merge_log_;
   std::map<int32_t, StepTables> padded_tables_;  // by rows
   StepTables* tables_ = nullptr;
   StepGraphs graphs_;
@@ -219,7 +227,7 @@ class CudaBackend final : public Backend {
   DeviceMemory summaries_, drawn_, drawn_apart_;
   Turn turns_[2];
   std::atomic<int64_t> collected_{0};
-  std::vector<uint8_t> staging_;
+  std::vector<uint8_t> staging_;  // of activations that somebody looks at
 
   // With several shards.
   std::unique_ptr<PeerExchange> peers_;       // null: some GPU cannot reach another
