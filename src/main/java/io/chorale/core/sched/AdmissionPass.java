@@ -94,7 +94,7 @@ final class AdmissionPass {
             if (!tooFarAhead && admit(candidate, blocked == null && candidate == first)) {
                 admitted++;
                 Sequence passed = blocked != null ? blocked : first;
-                passed.bypassed += passed == candidate || ledger.weights.bars(passed.group) ? 0 : 1;
+                passed.bypassed += passed == candidate || ledger.weights.bars(passed.groupNow()) ? 0 : 1;
             } else if (preferred != null) {
                 clusters = false;
             } else {
