@@ -20,9 +20,14 @@ final class Exchange {
     }
 
     static Exchange begin(HttpServerRequest http, RequestReporter reporter) {
+        return begin(http, reporter.begin());
+    }
+
+    /** @param reporter that was begun with the request, which may ask for several things */
+    static Exchange begin(HttpServerRequest http, Consumer<RequestReport> reporter) {
         String id = http.response().headers().get(RequestIds.HEADER);
         String path = http.path();
-        return new Exchange(id == null ? "" : id, path == null ? "" : path, reporter.begin());
+        return new Exchange(id == null ? "" : id, path == null ? "" : path, reporter);
     }
 
     /** The request gets an error instead of an answer. */

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -54,6 +55,7 @@ final class StreamSession {
     private long nextId = 1;
     private long cursor = 1;
     private int openParts;
+    private boolean started;
     private boolean complete;
     private boolean ended;
     private @Nullable StreamClient client;
@@ -63,20 +65,24 @@ final class StreamSession {
     private @Nullable Future<?> expiry;
     private @Nullable Future<?> pings;
 
-    /** @param onEnd called once, when the session is over and to be forgotten */
+    /**
+     * @param exchanges makes one for each request
+     * @param onEnd called once, when the session is over and to be forgotten
+     */
     StreamSession(
             String id,
             List<CompletionRequest> requests,
             Answers answers,
             ScheduledExecutorService home,
             StreamSessions.Options options,
+            Supplier<Exchange> exchanges,
             Runnable onEnd) {
         this.id = id;
         this.home = home;
         this.options = options;
         this.onEnd = onEnd;
         for (CompletionRequest request : requests) {
-            parts.add(new Part(parts.size(), request, answers));
+            parts.add(new Part(parts.size(), request, answers, exchanges.get()));
         }
         openParts = parts.size();
     }
@@ -103,6 +109,7 @@ final class StreamSession {
             end();
             throw refused;
         }
+        started = true;
         expireLater();
         long ping = options.pingEvery().toNanos();
         pings = home.scheduleAtFixedRate(this::ping, ping, ping, TimeUnit.NANOSECONDS);
@@ -153,7 +160,7 @@ final class StreamSession {
         if (pings != null) {
             pings.cancel(false);
         }
-        parts.forEach(part -> part.generation.cancel());
+        parts.forEach(Part::abandon);
         if (client != null) {
             client.cut();
             client = null;
@@ -253,15 +260,17 @@ final class StreamSession {
     private final class Part implements AnswerConsumer {
         private final int index;
         private final CompletionRequest request;
+        private final Exchange exchange;
         private final AnswerJson json;
         private final Generation generation;
         private final boolean[] opened;
         private int open;
         private boolean failed;
 
-        Part(int index, CompletionRequest request, Answers answers) {
+        Part(int index, CompletionRequest request, Answers answers, Exchange exchange) {
             this.index = index;
             this.request = request;
+            this.exchange = exchange;
             this.json = answers.json(request);
             this.opened = new boolean[request.choices()];
             this.open = request.choices();
@@ -291,7 +300,16 @@ final class StreamSession {
                     json.usage(generation.choices(), begin("chunk"));
                     finish();
                 }
+                exchange.ended(request, generation, "");
                 partEnded();
+            }
+        }
+
+        /** The session is over; what had not ended by then ends now. A refusal is told of by whoever asked. */
+        void abandon() {
+            generation.cancel();
+            if (started) {
+                exchange.ended(request, generation, "cancelled");
             }
         }
 
@@ -312,6 +330,7 @@ final class StreamSession {
                 generation.cancel();
                 problem.writeInner(begin("error"));
                 finish();
+                exchange.ended(request, generation, problem.code());
                 partEnded();
             }
         }

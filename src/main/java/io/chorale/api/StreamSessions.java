@@ -39,17 +39,23 @@ public final class StreamSessions {
         return options.grace();
     }
 
-    /** Begins to answer; the session is there when all requests are through the door, and fails when one is not. */
-    Uni<StreamSession> open(List<CompletionRequest> requests, ScheduledExecutorService home) {
+    /**
+     * Begins to answer; the session is there when all requests are through the door, and fails when one is not.
+     *
+     * @param exchanges makes one for each request
+     */
+    Uni<StreamSession> open(
+            List<CompletionRequest> requests, ScheduledExecutorService home, Supplier<Exchange> exchanges) {
         return Uni.createFrom()
                 .emitter(emitter -> home.execute(() -> settle(emitter, () -> {
-                    StreamSession session = create(requests, home);
+                    StreamSession session = create(requests, home, exchanges);
                     session.start(answers.door());
                     return session;
                 })));
     }
 
-    private StreamSession create(List<CompletionRequest> requests, ScheduledExecutorService home) {
+    private StreamSession create(
+            List<CompletionRequest> requests, ScheduledExecutorService home, Supplier<Exchange> exchanges) {
         int wanted = requests.stream().mapToInt(CompletionRequest::choices).sum();
         int most = answers.door().requestsMax();
         if (wanted > most) {
@@ -67,7 +73,7 @@ public final class StreamSessions {
                     options.grace());
         }
         String id = UUID.randomUUID().toString();
-        StreamSession session = new StreamSession(id, requests, answers, home, options, () -> forget(id));
+        StreamSession session = new StreamSession(id, requests, answers, home, options, exchanges, () -> forget(id));
         sessions.put(id, session);
         return session;
     }

@@ -2,6 +2,8 @@ package io.chorale.api;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.chorale.api.CompletionRequest.Shape;
+import io.chorale.serving.RequestReport;
+import io.chorale.serving.RequestReporter;
 import io.smallrye.mutiny.Uni;
 import io.vertx.core.http.HttpServerRequest;
 import io.vertx.ext.web.RoutingContext;
@@ -20,6 +22,7 @@ import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.function.Consumer;
 import org.jboss.resteasy.reactive.RestMulti;
 
 /**
@@ -52,11 +55,13 @@ public class StreamsResource {
     private final CompletionReader reader;
     private final Callers callers;
     private final StreamSessions sessions;
+    private final RequestReporter reporter;
 
-    StreamsResource(CompletionReader reader, Callers callers, StreamSessions sessions) {
+    StreamsResource(CompletionReader reader, Callers callers, StreamSessions sessions, RequestReporter reporter) {
         this.reader = reader;
         this.callers = callers;
         this.sessions = sessions;
+        this.reporter = reporter;
     }
 
     @POST
@@ -65,8 +70,11 @@ public class StreamsResource {
         HttpServerRequest http = routing.request();
         ScheduledExecutorService eventLoop = EventLoops.of(http);
         Caller caller = callers.of(routing);
+        Consumer<RequestReport> report = reporter.begin();
         return Reading.of(http, eventLoop, () -> requests(body, caller))
-                .flatMap(requests -> sessions.open(requests, eventLoop))
+                .flatMap(requests -> sessions.open(requests, eventLoop, () -> Exchange.begin(http, report)))
+                .onFailure()
+                .invoke(refused -> Exchange.begin(http, report).refused(refused))
                 .map(this::ticket);
     }
 

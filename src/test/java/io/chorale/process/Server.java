@@ -12,6 +12,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 
 /** One process of the packaged application, with a simulated engine: the executable where it was built, else the jar. */
 final class Server implements AutoCloseable {
@@ -109,6 +110,27 @@ final class Server implements AutoCloseable {
             throw new AssertionError("the server has not ended within " + max + ": " + log());
         }
         return process.exitValue();
+    }
+
+    /** Memory that the process has now. */
+    long residentBytes() throws IOException {
+        try (Stream<String> lines = Files.lines(proc("status"))) {
+            String line = lines.filter(entry -> entry.startsWith("VmRSS:"))
+                    .findFirst()
+                    .orElseThrow();
+            return Long.parseLong(line.replaceAll("\\D", "")) * 1024;
+        }
+    }
+
+    /** Files and connections that it has open. */
+    int files() throws IOException {
+        try (Stream<Path> open = Files.list(proc("fd"))) {
+            return (int) open.count();
+        }
+    }
+
+    private Path proc(String name) {
+        return Path.of("/proc", String.valueOf(process.pid()), name);
     }
 
     String log() throws IOException {
