@@ -1,5 +1,6 @@
 package io.chorale.bench;
 
+import io.chorale.bench.PaperCauses.Measure;
 import io.chorale.bench.SLoraCells.Cell;
 import io.chorale.bench.SLoraCells.Figures;
 import io.chorale.simulate.SLoraDevices;
@@ -10,15 +11,12 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
 
 /** {@code ./chorale bench papers}: plays every cell of S-LoRA's results and dLoRA's figure 10, and writes docs/PAPERS.md. */
 final class PaperTables {
     private static final Path FILE = Path.of("docs", "PAPERS.md");
     private static final double NEAR = 0.15;
-
-    private record Measure(String name, int places, ToDoubleFunction<Figures> of) {}
 
     private static final List<Measure> MEASURES = List.of(
             new Measure("req/s", 2, Figures::throughput),
@@ -38,6 +36,7 @@ final class PaperTables {
         Map<String, List<Cell>> tables = got.keySet().stream()
                 .collect(Collectors.groupingBy(Cell::table, LinkedHashMap::new, Collectors.toList()));
         tables.forEach((name, cells) -> table(name, cells, got));
+        new PaperCauses(MEASURES, NEAR).write(got, page);
         new DLoraFigure().write(page);
         Files.writeString(FILE, page.toString());
         System.out.println("wrote " + FILE);
@@ -70,7 +69,7 @@ final class PaperTables {
         StringBuilder text = new StringBuilder("| figure | within 15 % | of | median distance |\n|---|---|---|---|\n");
         for (Measure measure : MEASURES) {
             double[] distances = got.entrySet().stream()
-                    .mapToDouble(e -> Math.abs(ratio(measure, e.getKey(), e.getValue()) - 1))
+                    .mapToDouble(e -> Math.abs(measure.ratio(e.getKey(), e.getValue()) - 1))
                     .filter(distance -> !Double.isNaN(distance))
                     .sorted()
                     .toArray();
@@ -79,7 +78,7 @@ final class PaperTables {
             text.append(String.format(
                     Locale.ROOT,
                     "| %s | %d | %d | %.0f %% |%n",
-                    measure.name,
+                    measure.name(),
                     near,
                     distances.length,
                     100 * distances[distances.length / 2]));
@@ -87,16 +86,12 @@ final class PaperTables {
         return text.append('\n').toString();
     }
 
-    private static double ratio(Measure measure, Cell cell, Figures got) {
-        return measure.of.applyAsDouble(got) / measure.of.applyAsDouble(cell.paper());
-    }
-
     private void table(String name, List<Cell> cells, Map<Cell, Figures> got) {
         List<Measure> columns = MEASURES.stream()
-                .filter(m -> cells.stream().anyMatch(cell -> !Double.isNaN(m.of.applyAsDouble(cell.paper()))))
+                .filter(m -> cells.stream().anyMatch(cell -> !Double.isNaN(m.of().applyAsDouble(cell.paper()))))
                 .toList();
         page.append("### ").append(name).append("\n\n| |");
-        columns.forEach(column -> page.append(' ').append(column.name).append(" |"));
+        columns.forEach(column -> page.append(' ').append(column.name()).append(" |"));
         page.append("\n|---|").append("---|".repeat(columns.size())).append('\n');
         for (Cell cell : cells) {
             page.append("| ").append(cell.column()).append(" |");
@@ -110,16 +105,16 @@ final class PaperTables {
     }
 
     private static String entry(Measure measure, Cell cell, Figures got) {
-        double paper = measure.of.applyAsDouble(cell.paper());
-        String number = "%." + measure.places + "f";
+        double paper = measure.of().applyAsDouble(cell.paper());
+        String number = "%." + measure.places() + "f";
         if (Double.isNaN(paper)) {
-            return String.format(Locale.ROOT, number, measure.of.applyAsDouble(got));
+            return String.format(Locale.ROOT, number, measure.of().applyAsDouble(got));
         }
-        double ratio = ratio(measure, cell, got);
+        double ratio = measure.ratio(cell, got);
         return String.format(
                 Locale.ROOT,
                 number + " / " + number + " (%.2f)%s",
-                measure.of.applyAsDouble(got),
+                measure.of().applyAsDouble(got),
                 paper,
                 ratio,
                 Math.abs(ratio - 1) > NEAR ? " *" : "");

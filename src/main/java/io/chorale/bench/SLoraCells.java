@@ -84,8 +84,13 @@ final class SLoraCells {
             Figures paper) {
 
         SimulationResult simulate(SLoraDevices.Constants constants) {
+            return simulate(constants, 1);
+        }
+
+        /** With all costs so many times as high. */
+        SimulationResult simulate(SLoraDevices.Constants constants, double factor) {
             SimulationSettings settings = new SimulationSettings(
-                    SLoraDevices.profile(constants, gpu, setting.model, pool),
+                    SLoraDevices.profile(constants, gpu, setting.model, pool).slower(factor),
                     PolicyText.parse(policy),
                     policy,
                     table.equals(CLUSTERS) ? CLUSTER_BATCH : BATCH,

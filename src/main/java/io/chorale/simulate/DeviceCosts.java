@@ -1,5 +1,7 @@
 package io.chorale.simulate;
 
+import java.util.Arrays;
+
 /**
  * How long a step takes on one device with one base model:
  *
@@ -48,6 +50,23 @@ public record DeviceCosts(
                 throw new IllegalArgumentException("costs of rows must ascend in rows and not descend in time");
             }
         }
+    }
+
+    DeviceCosts times(double factor) {
+        return new DeviceCosts(
+                floorNanos * factor,
+                floorAdaptersNanos * factor,
+                rows,
+                Arrays.stream(rowsNanos).map(nanos -> nanos * factor).toArray(),
+                contextTokenNanos * factor,
+                pairNanos * factor,
+                adaptersNanos * factor,
+                adapterNanos * factor,
+                adapterRankNanos * factor,
+                rowRankNanos * factor,
+                sequenceNanos * factor,
+                uploadRankNanos * factor,
+                mergeNanos * factor);
     }
 
     long nanos(StepLoad step) {

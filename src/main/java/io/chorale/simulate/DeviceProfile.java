@@ -32,6 +32,40 @@ public record DeviceProfile(
                 other, costs, pages, pageTokens, pagesPerRank, slots, contextMax, stepTokensMax, sequencesMax, source);
     }
 
+    /** One on which everything takes so many times as long. */
+    public DeviceProfile slower(double factor) {
+        return new DeviceProfile(
+                name,
+                costs.times(factor),
+                pages,
+                pageTokens,
+                pagesPerRank,
+                slots,
+                contextMax,
+                stepTokensMax,
+                sequencesMax,
+                source);
+    }
+
+    /**
+     * One whose pool is divided once and for all: half for keys and values, half for adapters in places for the largest rank,
+     * as S-LoRA's ablation without unified memory has it. An adapter then takes a page of the first half for its place's sake.
+     */
+    public DeviceProfile divided(int rankMax) {
+        int half = pages / 2;
+        return new DeviceProfile(
+                name,
+                costs,
+                half,
+                pageTokens,
+                1.0 / rankMax,
+                Math.min(slots, half / adapterPages(rankMax)),
+                contextMax,
+                stepTokensMax,
+                sequencesMax,
+                source);
+    }
+
     public DeviceProfile withPages(int other) {
         return new DeviceProfile(
                 name, costs, other, pageTokens, pagesPerRank, slots, contextMax, stepTokensMax, sequencesMax, source);

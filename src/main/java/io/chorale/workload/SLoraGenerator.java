@@ -61,6 +61,11 @@ public record SLoraGenerator(
                 adapters, alpha, rate, variation, seconds, LENGTH_MIN, LENGTH_END, LENGTH_MIN, LENGTH_END, SEED, ranks);
     }
 
+    public SLoraGenerator withSeed(int other) {
+        return new SLoraGenerator(
+                adapters, alpha, rate, variation, seconds, promptMin, promptEnd, answerMin, answerEnd, other, ranks);
+    }
+
     public Workload draw() {
         NumpyRandom random = new NumpyRandom(seed);
         int requests = (int) (rate * seconds);

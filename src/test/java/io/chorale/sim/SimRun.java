@@ -7,6 +7,7 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.function.Consumer;
 
 /** Plays a workload on a server: arrivals, clients that go away, a host store that forgets; then asks how all ended. */
 final class SimRun {
@@ -17,6 +18,7 @@ final class SimRun {
     private final int hostStoreMax;
     private final SplittableRandom random;
     private int next;
+    private Consumer<SimServer> beforeTurn = server -> {};
 
     SimRun(SimServer.Config config, Workload workload, long seed, int hostStoreMax) {
         this(config, workload.draw(seed), seed, hostStoreMax);
@@ -27,6 +29,11 @@ final class SimRun {
         this.arrivals = arrivals;
         this.hostStoreMax = hostStoreMax;
         random = new SplittableRandom(seed + 1);
+    }
+
+    SimRun withBeforeTurn(Consumer<SimServer> other) {
+        beforeTurn = other;
+        return this;
     }
 
     /** Plays to the end and checks that every request has exactly one. */
@@ -47,6 +54,7 @@ final class SimRun {
             if (random.nextInt(8) == 0) {
                 server.shrinkHostStore(hostStoreMax);
             }
+            beforeTurn.accept(server);
             boolean idle = !server.turn() && server.stepsInFlight == 0;
             if (idle || server.dead) {
                 long later = Math.min(

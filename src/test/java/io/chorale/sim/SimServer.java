@@ -134,6 +134,15 @@ final class SimServer {
 
     // ---- clients --------------------------------------------------------------------------------------------------
 
+    /** A request that is refused: nobody looks for its adapters. Its answer is what the scheduler says at once. */
+    Answer submitHopeless(RequestSpec spec) {
+        Answer answer = new Answer(spec, config.model(), config.limits().contextMax());
+        answers.put(spec.id(), answer);
+        scheduler.submit(spec, clock.nanos());
+        drain();
+        return answer;
+    }
+
     void submit(RequestSpec spec) {
         answers.put(spec.id(), new Answer(spec, config.model(), config.limits().contextMax()));
         for (int version : spec.adapters().versions()) {

@@ -104,7 +104,7 @@ class SwarmSimTest {
                 random.nextInt(3) * 10_000_000L);
     }
 
-    private static Workload workload(SplittableRandom random, SimServer.Config config) {
+    static Workload workload(SplittableRandom random, SimServer.Config config) {
         return new Workload(
                 40 + random.nextInt(60),
                 new ArrivalProcess(5 + random.nextInt(300), 0.5 + 3 * random.nextDouble()),

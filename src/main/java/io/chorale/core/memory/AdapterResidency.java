@@ -23,6 +23,8 @@ public final class AdapterResidency {
     private int pinnedCount;
     private int drainingCount;
     private int drainingPages;
+    private int evictableCount;
+    private int evictablePages;
     private int goneCount;
     private long evictions;
     private long loads;
@@ -71,9 +73,11 @@ public final class AdapterResidency {
 
     /** A running sequence uses it, or it is merged. */
     public void pin(DeviceAdapter adapter) {
-        if (adapter.pins++ == 0) {
+        if (adapter.pins == 0) {
+            countEvictable(adapter, -1);
             pinnedCount++;
         }
+        adapter.pins++;
     }
 
     public void unpin(DeviceAdapter adapter) {
@@ -82,6 +86,7 @@ public final class AdapterResidency {
         }
         if (--adapter.pins == 0) {
             pinnedCount--;
+            countEvictable(adapter, 1);
         }
     }
 
@@ -181,6 +186,7 @@ public final class AdapterResidency {
     public void loaded(DeviceAdapter adapter) {
         expect(adapter, State.LOADING);
         adapter.state = State.RESIDENT;
+        countEvictable(adapter, 1);
         loads++;
     }
 
@@ -193,6 +199,7 @@ public final class AdapterResidency {
         if (!adapter.evictable()) {
             throw new IllegalStateException("adapter " + adapter.version + " is in use and cannot be evicted");
         }
+        countEvictable(adapter, -1);
         adapter.state = State.DRAINING;
         drainingCount++;
         drainingPages += adapter.pages.count();
@@ -211,24 +218,25 @@ public final class AdapterResidency {
         drainingCount--;
         drainingPages -= adapter.pages.count();
         adapter.state = State.RESIDENT;
+        countEvictable(adapter, 1);
+    }
+
+    /** An adapter becomes, or is about to stop being, one that could be evicted, if nothing else stands against it. */
+    private void countEvictable(DeviceAdapter adapter, int one) {
+        if (adapter.evictable()) {
+            evictableCount += one;
+            evictablePages += one * adapter.pages.count();
+        }
     }
 
     /** Adapters that could be evicted. */
     public int evictableCount() {
-        int count = 0;
-        for (DeviceAdapter adapter : slots) {
-            count += adapter != null && adapter.evictable() ? 1 : 0;
-        }
-        return count;
+        return evictableCount;
     }
 
     /** Pages that evicting them all would free. */
     public int evictablePages() {
-        int pages = 0;
-        for (DeviceAdapter adapter : slots) {
-            pages += adapter != null && adapter.evictable() ? adapter.pages.count() : 0;
-        }
-        return pages;
+        return evictablePages;
     }
 
     /** What an idle adapter is compared with. */
@@ -330,6 +338,8 @@ public final class AdapterResidency {
         int pinned = 0;
         int goneOnes = 0;
         int taken = 0;
+        int evictable = 0;
+        int pagesEvictable = 0;
         for (DeviceAdapter adapter : byVersion.values()) {
             boolean hasSlot = adapter.onDevice() || adapter.state == State.DRAINING;
             Check.state(
@@ -347,11 +357,15 @@ public final class AdapterResidency {
             draining += adapter.state == State.DRAINING ? adapter.pages.count() : 0;
             pinned += adapter.pins > 0 ? 1 : 0;
             goneOnes += adapter.gone ? 1 : 0;
+            evictable += adapter.evictable() ? 1 : 0;
+            pagesEvictable += adapter.evictable() ? adapter.pages.count() : 0;
         }
         boolean exact = pages == pool.count(PageUse.ADAPTER)
                 && draining == drainingPages
                 && pinned == pinnedCount
                 && goneOnes == goneCount
+                && evictable == evictableCount
+                && pagesEvictable == evictablePages
                 && taken == slots.length - freeSlotCount;
         Check.state(exact, () -> "adapter counts are not conserved");
     }

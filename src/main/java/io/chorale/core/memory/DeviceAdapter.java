@@ -23,6 +23,7 @@ public final class DeviceAdapter {
         DRAINING
     }
 
+    private static final double LN_2 = Math.log(2);
     private static final double USES_HALVE_NANOS = 60e9;
 
     final int version;
@@ -95,7 +96,7 @@ public final class DeviceAdapter {
 
     /** How often requests began with it lately: one a minute ago counts half. */
     public double uses(long nowNanos) {
-        return uses * Math.pow(0.5, Math.max(0, nowNanos - usesNanos) / USES_HALVE_NANOS);
+        return uses * Math.exp(-LN_2 * Math.max(0, nowNanos - usesNanos) / USES_HALVE_NANOS);
     }
 
     /** Whether the host has it, so that requests need not wait for files. */

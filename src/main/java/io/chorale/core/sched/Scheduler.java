@@ -80,11 +80,9 @@ public final class Scheduler {
         String refusal = refusal(spec);
         if (refusal.isEmpty()) {
             Sequence sequence = ledger.enter(spec, answerMax(spec), now);
-            if (fits(sequence)) {
-                long hopelessAt = policies.earlyAbort().hopelessAtNanos(sequence, pass.forecast());
-                if (hopelessAt != EarlyAbortPolicy.NEVER) {
-                    ledger.deadlines.add(sequence, hopelessAt, sequence.order);
-                }
+            long hopelessAt = policies.earlyAbort().hopelessAtNanos(sequence, pass.forecast());
+            if (hopelessAt != EarlyAbortPolicy.NEVER) {
+                ledger.deadlines.add(sequence, hopelessAt, sequence.order);
             }
         } else {
             ledger.events.dropped(spec.id(), DropReason.REFUSED, refusal, new Usage(spec.promptTokens().length, 0, 0));
@@ -108,7 +106,7 @@ public final class Scheduler {
         ledger.residency.staged(version, handle, pages);
         List<Sequence> waiters = ledger.room.waitingFor(version);
         ledger.room.unpark(version, nowNanos);
-        waiters.forEach(this::fits);
+        waiters.forEach(this::refuseIfTooLarge);
     }
 
     /**
@@ -170,26 +168,33 @@ public final class Scheduler {
                 return "logit bias token " + token + " is not in the vocabulary of " + limits.vocab();
             }
         }
-        return "";
+        return tooLarge(spec);
     }
 
     private int answerMax(RequestSpec spec) {
         return Math.min(spec.sampling().tokensMax(), limits.contextMax() - spec.promptTokens().length);
     }
 
-    /** Alone in the pool a request must fit with its adapters, or it would wait for ever: then it is refused. */
-    private boolean fits(Sequence sequence) {
-        int kvPages = geometry.pagesFor(sequence.kvTokensMax());
-        int adapterPages = sequence.group.pagesNeeded();
-        boolean fits = kvPages + adapterPages <= geometry.pageCount();
-        if (!fits) {
-            ledger.drop(
-                    sequence,
-                    DropReason.REFUSED,
-                    "the request needs up to " + kvPages + " pages and " + adapterPages
-                            + " for its adapters, the pool has " + geometry.pageCount());
+    /** Alone in the pool a request must fit with its adapters, as far as they are known, or it would wait for ever. */
+    private String tooLarge(RequestSpec spec) {
+        int kvPages = geometry.pagesFor(spec.promptTokens().length + answerMax(spec) - 1);
+        int adapterPages = 0;
+        for (int version : spec.adapters().versions()) {
+            DeviceAdapter adapter = ledger.residency.find(version);
+            adapterPages += adapter == null ? 0 : adapter.pagesNeeded();
         }
-        return fits;
+        return kvPages + adapterPages <= geometry.pageCount()
+                ? ""
+                : "the request needs up to " + kvPages + " pages and " + adapterPages
+                        + " for its adapters, the pool has " + geometry.pageCount();
+    }
+
+    /** How large an adapter is may become known while requests wait for it. */
+    private void refuseIfTooLarge(Sequence sequence) {
+        String refusal = tooLarge(sequence.spec);
+        if (!refusal.isEmpty()) {
+            ledger.drop(sequence, DropReason.REFUSED, refusal);
+        }
     }
 
     // ---- steps ----------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixToken
     private final AdapterGroup base;
 
     final long order;
+    private final int[] prompt;
     /** Tokens that the answer may have: the request's limit, or what the context leaves. */
     final int answerMax;
 
@@ -88,6 +89,7 @@ final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixToken
 
     Sequence(RequestSpec spec, Flow flow, AdapterGroup base, long order, int answerMax) {
         this.spec = spec;
+        prompt = spec.promptTokens();
         this.flow = flow;
         this.group = flow.group;
         this.base = base;
@@ -98,16 +100,16 @@ final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixToken
     }
 
     int total() {
-        return spec.promptTokens().length + answered + pending;
+        return prompt.length + answered + pending;
     }
 
     int known() {
-        return spec.promptTokens().length + answered;
+        return prompt.length + answered;
     }
 
     /** Tokens of KV that it can come to hold: the last token of the answer is never fed. */
     int kvTokensMax() {
-        return spec.promptTokens().length + answerMax - 1;
+        return prompt.length + answerMax - 1;
     }
 
     /** Whether there is a token to draw that no step in flight draws already. */
@@ -158,7 +160,6 @@ final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixToken
     }
 
     int token(int position) {
-        int[] prompt = spec.promptTokens();
         return position < prompt.length ? prompt[position] : answer[position - prompt.length];
     }
 
@@ -217,7 +218,7 @@ final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixToken
 
     @Override
     public int promptTokens() {
-        return spec.promptTokens().length;
+        return prompt.length;
     }
 
     @Override
