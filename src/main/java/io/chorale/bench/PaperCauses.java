@@ -63,14 +63,14 @@ final class PaperCauses {
         page.append(String.format(Locale.ROOT, """
                 ### What is off, and by how much the engine's costs would have to be
 
-                In saturation, which most cells are in, waits grow with what comes beyond what is served: where 6 requests a second come and
-                4.4 are served, a tenth off in costs is a quarter off in latency, a third in the time to first token. So each cell that is off was
-                played again with all costs times one factor, from %.2f to %.2f, and the factor is given that brings its figures nearest
-                to the published ones, and what is still more than %.0f %% away then. Of %d cells that are off, one factor brings %d within.
-                Factors stay on one side for one card and model: the 13B model on an A100 80GB is slower than the three cells, two of them of the
-                7B model, foretell, and so are the A10G's many adapters; the cells do not say which cost it is (host time for each
-                sequence and time for each token of context can be exchanged for one another without moving them), and no other facts about
-                those machines are at hand. What no factor mends is told apart by the last column.
+                In saturation waits grow with what comes beyond what is served: at 6 requests a second on the A100-80 with S4 and 400
+                adapters, a throughput that is a tenth too high goes with a latency a quarter too low and a time to first token a third too low.
+                So each cell that is off was played again with all costs times one factor, from %.2f to %.2f, and the factor is given that
+                brings its figures nearest to the published ones, and what is still more than %.0f %% away then. Of %d cells that are off, one
+                factor brings %d within. The three cells do not say how the costs divide: host time for each sequence and time for each token
+                of context can be exchanged for one another with hardly any change to them, and the two scale differently to the 13B model and
+                to the A10G. No facts about those machines are at hand that would tell them apart; the last column is what remains
+                unexplained.
 
                 | table | cell | off | costs times | off then |
                 |---|---|---|---|---|
