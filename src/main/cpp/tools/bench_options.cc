@@ -74,8 +74,8 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
     const std::string name = argv[i];
     if (i + 1 == argc) Fail(name + " needs a value, or is not an option");
     const std::string value = argv[++i];
-    if (name != "--history" && name != "--commit" && name != "--library-dir" && name != "--checkpoint") {
-      options.command += " " + name + " " + value;
+    if (name != "--history" && name != "--commit" && name != "--library-dir") {
+      options.command += " " + name + " " + (name == "--checkpoint" ? "FOLDER" : value);
     }
     if (const auto text = texts.find(name); text != texts.end()) {
       *text->second = value;

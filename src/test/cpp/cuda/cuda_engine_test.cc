@@ -2,18 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 
-#include "testing/engine_harness.h"
+#include "cuda/cuda_cases.h"
 
 namespace chorale {
 namespace {
-
-using testing::EngineHarness;
-using testing::Generation;
-using testing::ModelOptions;
-using testing::RandomAdapter;
-using testing::StepBuilder;
 
 struct OpRecord {
   Op op;
@@ -28,16 +21,6 @@ class Recorder final : public OpObserver {
   }
   std::vector<OpRecord> records;
 };
-
-double RelativeError(std::span<const float> got, std::span<const float> want) {
-  double error = 0, norm = 0;
-  for (size_t i = 0; i < want.size(); ++i) {
-    const double difference = static_cast<double>(got[i]) - want[i];
-    error += difference * difference;
-    norm += static_cast<double>(want[i]) * want[i];
-  }
-  return std::sqrt(error / std::max(norm, 1e-30));
-}
 
 // Compares each operation with the record, then puts the record's values in its place: an error stays where it was made.
 // A linear sees its inputs rounded to 8 bits (relative error 1.7e-3 each), LoRA rounds its weights and v as well, and
@@ -62,77 +45,6 @@ class Comparer final : public OpObserver {
   std::vector<OpRecord> records_;
   size_t next_ = 0;
 };
-
-struct Case {
-  const char* name;
-  ModelSpec spec;
-  ModelOptions options;
-};
-
-std::vector<Case> Cases() {
-  // layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, context_max, rotary_dims, tied, qk_norm
-  std::vector<Case> cases = {
-      {"gqa_128", {2, 512, 1280, 8, 2, 128, 999, 1024, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0}, {}},
-      {"gqa_64_biases", {2, 448, 640, 7, 1, 64, 1000, 1024, 64, 1, 0, 0, 1e-6f, 1, 0.125f, 0}, {{kQ, kK, kV}, {}}},
-      {"mha_128_window", {3, 256, 384, 2, 2, 128, 511, 1024, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0}, {{}, {24, 0, 40}}},
-      {"qk_norm_128", {2, 256, 512, 4, 2, 128, 640, 1024, 128, 1, 1, 0, 1e-6f, 1, 0.088388346f, 0}, {}},
-      {"fable", {3, 192, 512, 6, 2, 32, 2048, 1024, 32, 1, 0, 0, 1e-5f, 1, 0.17677669f, 0}, {}},
-      {"mha_odd_heads", {2, 80, 200, 5, 5, 16, 331, 256, 16, 1, 0, 0, 1e-6f, 1, 0.25f, 0}, {}},
-      {"head_of_three", {2, 30, 41, 6, 3, 5, 33, 256, 4, 0, 1, 0, 1e-5f, 1, 0.4472136f, 0}, {}},
-      {"head_of_48", {2, 64, 96, 3, 3, 48, 257, 256, 48, 1, 1, 0, 1e-6f, 1.1f, 0.14433757f, 0}, {}},
-      {"all_biases", {1, 36, 52, 2, 1, 18, 40, 256, 12, 0, 0, 0, 1e-5f, 1, 0.23570226f, 0},
-       {{kQ, kK, kV, kO, kGate, kUp, kDown}, {}}},
-      {"one_of_everything", {1, 2, 1, 1, 1, 2, 3, 256, 2, 1, 0, 0, 1e-5f, 1, 0.70710678f, 0}, {}}};
-  for (Case& c : cases) c.options.dtype = kBF16;
-  return cases;
-}
-
-constexpr int64_t kPoolBytes = int64_t{256} << 20;
-
-class CudaEngineTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    const char* directory = std::getenv("CHORALE_CUDA_LIBRARY_DIR");
-    if (directory == nullptr) GTEST_SKIP() << "CHORALE_CUDA_LIBRARY_DIR does not say where libchorale_cuda.so is";
-    directory_ = directory;
-    testing::TensorSet model = testing::RandomModel(testing::SmallSpec(), 1);
-    AlignedBytes manifest;
-    manifest.Assign(model.BuildFor("memory"));
-    Result<ManifestView> view = ManifestView::ParseModel(manifest.bytes());
-    ASSERT_TRUE(view.ok());
-    testing::MemorySpans spans(model.data);
-    EngineConfig config;
-    config.backend = "cuda";
-    config.library_dir = directory_;
-    config.pool_bytes = 1 << 20;
-    const Result<std::unique_ptr<ShardedEngine>> engine = ShardedEngine::Create(config, view.value(), spans);
-    if (!engine.ok() && engine.status().message().find("no device") != std::string::npos) {
-      GTEST_SKIP() << engine.status().message();
-    }
-    ASSERT_TRUE(engine.ok()) << engine.status().message();
-  }
-
-  std::unique_ptr<EngineHarness> Cpu(const Case& c, uint64_t seed) {
-    return std::make_unique<EngineHarness>(c.spec, seed, "reference", c.options, kPoolBytes);
-  }
-  std::unique_ptr<EngineHarness> Cuda(const Case& c, uint64_t seed, const std::string& mode = "fast") {
-    auto harness = std::make_unique<EngineHarness>(c.spec, seed, mode, c.options, kPoolBytes);
-    harness->config().backend = "cuda";
-    harness->config().library_dir = directory_;
-    harness->Open();
-    return harness;
-  }
-
-  std::string directory_;
-};
-
-void LoadAdapters(EngineHarness& harness, uint64_t seed) {
-  harness.Load(0, RandomAdapter(harness.spec(), seed, [](int32_t layer, Target t) { return 1 + (layer * 7 + t * 5) % 13; }),
-               0);
-  harness.Load(1, RandomAdapter(harness.spec(), seed + 1, [](int32_t layer, Target t) {
-                 return layer == 0 && t % 2 == 1 ? 0 : t == kQ ? 96 : 20;
-               }), 60);
-}
 
 // Three sequences, one without adapter, one with one, one with two at once; then one more token for each.
 void RunSteps(EngineHarness& harness) {
@@ -240,54 +152,6 @@ TEST_F(CudaEngineTest, PagesMayLieAnywhereAndRunsAreAlike) {
       for (size_t t = 0; t < a[i].logits.size(); ++t) EXPECT_TRUE(testing::SameBits(a[i].logits[t], b[i].logits[t]));
     }
   }
-}
-
-TEST_F(CudaEngineTest, MergedFollowsUnmergedAndLeavesTheBaseAlone) {
-  const Case c = Cases()[0];
-  std::vector<std::vector<float>> merged_logits;
-  for (const std::string way : {"shadow", "in_place"}) {
-    SCOPED_TRACE(way);
-    auto harness = Cuda(c, 41);
-    harness->config().merge = way;
-    harness->Open();
-    LoadAdapters(*harness, 3);
-    const auto generate = [&](int32_t slot, bool merged) {
-      Generation g;
-      g.prompt = harness->Prompt(30, 1);
-      g.slot = merged ? -1 : slot;
-      for (int32_t page = 0; page < 4; ++page) g.pages.push_back(150 + page);
-      std::vector<Generation*> one = {&g};
-      harness->Generate(one, 1, 1000, merged ? slot : -1);
-      return g.logits[0];
-    };
-    const auto merge = [&](int32_t slot, float scale) {
-      StepBuilder step;
-      step.Merge(slot, scale);
-      harness->Run(step);
-    };
-    const int64_t before = harness->engine().WeightsDigest().value();
-    const std::vector<std::vector<float>> unmerged = {generate(0, false), generate(1, false)};
-    for (int32_t cycle = 0; cycle < 6; ++cycle) {  // one adapter after another, without unmerging between
-      const int32_t slot = cycle % 2;
-      merge(slot, 1.0f);
-      const std::vector<float> merged = generate(slot, true);
-      EXPECT_LT(RelativeError(merged, unmerged[slot]), 2e-2);
-      EXPECT_EQ(harness->engine().WeightsDigest().value() == before, way == "shadow");
-      // A step of others goes between, and merged steps go on as they were.
-      EXPECT_TRUE(testing::SameBits(generate(1 - slot, false), unmerged[1 - slot]));
-      EXPECT_EQ(harness->engine().WeightsDigest().value(), before);
-      EXPECT_TRUE(testing::SameBits(generate(slot, true), merged));
-      if (cycle < 2) merged_logits.push_back(merged);
-    }
-    StepBuilder unmerge;
-    unmerge.Unmerge();
-    harness->Run(unmerge);
-    EXPECT_TRUE(testing::SameBits(generate(0, false), unmerged[0]));
-    EXPECT_EQ(harness->engine().WeightsDigest().value(), before);
-  }
-  ASSERT_EQ(merged_logits.size(), 4u);
-  EXPECT_TRUE(testing::SameBits(merged_logits[0], merged_logits[2]));
-  EXPECT_TRUE(testing::SameBits(merged_logits[1], merged_logits[3]));
 }
 
 // Decode steps, two in flight, each fed what the one before drew: tokens, log-probabilities and all pages at the end.
@@ -455,102 +319,6 @@ TEST_F(CudaEngineTest, CountsUpToEachSampledRow) {
   }
   EXPECT_EQ(ids[0], ids[1]);
   for (size_t i = 0; i < logprobs[0].size(); ++i) EXPECT_NEAR(logprobs[0][i], logprobs[1][i], 0.1) << i;
-}
-
-// A step that needs memory which is not there fails alone, and says what for.
-TEST_F(CudaEngineTest, AStepWithoutMemoryFailsAlone) {
-  const Case c = Cases()[0];
-  auto harness = std::make_unique<EngineHarness>(c.spec, 71, "fast", c.options, kPoolBytes);
-  harness->config().backend = "cuda";
-  harness->config().library_dir = directory_;
-  harness->config().pool_bytes = 0;  // all but a little
-  harness->config().poison = 0;
-  harness->config().scratch_max = 1 << 20;  // token counts of 4 GB, made when first used
-  harness->Open();
-  const auto run = [&](int32_t scratch) {
-    StepBuilder step;
-    step.Sequence({5, 6, 7}, 0, {140}, 3, scratch).Segment().Sample();
-    EXPECT_TRUE(harness->Begin(step).ok());
-    return harness->Await();
-  };
-  EXPECT_EQ(run(-1).header().status, CH_OK);
-  const testing::ResultReader failed = run(0);
-  EXPECT_EQ(failed.header().status, CH_RESOURCE_EXHAUSTED);
-  EXPECT_NE(failed.fault().find("token counts"), std::string::npos) << failed.fault();
-  EXPECT_EQ(run(-1).header().status, CH_OK);
-}
-
-// Where the pool has all the memory, shadow weights cannot be had: the merge fails alone and all else goes on. A log is
-// kept room for when the engine is made to merge in place.
-TEST_F(CudaEngineTest, MergesWhereThePoolHasAllTheMemory) {
-  const ModelSpec spec = {6, 4096, 14336, 32, 8, 128, 512, 1024, 128, 1, 0, 0, 1e-5f, 1, 0.088388346f, 0};
-  for (const std::string way : {"shadow", "in_place"}) {
-    SCOPED_TRACE(way);
-    EngineConfig config;
-    config.backend = "cuda";
-    config.library_dir = directory_;
-    config.merge = way;
-    auto harness = std::make_unique<EngineHarness>(spec, testing::DummyModel(spec, 3, kBF16), config);
-    harness->Load(0, testing::DummyAdapter(spec, 4, 16, {kQ, kK, kV, kO, kGate, kUp, kDown}), 0);
-    const auto merge = [](float scale) {
-      StepBuilder step;
-      step.Merge(0, scale);
-      return step;
-    };
-    const auto run = [&](StepBuilder step, bool merged) {
-      step.Sequence({5, 6, 7}, 0, {140}, 3).Segment().Sample();
-      if (merged) step.Merged(0);
-      EXPECT_TRUE(harness->Begin(step).ok());
-      return harness->Await();
-    };
-    const auto logits = [&] { return harness->keeper().rows[0]; };
-    ASSERT_EQ(run({}, false).header().status, CH_OK);
-    const std::vector<float> before = logits();
-    // The adapter changes weights by as much as they are: too much for a log as well.
-    const testing::ResultReader refused = run(merge(1.0f), true);
-    EXPECT_EQ(refused.header().status, CH_RESOURCE_EXHAUSTED);
-    EXPECT_NE(refused.fault().find(way == "shadow" ? "shadow weights" : "the log of a merge"), std::string::npos)
-        << refused.fault();
-    EXPECT_EQ(run({}, true).header().status, CH_RESOURCE_EXHAUSTED);
-    if (way == "in_place") {
-      const testing::ResultReader merged = run(merge(0.05f), true);
-      EXPECT_EQ(merged.header().status, CH_OK) << merged.fault();
-      EXPECT_FALSE(testing::SameBits(logits(), before));
-    }
-    ASSERT_EQ(run({}, false).header().status, CH_OK);
-    EXPECT_TRUE(testing::SameBits(logits(), before));
-  }
-}
-
-// In pieces, by several threads, from a file or from memory, as they are or converted: the same weights.
-TEST_F(CudaEngineTest, WeightsComeFromFiles) {
-  const ModelSpec spec = {2, 512, 1280, 8, 2, 64, 20011, 1024, 64, 0, 0, 0, 1e-5f, 1, 0.125f, 0};
-  testing::TempDirectory directory;
-  for (const int32_t dtype : {kBF16, kF32}) {
-    SCOPED_TRACE(dtype);
-    testing::TensorSet model = testing::RandomModel(spec, 8, {{kQ}, {}, dtype});
-    EngineConfig config;
-    config.backend = "cuda";
-    config.library_dir = directory_;
-    config.pool_bytes = 1 << 24;
-    config.poison = 1;
-    const auto digest = [&](std::vector<uint8_t> built, SpanSource* source) {
-      AlignedBytes manifest;
-      manifest.Assign(built);
-      Result<ManifestView> view = ManifestView::ParseModel(manifest.bytes());
-      EXPECT_TRUE(view.ok()) << view.status().message();
-      FileSpans files(view.value());
-      Result<std::unique_ptr<ShardedEngine>> engine =
-          ShardedEngine::Create(config, view.value(), source != nullptr ? *source : files);
-      EXPECT_TRUE(engine.ok()) << engine.status().message();
-      return engine.ok() ? engine.value()->WeightsDigest().value() : 0;
-    };
-    testing::MemorySpans memory(model.data);
-    const int64_t from_memory = digest(model.BuildFor("memory"), &memory);
-    EXPECT_EQ(digest(model.WriteTo(directory.File("weights")), nullptr), from_memory);
-    model.data[model.data.size() / 2] ^= 0x40;
-    EXPECT_NE(digest(model.WriteTo(directory.File("others")), nullptr), from_memory);
-  }
 }
 
 // Weights that are made on the device are those that the CPU makes: the embedding of a bfloat16 model to the bit.

@@ -4,9 +4,9 @@
 // device, by an event, for the copies of the layers that it reads; so does whoever is given the pages of an adapter that
 // is dropped. No thread of the host ever waits for a copy.
 //
-// Handing over a large adapter takes the engine thread about as long as the copies take: a piece for each page and group
-// of layers. Where the step itself reads the adapter, its first group is handed over at once and each other while the
-// layers before it are launched, so that the device computes meanwhile.
+// Of an adapter that the step itself reads, the first group of layers is handed over at once and each other while the
+// layers before it are launched. Handed over whole before the first launch, it held the step up for about as long as all
+// its copies take, though each layer waits for its own alone.
 #pragma once
 
 #include <memory>
