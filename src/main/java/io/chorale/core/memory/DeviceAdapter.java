@@ -29,6 +29,7 @@ public final class DeviceAdapter {
     State state = State.ABSENT;
     long handle;
     int pagesNeeded;
+    boolean mergeable = true;
     int slot = -1;
     final PageTable pages = new PageTable();
     int users;
@@ -62,6 +63,11 @@ public final class DeviceAdapter {
     /** Pages that it takes when resident; 0 while that is not known. */
     public int pagesNeeded() {
         return pagesNeeded;
+    }
+
+    /** Whether all that it does is to add to base weights. */
+    public boolean mergeable() {
+        return mergeable;
     }
 
     /** Meaningful from LOADING to DRAINING. */
