@@ -40,7 +40,7 @@ std::string DescribeAbi() {
   NAME(kAdapterManifest) NAME(kF32) NAME(kF16) NAME(kBF16) NAME(kQ) NAME(kK) NAME(kV) NAME(kO) NAME(kGate) NAME(kUp)
   NAME(kDown) NAME(kTargets) NAME(kRoleEmbed) NAME(kRoleHead) NAME(kRoleFinalNorm) NAME(kRoleAttnNorm)
   NAME(kRoleMlpNorm) NAME(kRoleQNorm) NAME(kRoleKNorm) NAME(kRoleWeight) NAME(kRoleBias) NAME(kRoleLoraA)
-  NAME(kRoleLoraB)
+  NAME(kRoleLoraB) NAME(kRoleMagnitude) NAME(kRoleHeadA) NAME(kRoleHeadB) NAME(kRoleEmbedA) NAME(kRoleEmbedB)
   STRUCT(ManifestHeader) FIELD(ManifestHeader, magic) FIELD(ManifestHeader, version) FIELD(ManifestHeader, total_bytes)
   FIELD(ManifestHeader, crc) FIELD(ManifestHeader, kind) FIELD(ManifestHeader, spec_offset)
   FIELD(ManifestHeader, inv_freq_offset) FIELD(ManifestHeader, window_offset) FIELD(ManifestHeader, files_offset)

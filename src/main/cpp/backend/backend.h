@@ -77,6 +77,7 @@ struct LoraSite {
   int32_t count = 0;
 };
 
+// out = the table's row of the token + sum over the row's adapters of scale * B A[:, token]
 struct EmbedParams {
   const Weight* table = nullptr;  // [V, H]
   Activation* out = nullptr;      // [T, H]
@@ -91,7 +92,7 @@ struct AddNormParams {
   float eps = 0;
 };
 
-// y = x W^T + bias + sum over the row's adapters of scale * B (A x)
+// y = x W^T + bias + sum over the row's adapters of scale * B (A x); with DoRA the first product times its gains
 struct GemmParams {
   const Activation* x = nullptr;  // [T, cols]
   const Weight* weight = nullptr;  // [rows, cols]
@@ -129,6 +130,7 @@ struct GatherParams {
   Activation* out = nullptr;
 };
 
+// logits = x head^T + sum over the row's adapters of scale * B (A x), where one of them has a head of its own with that
 struct LogitsParams {
   const Activation* x = nullptr;   // [K, H]
   const Weight* head = nullptr;    // [V, H], or a shard's part of the rows
@@ -281,6 +283,11 @@ class Backend {
   virtual Status Settle() = 0;
   // Memory of zeros for a staged adapter, from where loads are fast. Any thread.
   virtual Result<StagingMemory> AllocateStaging(int64_t bytes) = 0;
+
+  // Whether it computes all that an adapter may have (image_abi.h), not A and B of the layers' linears alone; such a one
+  // can read a row of a matrix back, whatever goes on meanwhile. Any thread.
+  virtual bool computes_all_adapters() const { return false; }
+  virtual void ReadWeightRow(const Weight&, int64_t, float*) const {}
 
   // Moves. A load may go on while later steps run; whoever reads the adapter waits for it.
   virtual void LoadAdapter(const AdapterLoad& load) = 0;

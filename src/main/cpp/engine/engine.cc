@@ -127,6 +127,7 @@ std::string Engine::Describe() const {
                                                      {"layer_groups", layer_groups_},
                                                      {"weight_bytes", weight_bytes_},
                                                      {"shards", shard_.count},
+                                                     {"all_adapters", backend_->computes_all_adapters() ? 1 : 0},
                                                      {"steps_in_flight_max", kStepsInFlightMax}};
   for (const auto& [name, number] : numbers) text += Format("%s=%lld\n", name, static_cast<long long>(number));
   return text;
@@ -158,7 +159,7 @@ Status Engine::CheckAlive() {
 Result<AdapterImage> Engine::Stage(const ManifestView& manifest, SpanSource& source) {
   CHORALE_RETURN_IF_ERROR(CheckAlive());
   backend_->Bind();
-  Result<AdapterImage> image = StageAdapter(manifest, source, shapes_, *backend_);
+  Result<AdapterImage> image = StageAdapter(manifest, source, shapes_, weights_, *backend_);
   if (image.ok() && image.value().layout()->page_count() > page_count_) {
     return Status::Invalid(Format("the adapter takes %d pages, the pool has %d",
                                   image.value().layout()->page_count(), page_count_));

@@ -27,7 +27,7 @@ class AdapterImage {
   const uint8_t* slice(int32_t page, int32_t layer) const {
     return memory_.get() + page * page_bytes_ + layer * layout_->slice_bytes();
   }
-  // Row j of a tile; offset as of TiledRows::row_offset.
+  // Row j of a tile of a layer, or of kOuterLayer; offset as of TiledRows::row_offset.
   uint8_t* Row(int32_t layer, int64_t offset);
   void FillWithNan();
 

@@ -9,6 +9,7 @@ void LoraBatch::Clear() {
   groups.clear();
   rank_sum_max = 0;
   rank_part_max = 0;
+  has_outer = false;
 }
 
 void LoraBatch::AddRows(int32_t row_begin, int32_t row_end, int32_t count) {
@@ -18,6 +19,7 @@ void LoraBatch::AddRows(int32_t row_begin, int32_t row_end, int32_t count) {
   for (int32_t use = use_end - count; use < use_end; ++use) {
     rank_sum += uses[use].adapter->layout->rank_sum_max();
     part_sum += uses[use].adapter->layout->rank_part_max();
+    has_outer = has_outer || uses[use].adapter->layout->page_count() > uses[use].adapter->layout->outer_page();
   }
   rank_sum_max = std::max(rank_sum_max, rank_sum);
   rank_part_max = std::max(rank_part_max, part_sum);

@@ -32,6 +32,9 @@ MergeParams MergedWeights::ParamsOf(const Touched& touched) const {
 Result<std::unique_ptr<MergedWeights>> MergedWeights::Make(const ModelWeights& base,
                                                            std::shared_ptr<const ResidentAdapter> adapter, float scale,
                                                            MergeWay way, Backend& backend) {
+  if (!adapter->layout->mergeable()) {
+    return Status::Invalid("MERGE of an adapter that does more than add to the linears of the layers");
+  }
   std::unique_ptr<MergedWeights> merged(new MergedWeights(base, std::move(adapter), scale, backend));
   if (way == MergeWay::kInPlace) {
     CHORALE_RETURN_IF_ERROR(merged->MergeInPlace());

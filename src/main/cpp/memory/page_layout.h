@@ -11,8 +11,13 @@
 //     A tile c: [rank][width]  A[j][128c + i]        B tile c: [rank][width]  B[128c + i][j]
 //   width is 128, but in the last tile the least power of two >= 16 that holds the rest; the rest is zero. Matrices
 //   start at multiples of 512 bytes and so do slices: a rank row never straddles two slices, though a tile may.
+//   The gains of a DoRA target are a matrix of one rank row beside its B.
 //   Ranks are stored exactly. A shard (shard/) stores its part of A and B, but where that is a part of the ranks, which
 //   need not divide, it leaves room for the largest: matrices lie at the same places on every shard.
+//
+// What an adapter has outside the layers lies in pages of its own behind those of the layers: whole pages, one after
+//   another, are one range of bytes. In it, in the same tiles: A and B of the LM head, A and B of the embedding, and an LM
+//   head of its own as a matrix with one rank row a word.
 #pragma once
 
 #include <algorithm>
@@ -57,11 +62,19 @@ struct TiledRows {
 struct LoraMatrices {
   TiledRows a;        // columns: inputs; its rank is that of the shard's part
   TiledRows b;        // columns: outputs
+  TiledRows gain;     // DoRA: factors on the base's product, columns: outputs; else nothing
   float scale = 0.0f;  // alpha / r or alpha / sqrt(r)
   int32_t rank_begin = 0;    // of the ranks, the first that A holds
   int32_t first_output = 0;  // of the linear's outputs here, the first that B holds
   int32_t rank() const { return b.rank; }
+  bool has_gain() const { return gain.columns > 0; }
 };
+
+// The place of what is not of a layer, wherever a layer is asked for.
+inline constexpr int32_t kOuterLayer = -1;
+
+// What an adapter has outside the layers.
+enum Outer : int32_t { kOuterHead = 0, kOuterEmbed, kOuters };
 
 // The shapes of the base model's linears: what an adapter must fit. With several shards: what one shard holds of them.
 struct LinearShapes {
@@ -74,26 +87,50 @@ struct LinearShapes {
   int32_t out_begin[kTargets] = {};  // of the whole B's rows, the first
   int32_t first_output[kTargets] = {};  // see LoraMatrices
   bool cuts_rank[kTargets] = {};        // A holds a part of the ranks, B all
+  int32_t hidden = 0;
+  int32_t vocab = 0;
+};
+
+// What an adapter consists of.
+struct AdapterParts {
+  struct Pair {
+    int32_t rank = 0;  // 0: there is none
+    float scale = 0.0f;
+    bool has_gain = false;
+  };
+  std::vector<Pair> linears;  // [layers * kTargets]
+  Pair outer[kOuters];
+  bool has_head = false;      // of its own, instead of the base's
 };
 
 // Where the matrices of one adapter lie in its pages; the same in the host image and in the pool.
 class AdapterLayout {
  public:
-  // ranks[layer * kTargets + target]; 0: the adapter leaves this linear alone.
+  AdapterLayout(const LinearShapes& shapes, const PageGeometry& geometry, const AdapterParts& parts);
+  // A and B of linears alone, with ranks[layer * kTargets + target].
   AdapterLayout(const LinearShapes& shapes, const PageGeometry& geometry, const std::vector<int32_t>& ranks,
                 const std::vector<float>& scales);
 
   const LoraMatrices& at(int32_t layer, int32_t target) const { return matrices_[layer * kTargets + target]; }
+  const LoraMatrices& outer(Outer which) const { return outer_[which]; }
+  const TiledRows& own_head() const { return own_head_; }  // rank: words, columns: inputs; rank 0: none
+  // Whether it changes the linears of the layers and nothing else, by adding to what they compute: such a one can be merged.
+  bool mergeable() const { return mergeable_; }
   int32_t layers() const { return static_cast<int32_t>(matrices_.size()) / kTargets; }
   int32_t page_count() const { return page_count_; }
   int64_t slice_bytes() const { return slice_bytes_; }
+  int32_t outer_page() const { return outer_page_; }  // the first of those behind the layers'
   int32_t rank_sum_max() const { return rank_sum_max_; }  // of the targets of one site (backend.h) of any layer
   int32_t rank_part_max() const { return rank_part_max_; }  // the same of the ranks that one shard holds of A
 
  private:
   std::vector<LoraMatrices> matrices_;
+  LoraMatrices outer_[kOuters];
+  TiledRows own_head_;
+  bool mergeable_ = true;
   int64_t slice_bytes_ = 0;
   int32_t page_count_ = 0;
+  int32_t outer_page_ = 0;
   int32_t rank_sum_max_ = 0;
   int32_t rank_part_max_ = 0;
 };

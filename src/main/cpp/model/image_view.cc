@@ -9,7 +9,7 @@
 namespace chorale {
 namespace {
 
-constexpr int32_t kRoles = kRoleLoraB + int32_t{kTargets};
+constexpr int32_t kRoles = kRoleEmbedB + 1;
 constexpr const char* kTargetNames[kTargets] = {"q", "k", "v", "o", "gate", "up", "down"};
 
 // No model that this engine can run comes near these; they keep every product of shapes inside int64.
@@ -23,21 +23,37 @@ long long Wide(int64_t value) { return value; }
 // The target of a role that begins at `base`, or -1.
 int32_t TargetOf(int32_t role, int32_t base) { return role >= base && role < base + kTargets ? role - base : -1; }
 
-bool IsLoraRole(int32_t role) { return TargetOf(role, kRoleLoraA) >= 0 || TargetOf(role, kRoleLoraB) >= 0; }
+bool IsA(int32_t role) { return TargetOf(role, kRoleLoraA) >= 0 || role == kRoleHeadA || role == kRoleEmbedA; }
+
+bool IsB(int32_t role) { return TargetOf(role, kRoleLoraB) >= 0 || role == kRoleHeadB || role == kRoleEmbedB; }
+
+// Of an A its B and the other way round; of magnitudes B.
+int32_t PairOf(int32_t role) {
+  if (TargetOf(role, kRoleMagnitude) >= 0) return role - (kRoleMagnitude - kRoleLoraB);
+  if (role >= kRoleHeadA) return role ^ 1;
+  return IsA(role) ? role + (kRoleLoraB - kRoleLoraA) : role - (kRoleLoraB - kRoleLoraA);
+}
+
+bool IsAdapterRole(int32_t role) {
+  return IsA(role) || IsB(role) || TargetOf(role, kRoleMagnitude) >= 0 || role == kRoleHead;
+}
 
 bool IsModelRole(int32_t role) {
   return (role >= kRoleEmbed && role <= kRoleKNorm) || TargetOf(role, kRoleWeight) >= 0 ||
          TargetOf(role, kRoleBias) >= 0;
 }
 
-bool IsOfLayer(int32_t role) { return role >= kRoleAttnNorm; }
+bool IsOfLayer(int32_t role) { return role >= kRoleAttnNorm && role < kRoleHeadA; }
 
 struct Shape {
   int64_t rows, cols;
 };
 
-// The shape that a model's tensor must have.
-Shape ShapeOf(int32_t role, const ModelSpec& spec) {
+// The shape that a tensor must have; of an A or a B, whose rank is its own.
+Shape ShapeOf(int32_t role, const ModelSpec& spec, int64_t rank) {
+  if (int32_t t = TargetOf(role, kRoleLoraA); t >= 0) return {rank, InWidth(spec, static_cast<Target>(t))};
+  if (int32_t t = TargetOf(role, kRoleLoraB); t >= 0) return {OutWidth(spec, static_cast<Target>(t)), rank};
+  if (int32_t t = TargetOf(role, kRoleMagnitude); t >= 0) return {1, OutWidth(spec, static_cast<Target>(t))};
   if (int32_t t = TargetOf(role, kRoleWeight); t >= 0) {
     return {OutWidth(spec, static_cast<Target>(t)), InWidth(spec, static_cast<Target>(t))};
   }
@@ -46,6 +62,14 @@ Shape ShapeOf(int32_t role, const ModelSpec& spec) {
     case kRoleEmbed:
     case kRoleHead:
       return {spec.vocab, spec.hidden};
+    case kRoleHeadA:
+      return {rank, spec.hidden};
+    case kRoleHeadB:
+      return {spec.vocab, rank};
+    case kRoleEmbedA:
+      return {rank, spec.vocab};
+    case kRoleEmbedB:
+      return {spec.hidden, rank};
     case kRoleQNorm:
     case kRoleKNorm:
       return {1, spec.head_dim};
@@ -97,6 +121,10 @@ std::string SpanName(int32_t role, int32_t layer) {
   if (int32_t t = TargetOf(role, kRoleBias); t >= 0) return name + "bias of " + kTargetNames[t];
   if (int32_t t = TargetOf(role, kRoleLoraA); t >= 0) return name + "LoRA A of " + kTargetNames[t];
   if (int32_t t = TargetOf(role, kRoleLoraB); t >= 0) return name + "LoRA B of " + kTargetNames[t];
+  if (int32_t t = TargetOf(role, kRoleMagnitude); t >= 0) return name + "magnitudes of " + kTargetNames[t];
+  static constexpr const char* kOuter[] = {"LoRA A of the LM head", "LoRA B of the LM head", "LoRA A of the embedding",
+                                           "LoRA B of the embedding"};
+  if (role >= kRoleHeadA && role < kRoles) return name + kOuter[role - kRoleHeadA];
   return name + Format("role %d", role);
 }
 
@@ -258,7 +286,7 @@ Status ManifestView::CheckSpans(const ModelSpec& base, Home home) {
     const SpanEntry& span = spans()[i];
     std::string name = Format("manifest span %d (%s)", i, SpanName(span.role, span.layer).c_str());
     auto refuse = [&name](const std::string& what) { return Status::Invalid(name + ": " + what); };
-    if (is_model ? !IsModelRole(span.role) : !IsLoraRole(span.role)) {
+    if (is_model ? !IsModelRole(span.role) : !IsAdapterRole(span.role)) {
       return refuse(is_model ? "the role is not one of a model" : "the role is not one of an adapter");
     }
     if (IsOfLayer(span.role) ? span.layer < 0 || span.layer >= base.layers : span.layer != -1) {
@@ -270,21 +298,14 @@ Status ManifestView::CheckSpans(const ModelSpec& base, Home home) {
       return refuse(Format("file is %d of %d", span.file, header().file_count));
     }
     if (!stored && span.crc != 0) return refuse("has a checksum, but no file");
-    Shape want;
-    if (int32_t t = TargetOf(span.role, kRoleLoraA); t >= 0) {
-      want = {span.rows, InWidth(base, static_cast<Target>(t))};
-    } else if (t = TargetOf(span.role, kRoleLoraB); t >= 0) {
-      want = {OutWidth(base, static_cast<Target>(t)), span.cols};
-    } else {
-      want = ShapeOf(span.role, base);
-    }
+    const int64_t rank = IsA(span.role) ? span.rows : span.cols;
+    const Shape want = ShapeOf(span.role, base, rank);
     if (span.rows != want.rows || span.cols != want.cols) {
       return refuse(Format("shape is [%lld, %lld], the model needs [%lld, %lld]", Wide(span.rows), Wide(span.cols),
                            Wide(want.rows), Wide(want.cols)));
     }
-    if (!is_model) {
-      int64_t rank = TargetOf(span.role, kRoleLoraA) >= 0 ? span.rows : span.cols;
-      if (rank < 1 || rank > kRankMax) return refuse(Format("rank is %lld, outside [1, %d]", Wide(rank), kRankMax));
+    if ((IsA(span.role) || IsB(span.role)) && (rank < 1 || rank > kRankMax)) {
+      return refuse(Format("rank is %lld, outside [1, %d]", Wide(rank), kRankMax));
     }
     if (!std::isfinite(span.scale)) return refuse("scale is not finite");
     int64_t bytes = span.rows * span.cols * DTypeBytes(span.dtype);
@@ -336,8 +357,9 @@ Status ManifestView::CheckComplete() const {
 Status ManifestView::CheckPairs() const {
   if (header().span_count == 0) return Status::Invalid("manifest: the adapter has no tensors");
   for (const SpanEntry& span : spans()) {
-    bool is_a = TargetOf(span.role, kRoleLoraA) >= 0;
-    int32_t other_role = span.role + (is_a ? kRoleLoraB - kRoleLoraA : kRoleLoraA - kRoleLoraB);
+    if (span.role == kRoleHead) continue;
+    const bool is_a = IsA(span.role);
+    const int32_t other_role = PairOf(span.role);
     const SpanEntry* other = Find(other_role, span.layer);
     if (other == nullptr) {
       return Status::Invalid("manifest: " + SpanName(span.role, span.layer) + " is there, but " +

@@ -23,6 +23,13 @@ struct SiteTargets {
 };
 inline constexpr std::array<SiteTargets, kSites> kSiteTargets = {{{kQ, 3}, {kO, 1}, {kGate, 2}, {kDown, 1}}};
 
+// Where a target's outputs are: in which matrix, and from which row on.
+struct TargetPlace {
+  Site site;
+  int64_t row_begin;
+};
+TargetPlace PlaceOf(const ModelSpec& spec, Target target);
+
 struct LayerWeights {
   std::unique_ptr<Weight> attn_norm, mlp_norm;  // [H]
   std::unique_ptr<Weight> q_norm, k_norm;       // [head_dim] or null

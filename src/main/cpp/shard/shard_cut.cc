@@ -73,7 +73,11 @@ std::string UnequalPages(std::span<const int64_t> pages) {
 }
 
 LinearShapes ShapesOf(const ModelSpec& whole, const Shard& shard) {
-  LinearShapes shapes{.layers = whole.layers, .shard = shard.index, .shards = shard.count};
+  LinearShapes shapes{.layers = whole.layers,
+                      .shard = shard.index,
+                      .shards = shard.count,
+                      .hidden = whole.hidden,
+                      .vocab = whole.vocab};
   for (int32_t t = 0; t < kTargets; ++t) {
     const auto target = static_cast<Target>(t);
     LinearCut cut = CutOf(whole, shard, target);

@@ -77,6 +77,11 @@ struct LoraFactors {
   std::vector<float> b;  // [outputs][rank]
 };
 
+// y = gain * (y - bias) + bias: the product times its gains.
+inline void MultiplyProduct(const float* gain, const float* bias, int32_t count, float* y) {
+  for (int32_t i = 0; i < count; ++i) y[i] = bias == nullptr ? gain[i] * y[i] : gain[i] * (y[i] - bias[i]) + bias[i];
+}
+
 class CpuBackend : public Backend {
  public:
   const BackendInfo& info() const override { return info_; }
@@ -87,6 +92,7 @@ class CpuBackend : public Backend {
   Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) override;
   Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) override;
 
+  bool computes_all_adapters() const override { return shard_.count == 1; }
   Status Settle() override { return Status::Ok(); }
   Result<StagingMemory> AllocateStaging(int64_t bytes) override;
 
@@ -114,8 +120,17 @@ class CpuBackend : public Backend {
 
   int64_t OutputsOf(int32_t target) const { return OutWidth(spec_, static_cast<Target>(target)); }
   const uint8_t* LoraRow(const ResidentAdapter& adapter, int32_t layer, int64_t offset) const {
+    if (layer == kOuterLayer) {
+      const int64_t page_bytes = arena_.geometry().page_bytes;
+      return arena_.page(adapter.pages[adapter.layout->outer_page() + offset / page_bytes]) + offset % page_bytes;
+    }
     const int64_t slice_bytes = arena_.geometry().slice_bytes;
     return arena_.slice(adapter.pages[offset / slice_bytes], layer) + offset % slice_bytes;
+  }
+  // Of the outputs of a tile; null where the adapter has none.
+  const float* GainsOf(const ResidentAdapter& adapter, int32_t layer, const LoraMatrices& lora, int32_t tile) const {
+    if (!lora.has_gain()) return nullptr;
+    return reinterpret_cast<const float*>(LoraRow(adapter, layer, lora.gain.row_offset(tile, 0)));
   }
   const float* cosines(int32_t row) const { return angles_.data() + int64_t{row} * spec_.rotary_dims; }
   const float* sines(int32_t row) const { return cosines(row) + spec_.rotary_dims / 2; }
@@ -129,6 +144,9 @@ class CpuBackend : public Backend {
   // The same on every shard, before they go on to a collective.
   Status Agree(const Status& status) const;
   LoraFactors ReadFactors(const MergeParams& params, int32_t target);
+  // What adapters do outside the layers, after the base has done its part. Sums are in double on both paths.
+  void AddToEmbedded(const EmbedParams& params);
+  void AddToLogits(const LogitsParams& params);
 
   BackendInfo info_;
   const Shard shard_;
@@ -142,6 +160,12 @@ class CpuBackend : public Backend {
 
  private:
   bool IsTouched(const LoraSite& site) const;
+  const float* OuterRow(const ResidentAdapter& adapter, const TiledRows& rows, int32_t tile, int32_t j) const {
+    return reinterpret_cast<const float*>(LoraRow(adapter, kOuterLayer, rows.row_offset(tile, j)));
+  }
+  double OuterDot(const ResidentAdapter& adapter, const TiledRows& rows, int32_t j, const float* x) const;
+  void AddOuterOutputs(const ResidentAdapter& adapter, const TiledRows& rows, int32_t tile, std::span<const double> v,
+                       double scale, float* y) const;
   void SampleSequence(int32_t sequence, const SampleStepParams& params, Drawn* drawn, Sampler* sampler);
 
   const std::vector<float> inv_freq_;

@@ -162,7 +162,7 @@ void FastBackend::RunShrink(const ShrinkItem& item, const GemmParams& params) {
   }
 }
 
-// y += scale * B v, adapter after adapter in the order of the segment
+// y += scale * B v, adapter after adapter in the order of the segment; the base's product times the gains first
 void FastBackend::RunExpand(const ExpandItem& item, const GemmParams& params) {
   const LoraSite& site = params.lora;
   const int32_t rows = item.group->row_end - item.group->row_begin;
@@ -183,8 +183,12 @@ void FastBackend::RunExpand(const ExpandItem& item, const GemmParams& params) {
                   });
         }
         const float scale = use.scale * lora.scale;
+        const int64_t column = item.column + int64_t{item.tile} * kTileColumns;
+        const float* gain = GainsOf(*use.adapter, site.layer, lora, item.tile);
+        const float* bias = params.bias == nullptr ? nullptr : Values(params.bias) + column;
         for (int32_t row = 0; row < rows; ++row) {
-          float* y = Cpu(params.y).row(item.group->row_begin + row) + item.column + int64_t{item.tile} * kTileColumns;
+          float* y = Cpu(params.y).row(item.group->row_begin + row) + column;
+          if (gain != nullptr) MultiplyProduct(gain, bias, lora.b.used(item.tile), y);
           for (int32_t i = 0; i < lora.b.used(item.tile); ++i) y[i] += scale * sums[row * kTileColumns + i];
         }
       }
@@ -239,6 +243,7 @@ void FastBackend::Embed(const EmbedParams& params) {
     float* out = Cpu(params.out).row(row);
     for (int64_t k = 0; k < table.cols(); ++k) out[k] = values[k * kPanelRows];
   }
+  AddToEmbedded(params);
 }
 
 void FastBackend::AddNorm(const AddNormParams& params) {
@@ -386,6 +391,7 @@ void FastBackend::Logits(const LogitsParams& params) {
                    .y = Cpu(params.logits).row(0) + params.first + panel * kPanelRows,
                    .y_stride = params.logits->stride()});
   });
+  AddToLogits(params);
 }
 
 }  // namespace chorale

@@ -30,6 +30,10 @@ class FastBackend final : public CpuBackend {
 
   Result<std::unique_ptr<Weight>> MakeMatrix(std::span<const HostTensor> parts) override;
   uint64_t Digest(const Weight& weight, uint64_t previous) const override;
+  void ReadWeightRow(const Weight& weight, int64_t index, float* out) const override {
+    const float* values = static_cast<const PackedWeight&>(weight).column_zero(index);
+    for (int64_t k = 0; k < weight.cols(); ++k) out[k] = values[k * kPanelRows];
+  }
   Result<std::unique_ptr<Weight>> Merge(const MergeParams& params) override;
 
   void Embed(const EmbedParams& params) override;

@@ -46,6 +46,10 @@ uint64_t ReferenceBackend::Digest(const Weight& weight, uint64_t previous) const
   return HashFloats({dense.data(), static_cast<size_t>(dense.rows() * dense.cols())}, previous);
 }
 
+void ReferenceBackend::ReadWeightRow(const Weight& weight, int64_t index, float* out) const {
+  std::copy_n(Dense(&weight).row(index), weight.cols(), out);
+}
+
 float ReferenceBackend::LoraA(const ResidentAdapter& adapter, int32_t layer, int32_t target, int32_t j,
                               int32_t column) const {
   const int64_t offset = adapter.layout->at(layer, target).a.row_offset(column / kTileColumns, j);
@@ -88,6 +92,7 @@ void ReferenceBackend::Embed(const EmbedParams& params) {
   for (int32_t row = 0; row < rows(); ++row) {
     std::copy_n(table.row(token_ids_[row]), table.cols(), Cpu(params.out).row(row));
   }
+  AddToEmbedded(params);
 }
 
 void ReferenceBackend::AddNorm(const AddNormParams& params) {
@@ -112,7 +117,7 @@ void ReferenceBackend::Gemm(const GemmParams& params) {
   if (params.lora.layer >= 0) AddLora(params);
 }
 
-// y += scale * B (A x), adapter after adapter in the order of the row's segment
+// y += scale * B (A x), adapter after adapter in the order of the row's segment; the base's product times the gains first
 void ReferenceBackend::AddLora(const GemmParams& params) {
   BeginSite(params.lora);
   for (const LoraGroup& group : lora_->groups) {
@@ -149,8 +154,16 @@ void ReferenceBackend::Expand(const LoraGroup& group, int32_t row, const GemmPar
   for (int32_t use = group.use_begin; use < group.use_end; ++use) {
     const ResidentAdapter& adapter = *lora_->uses[use].adapter;
     float* y = Cpu(params.y).row(row);
+    int64_t row_begin = 0;  // of the target's outputs in the fused weight
     for (int32_t target = params.lora.first; target < params.lora.first + params.lora.count; ++target) {
       const LoraMatrices& lora = adapter.layout->at(params.lora.layer, target);
+      for (int32_t n = 0; n < lora.gain.columns; ++n) {
+        const int64_t at = row_begin + n;
+        const double product = Dot(Cpu(params.x).row(row), Dense(params.weight).row(at), params.weight->cols());
+        const double bias = params.bias == nullptr ? 0.0 : Values(params.bias)[at];
+        const float* gains = GainsOf(adapter, params.lora.layer, lora, n / kTileColumns);
+        y[n] = static_cast<float>(gains[n % kTileColumns] * product + bias);
+      }
       const double scale = static_cast<double>(lora_->uses[use].scale) * lora.scale;
       for (int32_t n = 0; lora.rank() > 0 && n < lora.b.columns; ++n) {
         double sum = 0;
@@ -167,6 +180,7 @@ void ReferenceBackend::Expand(const LoraGroup& group, int32_t row, const GemmPar
       }
       places.Skip(lora.rank());
       y += OutputsOf(target);
+      row_begin += OutputsOf(target);
     }
   }
 }
@@ -266,6 +280,7 @@ void ReferenceBackend::Logits(const LogitsParams& params) {
       Cpu(params.logits).row(k)[params.first + n] = static_cast<float>(Dot(Cpu(params.x).row(k), head.row(n), head.cols()));
     }
   }
+  AddToLogits(params);
 }
 
 }  // namespace chorale

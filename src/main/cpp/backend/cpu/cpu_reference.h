@@ -12,6 +12,7 @@ class ReferenceBackend final : public CpuBackend {
 
   Result<std::unique_ptr<Weight>> MakeMatrix(std::span<const HostTensor> parts) override;
   uint64_t Digest(const Weight& weight, uint64_t previous) const override;
+  void ReadWeightRow(const Weight& weight, int64_t index, float* out) const override;
   Result<std::unique_ptr<Weight>> Merge(const MergeParams& params) override;
 
   void Embed(const EmbedParams& params) override;

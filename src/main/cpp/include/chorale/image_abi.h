@@ -68,7 +68,7 @@ enum Target : int32_t { kQ = 0, kK, kV, kO, kGate, kUp, kDown, kTargets };
 
 enum Role : int32_t {
   kRoleEmbed = 0,     // [V, H]
-  kRoleHead = 1,      // [V, H]
+  kRoleHead = 1,      // [V, H]      of an adapter: its own, instead of the base's
   kRoleFinalNorm = 2, // [H]
   kRoleAttnNorm = 3,  // [H]         per layer from here on
   kRoleMlpNorm = 4,   // [H]
@@ -78,6 +78,13 @@ enum Role : int32_t {
   kRoleBias = 32,     // + Target    [out]
   kRoleLoraA = 48,    // + Target    [r, in]     adapters only
   kRoleLoraB = 64,    // + Target    [out, r]
+  // DoRA: what is added to the weight is W' - W with W' = m * (W + scale * B A) / |W + scale * B A|, row by row.
+  kRoleMagnitude = 80,  // + Target  [out]       m, beside A and B
+  // Outside the layers. The embedding's A and B add scale * B A[:, token] to what is looked up.
+  kRoleHeadA = 96,    // [r, H]
+  kRoleHeadB = 97,    // [V, r]
+  kRoleEmbedA = 98,   // [r, V]
+  kRoleEmbedB = 99,   // [H, r]
 };
 
 struct FileEntry {
@@ -95,7 +102,7 @@ struct SpanEntry {
   int64_t bytes;   // rows * cols * size of dtype
   int64_t rows;    // vectors: 1
   int64_t cols;
-  float scale;     // LoRA B only: alpha/r or alpha/sqrt(r) of this target in this layer; else 1
+  float scale;     // a B only: alpha/r or alpha/sqrt(r) of this target in this layer; else 1
   uint32_t crc;    // CRC-32C of the bytes; 0: not recorded, as for kNoFile
 };
 

@@ -24,6 +24,7 @@ public final class AdapterFolder implements AdapterSource {
     private static final Pattern NAME = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}");
 
     private final ModelShape base;
+    private final ServedForms served;
     private final KnownDigests digests;
     private volatile Consumer<AdapterEntry> changed = entry -> {};
     private volatile @Nullable ContentStore kept;
@@ -32,9 +33,17 @@ public final class AdapterFolder implements AdapterSource {
         this(base, new KnownDigests());
     }
 
-    /** @param digests of contents that were read and checked before */
     public AdapterFolder(ModelShape base, KnownDigests digests) {
+        this(base, ServedForms.ALL, digests);
+    }
+
+    /**
+     * @param served forms of adapters; others are refused by name
+     * @param digests of contents that were read and checked before
+     */
+    public AdapterFolder(ModelShape base, ServedForms served, KnownDigests digests) {
         this.base = base;
+        this.served = served;
         this.digests = digests;
     }
 
@@ -84,7 +93,7 @@ public final class AdapterFolder implements AdapterSource {
                 throw new FileRejectedException(directory + ": the folder's name is the adapter's name and must be 1 to"
                         + " 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit");
             }
-            PeftAdapter adapter = PeftAdapter.open(directory, base);
+            PeftAdapter adapter = PeftAdapter.open(directory, base, served);
             // Not the adapter itself: thousands of these wait together, and a header may be large.
             AdapterFacts facts = adapter.facts();
             String fingerprint = adapter.fingerprint();
@@ -106,7 +115,7 @@ public final class AdapterFolder implements AdapterSource {
      * @throws FileRejectedException naming everything that is wrong
      */
     public IntFunction<AdapterEntry> verify(String name, Path directory) throws FileRejectedException {
-        PeftAdapter adapter = PeftAdapter.open(directory, base);
+        PeftAdapter adapter = PeftAdapter.open(directory, base, served);
         AdapterFacts facts = adapter.facts();
         String fingerprint = adapter.fingerprint();
         String digest = adapter.checkContent();
@@ -134,7 +143,7 @@ public final class AdapterFolder implements AdapterSource {
         if (there.isPresent()) {
             return there.get();
         }
-        PeftAdapter adapter = PeftAdapter.open(entry.directory(), base);
+        PeftAdapter adapter = PeftAdapter.open(entry.directory(), base, served);
         if (!adapter.fingerprint().equals(entry.fingerprint())) {
             changed.accept(entry);
             throw new FilesChangedException(entry);
@@ -145,7 +154,7 @@ public final class AdapterFolder implements AdapterSource {
     private Optional<PeftAdapter> openIn(AdapterEntry entry, Optional<Path> directory) {
         try {
             if (directory.isPresent() && Files.isDirectory(directory.get())) {
-                PeftAdapter adapter = PeftAdapter.open(directory.get(), base);
+                PeftAdapter adapter = PeftAdapter.open(directory.get(), base, served);
                 return Optional.of(adapter).filter(found -> isOf(entry, found));
             }
         } catch (FileRejectedException broken) {
@@ -176,7 +185,7 @@ public final class AdapterFolder implements AdapterSource {
 
     /** Of the files in a folder; see {@link AdapterEntry#fingerprint}. */
     String fingerprint(Path directory) throws FileRejectedException {
-        PeftAdapter adapter = PeftAdapter.open(directory, base);
+        PeftAdapter adapter = PeftAdapter.open(directory, base, served);
         String fingerprint = adapter.fingerprint();
         if (digests.find(fingerprint).isEmpty()) {
             digests.keep(fingerprint, adapter.checkContent());

@@ -76,21 +76,18 @@ final class ContentCheck {
         byOffset.sort(Comparator.comparingLong(TensorSpan::offset));
         Map<Long, String> names = new TreeMap<>();
         file.tensors().values().forEach(tensor -> names.put(tensor.offset(), tensor.name()));
+        Set<Integer> places = new HashSet<>();
         Set<Integer> zeroPlaces = new HashSet<>();
-        int pairs = 0;
         for (TensorSpan span : byOffset) {
-            boolean isB = span.role() >= TensorSpan.LORA_B;
-            pairs += isB ? 1 : 0;
+            places.add(span.place());
             boolean anything = scan(channel, span, names.getOrDefault(span.offset(), "")) && span.scale() != 0;
-            if (!anything) {
-                zeroPlaces.add(span.layer() * Target.values().length
-                        + span.role()
-                        - (isB ? TensorSpan.LORA_B : TensorSpan.LORA_A));
+            if (!anything && !span.isMagnitude()) {
+                zeroPlaces.add(span.place());
             }
         }
-        if (zeroPlaces.size() == pairs) {
-            problems.add(file.path() + ": the adapter changes nothing: A, B or the scale of each of its " + pairs
-                    + " linears is zero, as before training");
+        if (zeroPlaces.size() == places.size()) {
+            problems.add(file.path() + ": the adapter changes nothing: A, B or the scale of each of its "
+                    + places.size() + " linears is zero, as before training");
         }
         if (!problems.isEmpty()) {
             throw new FileRejectedException(problems);

@@ -10,12 +10,12 @@ import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A LoRA adapter's folder as PEFT saves it, parsed and verified against the base model: every tensor has its place, every
@@ -28,10 +28,6 @@ public final class PeftAdapter {
     private static final String PICKLED = "adapter_model.bin";
     private static final long CONFIG_BYTES_MAX = 16L << 20;
     private static final int PROBLEMS_MAX = 1_000;
-
-    /** Wrapper prefixes, the path of a linear inside the model, which matrix, and perhaps the adapter's name. */
-    private static final Pattern KEY = Pattern.compile("(?:base_model\\.model\\.|base_model\\.)?(?:model\\.)?layers\\."
-            + "(?<layer>\\d{1,6})\\.(?<module>[a-z_]+\\.[a-z_]+)\\.lora_(?<matrix>[AB])(?:\\.[^.]+)?\\.weight");
 
     private final Path directory;
     private final SafetensorsFile file;
@@ -46,6 +42,11 @@ public final class PeftAdapter {
     }
 
     public static PeftAdapter open(Path directory, ModelShape base) throws FileRejectedException {
+        return open(directory, base, ServedForms.ALL);
+    }
+
+    /** @param served forms of adapters; others are refused by name */
+    static PeftAdapter open(Path directory, ModelShape base, ServedForms served) throws FileRejectedException {
         Path configFile = directory.resolve(CONFIG);
         Path weights = directory.resolve(WEIGHTS);
         if (!Files.exists(weights) && Files.exists(directory.resolve(PICKLED))) {
@@ -54,7 +55,7 @@ public final class PeftAdapter {
         }
         PeftConfig config = new PeftConfig(JsonText.readObject(configFile, CONFIG_BYTES_MAX));
         SafetensorsFile file = SafetensorsFile.open(weights);
-        return new Verification(directory, base, config, file).verify();
+        return new Verification(directory, base, served, config, file).verify();
     }
 
     public AdapterFacts facts() {
@@ -91,7 +92,8 @@ public final class PeftAdapter {
     }
 
     public AdapterWeights weights(String name) {
-        return new AdapterWeights(name, facts.weightBytes(), ManifestWriter.adapter(files(), spans));
+        return new AdapterWeights(
+                name, facts.weightBytes(), facts.forms().isEmpty(), ManifestWriter.adapter(files(), spans));
     }
 
     List<SpanFile> files() {
@@ -111,34 +113,35 @@ public final class PeftAdapter {
     private static final class Verification {
         private final Path directory;
         private final ModelShape base;
+        private final ServedForms served;
         private final PeftConfig config;
         private final SafetensorsFile file;
         private final List<String> problems = new ArrayList<>();
         private final List<TensorSpan> spans = new ArrayList<>();
-        private final Set<Target> targets = EnumSet.noneOf(Target.class);
+        private final Set<String> targets = new LinkedHashSet<>();
+        private final Set<AdapterForm> forms = EnumSet.noneOf(AdapterForm.class);
         private int rankMax;
 
-        Verification(Path directory, ModelShape base, PeftConfig config, SafetensorsFile file) {
+        Verification(Path directory, ModelShape base, ServedForms served, PeftConfig config, SafetensorsFile file) {
             this.directory = directory;
             this.base = base;
+            this.served = served;
             this.config = config;
             this.file = file;
         }
 
         PeftAdapter verify() throws FileRejectedException {
-            problems.addAll(config.problems());
+            problems.addAll(config.problems(served));
             List<Integer> invocation = invocation();
-            Map<String, SafetensorsFile.Tensor> found = place();
+            Map<PeftKey, SafetensorsFile.Tensor> found = place();
             for (int layer = 0; layer < base.layers(); layer++) {
                 for (Target target : Target.values()) {
-                    verify(layer, target, found);
+                    verifyLinear(layer, target, found);
                 }
             }
-            for (String module : List.of("lm_head", "model.embed_tokens")) {
-                if (config.targets(module)) {
-                    problems.add(directory + ": LoRA on " + module + " is not served");
-                }
-            }
+            verifyPair(PeftKey.HEAD, AdapterForm.LM_HEAD, base.hidden(), base.vocab(), TensorSpan.HEAD_A, found);
+            verifyPair(PeftKey.EMBED, AdapterForm.EMBED_TOKENS, base.vocab(), base.hidden(), TensorSpan.EMBED_A, found);
+            verifyOwnHead(found.get(new PeftKey(PeftKey.HEAD, PeftKey.Part.WHOLE)));
             if (spans.isEmpty() && problems.isEmpty()) {
                 problems.add(directory + ": the adapter changes nothing in this base model: no linear of its "
                         + base.layers() + " layers is targeted");
@@ -152,11 +155,7 @@ public final class PeftAdapter {
             }
             long weightBytes = spans.stream().mapToLong(TensorSpan::bytes).sum();
             AdapterFacts facts = new AdapterFacts(
-                    rankMax,
-                    targets.stream().map(Target::shortName).toList(),
-                    weightBytes,
-                    config.baseModel(),
-                    invocation);
+                    rankMax, List.copyOf(targets), weightBytes, config.baseModel(), invocation, List.copyOf(forms));
             return new PeftAdapter(directory, file, List.copyOf(spans), facts);
         }
 
@@ -169,81 +168,164 @@ public final class PeftAdapter {
             }
         }
 
-        /** Gives each tensor its place, keyed by {@link #place(int, Target, String)}; tensors without one are named. */
-        private Map<String, SafetensorsFile.Tensor> place() {
-            Map<String, SafetensorsFile.Tensor> found = new TreeMap<>();
+        /** Gives each tensor its place; tensors without one are named. */
+        private Map<PeftKey, SafetensorsFile.Tensor> place() {
+            Map<PeftKey, SafetensorsFile.Tensor> found = new LinkedHashMap<>();
             for (SafetensorsFile.Tensor tensor : file.tensors().values()) {
-                Matcher key = KEY.matcher(tensor.name());
-                if (!key.matches()) {
-                    problem(tensor.name(), "is not LoRA's A or B of a linear that is served");
-                    continue;
-                }
-                int layer = Integer.parseInt(key.group("layer"));
-                Target target = Target.ofModule(key.group("module")).orElse(null);
-                if (target == null) {
-                    problem(
-                            tensor.name(),
-                            "belongs to " + key.group("module") + ", which the base model does not have");
-                } else if (layer >= base.layers()) {
-                    problem(
-                            tensor.name(),
-                            "belongs to layer " + layer + "; the base model has " + base.layers()
-                                    + ": this adapter is for another base");
-                } else {
-                    SafetensorsFile.Tensor before = found.put(place(layer, target, key.group("matrix")), tensor);
+                try {
+                    PeftKey key = PeftKey.of(tensor.name(), base);
+                    SafetensorsFile.Tensor before = found.put(key, tensor);
                     if (before != null) {
                         problem(tensor.name(), "has the same place as '" + before.name() + "'");
                     }
+                } catch (PeftKey.WithoutPlaceException why) {
+                    problem(tensor.name(), String.valueOf(why.getMessage()));
                 }
             }
             return found;
         }
 
-        private static String place(int layer, Target target, String matrix) {
-            return matrix + " of " + module(layer, target);
-        }
-
-        private static String module(int layer, Target target) {
-            return "model.layers." + layer + "." + target.module;
-        }
-
-        private void verify(int layer, Target target, Map<String, SafetensorsFile.Tensor> found)
+        private void verifyLinear(int layer, Target target, Map<PeftKey, SafetensorsFile.Tensor> found)
                 throws FileRejectedException {
-            String module = module(layer, target);
-            SafetensorsFile.Tensor a = found.get(place(layer, target, "A"));
-            SafetensorsFile.Tensor b = found.get(place(layer, target, "B"));
+            String module = PeftKey.module(layer, target);
+            SafetensorsFile.Tensor a = found.get(new PeftKey(module, PeftKey.Part.A));
+            SafetensorsFile.Tensor b = found.get(new PeftKey(module, PeftKey.Part.B));
+            SafetensorsFile.Tensor magnitude = found.get(new PeftKey(module, PeftKey.Part.MAGNITUDE));
+            if (isPair(module, a, b) && a != null && b != null) {
+                int rank = config.rankOf(module);
+                boolean fitsA = fits(a, List.of(rank, target.in(base)), 1, "input");
+                boolean fitsB = fits(b, List.of(target.out(base), rank), 0, "output");
+                if (fitsA && fitsB) {
+                    spans.add(span(TensorSpan.LORA_A + target.code, layer, a, 1));
+                    spans.add(span(TensorSpan.LORA_B + target.code, layer, b, config.scaleOf(module)));
+                    targets.add(target.shortName());
+                    rankMax = Math.max(rankMax, rank);
+                }
+            }
+            verifyMagnitude(module, layer, target, a != null || b != null, magnitude);
+        }
+
+        /** Whether a module has both or, as it should be, neither. */
+        private boolean isPair(String module, SafetensorsFile.@Nullable Tensor a, SafetensorsFile.@Nullable Tensor b)
+                throws FileRejectedException {
             boolean wanted = config.targets(module);
             if (a == null && b == null) {
                 if (wanted) {
                     problems.add(directory + ": target_modules covers " + module + ", but it has neither A nor B");
                 }
-                return;
+                return false;
             }
             if (a == null || b == null) {
                 problems.add(directory + ": " + module + " has no " + (a == null ? "A" : "B"));
-                return;
+                return false;
             }
             if (!wanted) {
                 problem(a.name(), "is there, but the configuration does not put LoRA on " + module);
+            }
+            return wanted;
+        }
+
+        private void verifyMagnitude(
+                String module, int layer, Target target, boolean isAdapted, SafetensorsFile.@Nullable Tensor magnitude)
+                throws FileRejectedException {
+            if (magnitude == null) {
+                if (config.usesDora() && isAdapted) {
+                    problems.add(directory + ": use_dora is set, but " + module + " has no magnitudes");
+                }
                 return;
             }
-            int rank = config.rankOf(module);
-            boolean fitsA = fits(a, List.of(rank, target.in(base)), 1, "input");
-            boolean fitsB = fits(b, List.of(target.out(base), rank), 0, "output");
-            if (fitsA && fitsB) {
-                spans.add(span(TensorSpan.LORA_A + target.code, layer, a, 1));
-                spans.add(span(TensorSpan.LORA_B + target.code, layer, b, config.scaleOf(module)));
-                targets.add(target);
-                rankMax = Math.max(rankMax, rank);
+            if (!config.usesDora() || !isAdapted) {
+                problem(
+                        magnitude.name(),
+                        config.usesDora()
+                                ? "is there, but " + module + " has no A and B"
+                                : "is there, but use_dora is not set");
+            } else if (isServable(magnitude) && isVector(magnitude, target.out(base))) {
+                spans.add(vector(TensorSpan.MAGNITUDE + target.code, layer, magnitude));
+                forms.add(AdapterForm.DORA);
             }
+        }
+
+        /** LoRA of the head or of the embedding. */
+        private void verifyPair(
+                String module, AdapterForm form, int in, int out, int roleA, Map<PeftKey, SafetensorsFile.Tensor> found)
+                throws FileRejectedException {
+            SafetensorsFile.Tensor a = found.get(new PeftKey(module, PeftKey.Part.A));
+            SafetensorsFile.Tensor b = found.get(new PeftKey(module, PeftKey.Part.B));
+            if (!isPair(module, a, b) || a == null || b == null) {
+                return;
+            }
+            if (!served.all()) {
+                problems.add(directory + ": LoRA on " + module + " is not served by " + served.engine());
+            } else if (config.usesDora()) {
+                problems.add(directory + ": DoRA on " + module + " is not served");
+            } else if (config.replacesHead() && form == AdapterForm.LM_HEAD) {
+                problems.add(directory + ": " + module + " has LoRA and is in modules_to_save");
+            } else {
+                int rank = config.rankOf(module);
+                boolean fitsA = fits(a, List.of(rank, in), 1, "input");
+                boolean fitsB = fits(b, List.of(out, rank), 0, "output");
+                if (fitsA && fitsB) {
+                    spans.add(span(roleA, TensorSpan.NO_LAYER, a, 1));
+                    spans.add(span(roleA + 1, TensorSpan.NO_LAYER, b, config.scaleOf(module)));
+                    targets.add(module.substring(module.indexOf('.') + 1));
+                    forms.add(form);
+                    rankMax = Math.max(rankMax, rank);
+                }
+            }
+        }
+
+        private void verifyOwnHead(SafetensorsFile.@Nullable Tensor head) throws FileRejectedException {
+            if (head == null) {
+                if (config.replacesHead()) {
+                    problems.add(directory + ": modules_to_save names lm_head, but its weights are not there");
+                }
+                return;
+            }
+            if (!config.replacesHead()) {
+                problem(head.name(), "is there, but modules_to_save does not name lm_head");
+                return;
+            }
+            boolean isServable = isServable(head);
+            List<Long> wanted = List.of((long) base.vocab(), (long) base.hidden());
+            if (!head.shape().equals(wanted)) {
+                problem(head.name(), "has shape " + head.shape() + ", but the base model's LM head has " + wanted);
+                return;
+            }
+            long bytes = (long) base.vocab() * base.hidden() * Float.BYTES;
+            if (bytes > served.headBytesMax()) {
+                problem(
+                        head.name(),
+                        "takes " + bytes + " bytes of memory; an LM head of an adapter's own may take "
+                                + served.headBytesMax() + " (chorale.adapters.head-bytes-max)");
+            } else if (isServable && served.all()) {
+                spans.add(span(TensorSpan.HEAD, TensorSpan.NO_LAYER, head, 1));
+                forms.add(AdapterForm.OWN_HEAD);
+            }
+        }
+
+        private boolean isServable(SafetensorsFile.Tensor tensor) {
+            if (!tensor.type().servable()) {
+                problem(tensor.name(), "has dtype " + tensor.type() + "; F32, F16 and BF16 are served");
+            }
+            return tensor.type().servable();
+        }
+
+        private boolean isVector(SafetensorsFile.Tensor tensor, int length) {
+            long elements = tensor.shape().stream().reduce(1L, (x, y) -> x * y);
+            boolean isOne = tensor.shape().contains(elements) && !tensor.shape().isEmpty();
+            if (!isOne || elements != length) {
+                problem(
+                        tensor.name(),
+                        "has shape " + tensor.shape() + ", but a vector of " + length + " magnitudes is needed");
+            }
+            return isOne && elements == length;
         }
 
         /** @param baseAxis which of the two sizes is the base model's; the other is the rank */
         private boolean fits(SafetensorsFile.Tensor tensor, List<Integer> wanted, int baseAxis, String end) {
             int before = problems.size();
-            if (!tensor.type().servable()) {
-                problem(tensor.name(), "has dtype " + tensor.type() + "; F32, F16 and BF16 are served");
-            }
+            isServable(tensor);
             List<Long> shape = tensor.shape();
             if (shape.size() != 2) {
                 problem(tensor.name(), "has shape " + shape + ", but a matrix of shape " + wanted + " is needed");
@@ -276,6 +358,11 @@ public final class PeftAdapter {
                     tensor.shape().getLast(),
                     scale,
                     0);
+        }
+
+        private static TensorSpan vector(int role, int layer, SafetensorsFile.Tensor tensor) {
+            long elements = tensor.bytes() / tensor.type().bytes;
+            return new TensorSpan(role, layer, tensor.type(), 0, tensor.offset(), tensor.bytes(), 1, elements, 1, 0);
         }
 
         private void problem(String tensor, String sentence) {

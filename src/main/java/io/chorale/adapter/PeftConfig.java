@@ -88,7 +88,7 @@ final class PeftConfig {
     }
 
     /** Everything in the configuration that is not served. */
-    List<String> problems() throws FileRejectedException {
+    List<String> problems(ServedForms served) throws FileRejectedException {
         List<String> problems = new ArrayList<>();
         String type = config.text("peft_type", "LORA");
         if (!type.equals("LORA")) {
@@ -109,10 +109,32 @@ final class PeftConfig {
                     "is " + JsonObject.shown(init) + ": the adapter was trained on a changed base model; convert it to"
                             + " plain LoRA when saving it"));
         }
+        if (usesDora() && !served.all()) {
+            problems.add(problem("use_dora", "is set: DoRA is not served by " + served.engine()));
+        }
+        for (String module : config.texts("modules_to_save")) {
+            if (!module.equals("lm_head")) {
+                problems.add(problem(
+                        "modules_to_save", "names " + JsonObject.shown(module) + "; only lm_head can be replaced"));
+            } else if (!served.all()) {
+                problems.add(
+                        problem("modules_to_save", "names lm_head, which " + served.engine() + " does not replace"));
+            }
+        }
         if (targetNames.isEmpty() && targetPattern == null) {
             problems.add(problem("target_modules", "is missing"));
         }
         return problems;
+    }
+
+    /** Whether weights are split into magnitude and direction (DoRA, arXiv 2402.09353). */
+    boolean usesDora() throws FileRejectedException {
+        return config.flag("use_dora", false);
+    }
+
+    /** Whether the adapter brings an LM head of its own. */
+    boolean replacesHead() throws FileRejectedException {
+        return config.texts("modules_to_save").contains("lm_head");
     }
 
     /** Whether the configuration puts LoRA on a module, such as {@code model.layers.3.mlp.up_proj}. */
@@ -245,8 +267,7 @@ final class PeftConfig {
 
     private static Map<String, String> unserved() {
         Map<String, String> sentences = new LinkedHashMap<>();
-        sentences.put("use_dora", "is set: DoRA is not served");
-        sentences.put("modules_to_save", "is set: replaced modules are not served");
+        sentences.put("ensure_weight_tying", "is set: an embedding and a head that are one are not served");
         sentences.put("lora_bias", "is set: biases of LoRA's B are not served");
         sentences.put("fan_in_fan_out", "is set: transposed weights are not served");
         sentences.put("trainable_token_indices", "is set: trained token embeddings are not served");

@@ -38,10 +38,27 @@ record TensorSpan(
     static final int BIAS = 32;
     static final int LORA_A = 48;
     static final int LORA_B = 64;
+    static final int MAGNITUDE = 80;
+    static final int HEAD_A = 96;
+    static final int HEAD_B = 97;
+    static final int EMBED_A = 98;
+    static final int EMBED_B = 99;
 
     /** A tensor that nobody has stored. */
     static TensorSpan ofNoise(int role, int layer, ElementType type, long rows, long cols, float scale, long seed) {
         return new TensorSpan(role, layer, type, NO_FILE, seed, rows * cols * type.bytes, rows, cols, scale, 0);
+    }
+
+    boolean isMagnitude() {
+        return role >= MAGNITUDE && role < HEAD_A;
+    }
+
+    /** What it changes, for an adapter's tensor: the same for the A, the B and the magnitudes of one module. */
+    int place() {
+        int module = role < LORA_A
+                ? HEAD
+                : role >= HEAD_A ? HEAD_A + (role - HEAD_A) / 2 : (role - LORA_A) % (LORA_B - LORA_A);
+        return (layer + 1) * (EMBED_B + 1) + module;
     }
 
     /** The same tensor at another place, with a checksum: in a packed image. */

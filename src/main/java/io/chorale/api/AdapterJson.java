@@ -2,6 +2,7 @@ package io.chorale.api;
 
 import io.chorale.adapter.AdapterAlias;
 import io.chorale.adapter.AdapterEntry;
+import io.chorale.adapter.AdapterForm;
 import io.chorale.adapter.AdapterRegistry;
 import io.chorale.adapter.AdapterStager;
 import io.chorale.adapter.AdapterUse;
@@ -51,6 +52,7 @@ public final class AdapterJson {
         out.raw(",\"pinned\":").flag(named.pinned());
         out.raw(",\"rank\":").number(entry.rank());
         out.raw(",\"targets\":").strings(entry.targets());
+        writeForms(entry, out);
         out.raw(",\"weight_bytes\":").number(entry.weightBytes());
         out.raw(",\"host_bytes\":").number(stager.store().bytesOf(entry.version()));
         out.raw(",\"base_model\":").string(entry.facts().base());
@@ -79,11 +81,17 @@ public final class AdapterJson {
         }
     }
 
+    private static void writeForms(AdapterEntry entry, JsonBytes out) {
+        out.raw(",\"forms\":")
+                .strings(entry.facts().forms().stream().map(AdapterForm::label).toList());
+    }
+
     /** What the doctor says of an adapter that is not served. */
     static void writeReport(AdapterEntry entry, JsonBytes out) {
         out.raw("{\"valid\":true,\"digest\":").string(entry.digest());
         out.raw(",\"rank\":").number(entry.rank());
         out.raw(",\"targets\":").strings(entry.targets());
+        writeForms(entry, out);
         out.raw(",\"weight_bytes\":").number(entry.weightBytes());
         out.raw(",\"base_model\":").string(entry.facts().base()).raw("}");
     }

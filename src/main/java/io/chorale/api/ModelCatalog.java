@@ -4,6 +4,7 @@ import io.chorale.access.AdapterScope;
 import io.chorale.adapter.AdapterAlias;
 import io.chorale.adapter.AdapterAliases;
 import io.chorale.adapter.AdapterEntry;
+import io.chorale.adapter.AdapterForm;
 import io.chorale.adapter.AdapterRegistry;
 import io.chorale.core.model.AdapterSet;
 import io.chorale.text.TextModel;
@@ -116,6 +117,7 @@ public final class ModelCatalog {
             all.add(new Part("model", name, 1));
         }
         all.addAll(parts);
+        long adding = all.stream().filter(part -> part.scale() != 0).count();
         // In the order of versions, which is the order that their deltas are summed in, whatever the request's is.
         Map<Integer, Float> scales = new TreeMap<>();
         StringJoiner answering = new StringJoiner("+");
@@ -135,6 +137,9 @@ public final class ModelCatalog {
                 }
                 invocation = entry.facts().invocation();
             }
+            if (part.scale() != 1 || adding > 1) {
+                refuseLoner(part, entry);
+            }
             if (part.scale() != 0) {
                 answering.add(answering(entry, part.scale()));
             }
@@ -146,6 +151,17 @@ public final class ModelCatalog {
             factors[i] = scales.getOrDefault(versions[i], 1f);
         }
         return new Served(name, new AdapterSet(versions, factors), answering.toString(), invocation);
+    }
+
+    /** What does more than add cannot be scaled, nor added to. */
+    private static void refuseLoner(Part part, AdapterEntry entry) {
+        Optional<AdapterForm> form = entry.facts().standsAlone();
+        if (form.isPresent() && part.scale() != 0) {
+            throw Problem.badValue(
+                    part.field(),
+                    "The adapter `" + part.name() + "` (" + form.get().label()
+                            + ") does more than add to the base model: it can be used alone and with the factor 1 only.");
+        }
     }
 
     private static String answering(AdapterEntry entry, float scale) {

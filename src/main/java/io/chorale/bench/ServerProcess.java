@@ -5,6 +5,7 @@ import java.net.HttpURLConnection;
 import java.net.ServerSocket;
 import java.net.URI;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -65,6 +66,11 @@ final class ServerProcess implements AutoCloseable {
             Thread.sleep(20);
         }
         throw new IOException("the server was not ready within a minute; its log is target/" + LOG);
+    }
+
+    /** Processor time that it has used so far, of all cores: what a crowded machine does not change. */
+    Duration cpuTime() {
+        return process.info().totalCpuDuration().orElse(Duration.ZERO);
     }
 
     @Override

@@ -14,6 +14,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.Semaphore;
 
 /**
  * A client that costs next to nothing: a socket and a virtual thread a stream, bytes counted and not parsed, so that on a
@@ -37,10 +38,23 @@ final class SseLoad {
 
     /** Posts all bodies at once to {@code path} and reads every stream to its end. */
     Outcome run(String path, List<String> bodies) throws InterruptedException, IOException {
+        return run(path, bodies, bodies.size());
+    }
+
+    /** The same with so many streams at a time: where one ends, the next body is posted. */
+    Outcome run(String path, List<String> bodies, int atOnceMax) throws InterruptedException, IOException {
         long start = System.nanoTime();
+        Semaphore places = new Semaphore(atOnceMax);
         List<Callable<Stream>> clients = new ArrayList<>();
         for (String body : bodies) {
-            clients.add(() -> stream(path, body));
+            clients.add(() -> {
+                places.acquire();
+                try {
+                    return stream(path, body);
+                } finally {
+                    places.release();
+                }
+            });
         }
         long tokens = 0;
         long[] firstBytes = new long[bodies.size()];

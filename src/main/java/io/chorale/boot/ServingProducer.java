@@ -14,6 +14,7 @@ import io.chorale.adapter.DummyAdapters;
 import io.chorale.adapter.FileRejectedException;
 import io.chorale.adapter.KnownDigests;
 import io.chorale.adapter.NamedAdapter;
+import io.chorale.adapter.ServedForms;
 import io.chorale.adapter.source.SourceEvents;
 import io.chorale.api.AdapterJson;
 import io.chorale.api.Answers;
@@ -132,12 +133,16 @@ public class ServingProducer {
         audit = openAudit();
         BaseModel base = readModel();
         KnownDigests digests = new KnownDigests();
-        AdapterFolder folder = new AdapterFolder(base.files().shape(), digests);
+        Engine engine = createEngine(engines, base);
+        spec = engine.spec();
+        ServedForms forms = new ServedForms(
+                "the engine " + spec.backend(),
+                spec.allAdapters(),
+                adapters.headBytesMax().asLongValue());
+        AdapterFolder folder = new AdapterFolder(base.files().shape(), forms, digests);
         shelf = new AdapterShelf(folder, registry, digests, adapters.stateDir());
         Optional<Path> watched = adapters.dir().or(base::adaptersBeside);
         AdapterSource source = readAdapters(base, folder, watched);
-        Engine engine = createEngine(engines, base);
-        spec = engine.spec();
         metrics = new ServingMetrics(meters);
         profile = new CostProfile(scheduler.costProfile());
         service = services.create(engine, registry, source, metrics, profile);

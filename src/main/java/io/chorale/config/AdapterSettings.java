@@ -38,6 +38,10 @@ public interface AdapterSettings {
     @WithDefault("2G")
     MemorySize hostBytes();
 
+    /** Memory that an LM head of an adapter's own (modules_to_save) may take; a larger one is refused. */
+    @WithDefault("256M")
+    MemorySize headBytesMax();
+
     /** Adapters in the page pool at once. */
     @WithDefault("256")
     int residentMax();

@@ -11,6 +11,7 @@ package io.chorale.engine;
  * @param slotsMax adapters resident at once
  * @param scratchMax sequences with penalties at once
  * @param layerGroups groups of layers in which an adapter may be loaded
+ * @param allAdapters whether it computes all that adapters may have, not A and B of the layers' linears alone
  */
 public record EngineSpec(
         String backend,
@@ -28,7 +29,46 @@ public record EngineSpec(
         int sequencesMax,
         int samplesMax,
         int layerGroups,
-        long weightBytes) {
+        long weightBytes,
+        boolean allAdapters) {
+
+    /** Of an engine that computes all that adapters may have. */
+    public EngineSpec(
+            String backend,
+            String device,
+            int pageCount,
+            int pageTokens,
+            long pageBytes,
+            int layers,
+            int hidden,
+            int vocab,
+            int contextMax,
+            int slotsMax,
+            int scratchMax,
+            int rowsMax,
+            int sequencesMax,
+            int samplesMax,
+            int layerGroups,
+            long weightBytes) {
+        this(
+                backend,
+                device,
+                pageCount,
+                pageTokens,
+                pageBytes,
+                layers,
+                hidden,
+                vocab,
+                contextMax,
+                slotsMax,
+                scratchMax,
+                rowsMax,
+                sequencesMax,
+                samplesMax,
+                layerGroups,
+                weightBytes,
+                true);
+    }
 
     public int pagesFor(int tokens) {
         return (tokens + pageTokens - 1) / pageTokens;

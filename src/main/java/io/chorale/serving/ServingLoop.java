@@ -7,6 +7,7 @@ import io.chorale.core.sched.Scheduler;
 import io.chorale.core.sched.StepOutcome;
 import io.chorale.core.sched.StepPlan;
 import io.chorale.engine.Engine;
+import io.chorale.engine.StagedAdapter;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -148,8 +149,8 @@ final class ServingLoop {
             case Command.Submit submit -> submit(submit.ticket(), now);
             case Command.AdapterReady ready -> {
                 noteAdapterRead(ready.version(), now);
-                scheduler.adapterReady(
-                        ready.version(), ready.staged().handle(), ready.staged().pages());
+                StagedAdapter staged = ready.staged();
+                scheduler.adapterReady(ready.version(), staged.handle(), staged.pages(), staged.mergeable());
             }
             case Command.AdapterFailed failed ->
                 scheduler.adapterFailed(failed.version(), failed.reason(), failed.detail());

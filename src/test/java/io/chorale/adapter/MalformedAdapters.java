@@ -12,6 +12,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 
 /**
  * The kinds of broken adapter in {@code src/test/resources/adapters/malformed}, for the tiny Llama of {@link TestFolders}:
@@ -44,6 +45,7 @@ final class MalformedAdapters {
         corpus.configurations();
         corpus.files();
         corpus.tensors();
+        corpus.forms();
         corpus.contents();
         return corpus.kinds;
     }
@@ -120,8 +122,10 @@ final class MalformedAdapters {
         setting("type-is-a-number", "peft_type", "7", "'peft_type' must be a string");
         setting("bias-trained", "bias", "\"all\"", "'bias' is \"all\": trained biases are not served");
         setting("bias-of-b", "lora_bias", "true", "'lora_bias' is set");
-        setting("dora", "use_dora", "true", "'use_dora' is set: DoRA is not served");
-        setting("modules-to-save", "modules_to_save", "[\"lm_head\"]", "'modules_to_save' is set");
+        setting("dora-without-magnitudes", "use_dora", "true", "has no magnitudes");
+        setting("head-that-is-not-there", "modules_to_save", "[\"lm_head\"]", "its weights are not there");
+        setting("modules-to-save", "modules_to_save", "[\"embed_tokens\"]", "only lm_head can be replaced");
+        setting("tied-as-one", "ensure_weight_tying", "true", "'ensure_weight_tying' is set");
         setting("fan-in-fan-out", "fan_in_fan_out", "true", "'fan_in_fan_out' is set");
         setting("tokens-trained", "trainable_token_indices", "[3]", "'trainable_token_indices' is set");
         setting("layers-replicated", "layer_replication", "[[0,1]]", "'layer_replication' is set");
@@ -167,13 +171,13 @@ final class MalformedAdapters {
                 "head-targeted",
                 "target_modules",
                 "[\"q_proj\",\"down_proj\",\"lm_head\"]",
-                "LoRA on lm_head is not served");
+                "target_modules covers lm_head, but it has neither A nor B");
         setting(
                 "two-faults-at-once",
                 "target_modules",
                 "[\"q_proj\",\"down_proj\",\"embed_tokens\",\"lm_head\"]",
-                "LoRA on lm_head is not served",
-                "LoRA on model.embed_tokens is not served");
+                "target_modules covers lm_head, but it has neither A nor B",
+                "target_modules covers model.embed_tokens, but it has neither A nor B");
     }
 
     private void files() {
@@ -283,7 +287,7 @@ final class MalformedAdapters {
         tensor(
                 "magnitude-without-a-word",
                 tensors -> tensors.put(PREFIX + "0.self_attn.q_proj.lora_magnitude_vector", TestFolders.values(8)),
-                "lora_magnitude_vector' is not LoRA's A or B");
+                "lora_magnitude_vector' is there, but use_dora is not set");
         tensor(
                 "bias-without-a-word",
                 tensors -> tensors.put(PREFIX + "0.self_attn.q_proj.lora_B.bias", TestFolders.values(8)),
@@ -291,12 +295,12 @@ final class MalformedAdapters {
         tensor(
                 "head-without-a-word",
                 tensors -> tensors.put("base_model.model.lm_head.lora_A.weight", TestFolders.values(2, 8)),
-                "lm_head.lora_A.weight' is not LoRA's A or B");
+                "lm_head has no B");
         tensor(
                 "embedding-without-a-word",
                 tensors ->
                         tensors.put("base_model.model.model.embed_tokens.lora_embedding_A", TestFolders.values(2, 16)),
-                "lora_embedding_A' is not LoRA's A or B");
+                "model.embed_tokens has no B");
         tensor(
                 "two-for-one-place",
                 tensors -> tensors.put(PREFIX + "0.self_attn.q_proj.lora_A.other.weight", TestFolders.values(2, 8)),
@@ -315,6 +319,121 @@ final class MalformedAdapters {
                 },
                 "has dtype F64; F32, F16 and BF16 are served",
                 "has dtype I8; F32, F16 and BF16 are served");
+    }
+
+    /** DoRA, the LM head and the embedding. */
+    private void forms() {
+        String magnitude = PREFIX + "0.self_attn.q_proj.lora_magnitude_vector";
+        String head = "base_model.model.lm_head.";
+        String embedding = "base_model.model.model.embed_tokens.";
+        Map<String, String> dora = Map.of("use_dora", "true");
+        Map<String, String> own = Map.of("modules_to_save", "[\"lm_head\"]");
+        String targets = "[\"q_proj\",\"down_proj\",";
+        form(
+                "dora-of-one-linear",
+                dora,
+                tensors -> tensors.put(magnitude, TestFolders.values(8)),
+                "down_proj has no magnitudes");
+        form(
+                "magnitudes-of-a-wider-base",
+                dora,
+                tensors -> putMagnitudes(tensors, 16),
+                "has shape [16], but a vector of 8 magnitudes is needed");
+        form(
+                "magnitudes-are-a-matrix",
+                dora,
+                tensors -> {
+                    putMagnitudes(tensors, 8);
+                    tensors.put(magnitude, TestFolders.values(4, 2));
+                },
+                "has shape [4, 2], but a vector of 8 magnitudes is needed");
+        form(
+                "magnitudes-not-finite",
+                dora,
+                tensors -> {
+                    putMagnitudes(tensors, 8);
+                    put(tensors, magnitude, 3, Float.NaN);
+                },
+                "'" + magnitude + "' holds a number that is not finite, at element 3");
+        form(
+                "magnitudes-of-nobody",
+                dora,
+                tensors -> {
+                    putMagnitudes(tensors, 8);
+                    tensors.put(PREFIX + "0.mlp.up_proj.lora_magnitude_vector", TestFolders.values(12));
+                },
+                "is there, but model.layers.0.mlp.up_proj has no A and B");
+        form(
+                "dora-of-the-head",
+                Map.of("use_dora", "true", "target_modules", targets + "\"lm_head\"]"),
+                tensors -> {
+                    putMagnitudes(tensors, 8);
+                    putPair(tensors, head + "lora_%s.weight", 8, TestFolders.VOCAB);
+                },
+                "DoRA on lm_head is not served");
+        form(
+                "head-of-a-larger-vocabulary",
+                Map.of("target_modules", targets + "\"lm_head\"]"),
+                tensors -> putPair(tensors, head + "lora_%s.weight", 8, TestFolders.VOCAB + 8),
+                "output features: this adapter is for another base");
+        form(
+                "embedding-turned-round",
+                Map.of("target_modules", targets + "\"embed_tokens\"]"),
+                tensors -> putPair(tensors, embedding + "lora_embedding_%s", 8, TestFolders.VOCAB),
+                "lora_embedding_A' has shape");
+        form(
+                "copy-of-the-base",
+                Map.of("target_modules", targets + "\"embed_tokens\"]"),
+                tensors -> {
+                    putPair(tensors, embedding + "lora_embedding_%s", TestFolders.VOCAB, 8);
+                    tensors.put(embedding + "base_layer.weight", TestFolders.values(TestFolders.VOCAB, 8));
+                },
+                "is a copy of the base model's weights; save the adapter with save_embedding_layers=False");
+        form(
+                "own-head-without-a-word",
+                Map.of(),
+                tensors -> tensors.put(head + "weight", TestFolders.values(TestFolders.VOCAB, 8)),
+                "is there, but modules_to_save does not name lm_head");
+        form(
+                "own-head-of-a-larger-vocabulary",
+                own,
+                tensors -> tensors.put(head + "weight", TestFolders.values(TestFolders.VOCAB + 1, 8)),
+                "but the base model's LM head has [" + TestFolders.VOCAB + ", 8]");
+        form(
+                "own-head-and-lora-of-it",
+                Map.of("modules_to_save", "[\"lm_head\"]", "target_modules", targets + "\"lm_head\"]"),
+                tensors -> {
+                    tensors.put(head + "weight", TestFolders.values(TestFolders.VOCAB, 8));
+                    putPair(tensors, head + "lora_%s.weight", 8, TestFolders.VOCAB);
+                },
+                "lm_head has LoRA and is in modules_to_save");
+    }
+
+    private void form(String name, Map<String, String> settings, Bend bend, String... sentences) {
+        add(
+                name,
+                folder -> {
+                    Map<String, String> config = TestFolders.adapterConfig();
+                    // In an order that is the same in every run.
+                    new TreeMap<>(settings).forEach(config::put);
+                    Map<String, Values> tensors = TestFolders.adapterTensors();
+                    bend.bend(tensors);
+                    TestFolders.adapter(folder, config, tensors);
+                },
+                sentences);
+    }
+
+    private static void putMagnitudes(Map<String, Values> tensors, int length) {
+        for (String name : List.copyOf(tensors.keySet())) {
+            if (name.endsWith("lora_A.weight")) {
+                tensors.put(name.replace("lora_A.weight", "lora_magnitude_vector"), TestFolders.values(length));
+            }
+        }
+    }
+
+    private static void putPair(Map<String, Values> tensors, String form, int in, int out) {
+        tensors.put(String.format(form, "A"), TestFolders.values(2, in));
+        tensors.put(String.format(form, "B"), TestFolders.values(out, 2));
     }
 
     private void contents() {

@@ -142,12 +142,12 @@ class PeftAdapterTest {
         tensors.put(Q0 + "lora_magnitude_vector", TestFolders.zeros(8));
         assertRefused(
                 "mlp.router.lora_A.weight' belongs to mlp.router, which the base model does not have",
-                "'base_model.model.lm_head.lora_A.weight' is not LoRA's A or B of a linear that is served",
-                "'base_model.model.model.embed_tokens.lora_embedding_A' is not LoRA's A or B",
-                "lora_magnitude_vector' is not LoRA's A or B",
                 "model.layers.0.self_attn.q_proj has no B",
+                "lora_magnitude_vector' is there, but use_dora is not set",
                 "layers.1.self_attn.q_proj.lora_A.weight' has rank 3, but the configuration says 2",
-                "the configuration does not put LoRA on model.layers.1.self_attn.k_proj");
+                "the configuration does not put LoRA on model.layers.1.self_attn.k_proj",
+                "lm_head has no B",
+                "model.embed_tokens has no B");
     }
 
     @Test
@@ -163,8 +163,9 @@ class PeftAdapterTest {
             value = {
                 "peft_type | \"IA3\" | 'peft_type' is \"IA3\"; only LORA is served",
                 "bias | \"lora_only\" | 'bias' is \"lora_only\": trained biases are not served",
-                "use_dora | true | 'use_dora' is set: DoRA is not served",
-                "modules_to_save | [\"lm_head\"] | 'modules_to_save' is set",
+                "use_dora | true | use_dora is set, but model.layers.0.self_attn.q_proj has no magnitudes",
+                "modules_to_save | [\"lm_head\"] | modules_to_save names lm_head, but its weights are not there",
+                "modules_to_save | [\"score\"] | 'modules_to_save' names \"score\"; only lm_head can be replaced",
                 "lora_bias | true | 'lora_bias' is set",
                 "fan_in_fan_out | true | 'fan_in_fan_out' is set",
                 "trainable_token_indices | [1] | 'trainable_token_indices' is set",
@@ -184,8 +185,8 @@ class PeftAdapterTest {
                 "rank_pattern | {\"(((((a|_|[a-z._0-9])*)*)*)*)*!\": 3} | takes too long to match",
                 "target_modules | null | 'target_modules' is missing",
                 "target_modules | \"(\" | 'target_modules' is not a valid pattern",
-                "target_modules | [\"q_proj\", \"down_proj\", \"lm_head\"] | LoRA on lm_head is not served",
-                "target_modules | [\"q_proj\", \"down_proj\", \"embed_tokens\"] | LoRA on model.embed_tokens is not served",
+                "target_modules | [\"q_proj\", \"down_proj\", \"lm_head\"] | covers lm_head, but it has neither A nor B",
+                "target_modules | [\"q_proj\", \"down_proj\", \"embed_tokens\"] | covers model.embed_tokens, but it has neither A nor B",
             })
     void settingsThatAreNotServedAreRefusedByName(String setting, String value, String message) {
         config.put(setting, value);

@@ -369,7 +369,7 @@ class AdaptersTest {
         put("two", two)
                 .then()
                 .statusCode(422)
-                .body("error.problems", hasItems(containsString("'bias'"), containsString("'use_dora'")));
+                .body("error.problems", hasItems(containsString("'bias'"), containsString("use_dora is set, but")));
         RestAssured.get("/v1/adapters/two").then().statusCode(404);
     }
 

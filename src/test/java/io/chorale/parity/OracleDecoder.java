@@ -11,6 +11,9 @@ import org.jspecify.annotations.Nullable;
  * computed anew. What the engine is compared with where no stored answer exists.
  */
 final class OracleDecoder {
+    private static final String HEAD = "lm_head.weight";
+    private static final String EMBEDDING = "model.embed_tokens.weight";
+
     private final OddModel model;
     private final Map<String, double[][]> weights = new LinkedHashMap<>();
     /** What tokens before {@link #activeFrom} are computed with instead. */
@@ -45,6 +48,11 @@ final class OracleDecoder {
         adapter.pairs().forEach((module, pair) -> add(module + ".weight", pair, factor));
     }
 
+    /** Adds one pair to a module. */
+    void add(String module, OddAdapter.Pair pair) {
+        add(module + ".weight", pair, 1);
+    }
+
     private void add(String name, OddAdapter.Pair pair, double factor) {
         double[][] w = weight(name);
         double[][] a = matrix(pair.a());
@@ -56,6 +64,48 @@ final class OracleDecoder {
                 }
             }
         }
+    }
+
+    /** DoRA: every row of the sum at the length that its magnitude says. */
+    void addByMagnitude(String module, OddAdapter.Pair pair, Values magnitudes) {
+        add(module + ".weight", pair, 1);
+        double[][] w = weight(module + ".weight");
+        for (int out = 0; out < w.length; out++) {
+            double norm = Math.sqrt(Arrays.stream(w[out]).map(x -> x * x).sum());
+            for (int in = 0; in < w[out].length; in++) {
+                w[out][in] *= magnitudes.values()[out] / norm;
+            }
+        }
+    }
+
+    /** LoRA of the head alone, also where the base model's is its embedding. */
+    void addToHead(OddAdapter.Pair pair) {
+        untie();
+        add(HEAD, pair, 1);
+    }
+
+    /** LoRA of the embedding alone: A has a column and the table a row for each token. */
+    void addToEmbedding(OddAdapter.Pair pair) {
+        untie();
+        double[][] table = weight(EMBEDDING);
+        double[][] a = matrix(pair.a());
+        double[][] b = matrix(pair.b());
+        for (int token = 0; token < table.length; token++) {
+            for (int i = 0; i < table[token].length; i++) {
+                for (int r = 0; r < pair.rank(); r++) {
+                    table[token][i] += pair.scale() * b[i][r] * a[r][token];
+                }
+            }
+        }
+    }
+
+    void replaceHead(Values head) {
+        weights.put(HEAD, matrix(head));
+    }
+
+    private void untie() {
+        weights.putIfAbsent(
+                HEAD, Arrays.stream(weight(EMBEDDING)).map(double[]::clone).toArray(double[][]::new));
     }
 
     /** Logits after the last token. */

@@ -102,6 +102,11 @@ public final class AdapterResidency {
     // ---- host side ------------------------------------------------------------------------------------------------
 
     public void staged(int version, long handle, int pages) {
+        staged(version, handle, pages, true);
+    }
+
+    /** @param mergeable whether all that it does is to add to base weights */
+    public void staged(int version, long handle, int pages, boolean mergeable) {
         Check.argument(handle != 0, () -> "adapter " + version + " has no handle");
         Check.argument(pages >= 1, () -> "adapter " + version + " has no pages");
         DeviceAdapter adapter = byVersion.computeIfAbsent(version, DeviceAdapter::new);
@@ -110,6 +115,7 @@ public final class AdapterResidency {
                 () -> "adapter " + version + " has " + adapter.pagesNeeded + " pages on the device, not " + pages);
         adapter.handle = handle;
         adapter.pagesNeeded = pages;
+        adapter.mergeable = mergeable;
         if (adapter.gone) {
             adapter.gone = false;
             goneCount--;

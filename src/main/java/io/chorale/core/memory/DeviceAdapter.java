@@ -30,6 +30,7 @@ public final class DeviceAdapter {
     State state = State.ABSENT;
     long handle;
     int pagesNeeded;
+    boolean mergeable = true;
     int slot = -1;
     final PageTable pages = new PageTable();
     int users;
@@ -63,6 +64,11 @@ public final class DeviceAdapter {
     /** Pages that it takes when resident; 0 while that is not known. */
     public int pagesNeeded() {
         return pagesNeeded;
+    }
+
+    /** Whether all that it does is to add to base weights. */
+    public boolean mergeable() {
+        return mergeable;
     }
 
     /** Meaningful from LOADING to DRAINING. */

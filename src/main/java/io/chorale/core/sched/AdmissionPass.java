@@ -186,10 +186,15 @@ final class AdmissionPass {
     }
 
     private void begin(Sequence sequence) {
+        int pages = 0;
         for (DeviceAdapter adapter : sequence.group.adapters) {
             if (!adapter.onDevice()) {
+                pages += adapter.pagesNeeded();
                 upload(adapter, sequence);
             }
+        }
+        if (pages > 0) {
+            room.uploadedFor(pages + pool.geometry().pagesFor(sequence.total()));
         }
         ledger.run(sequence, room.step.plan.stepId, room.nowNanos);
         room.placesTaken++;

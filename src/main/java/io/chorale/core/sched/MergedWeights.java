@@ -51,7 +51,7 @@ final class MergedWeights {
                 }
                 DeviceAdapter adapter = residency.find(version);
                 boolean resident = adapter != null && adapter.state() == DeviceAdapter.State.RESIDENT;
-                if (adapter != null && adapter != shadow && resident && !switching) {
+                if (adapter != null && adapter.mergeable() && adapter != shadow && resident && !switching) {
                     if (shadow != null) {
                         unmerge(shadow, step);
                     }

@@ -66,6 +66,7 @@ final class PlanningPass {
             }
         }
         admission.prefetchAdapters();
+        room.evictAhead();
     }
 
     /** Gives up whoever cannot have a first token in time any more. */

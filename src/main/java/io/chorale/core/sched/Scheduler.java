@@ -103,7 +103,12 @@ public final class Scheduler {
 
     /** An adapter is in host memory; requests that waited for it go on. */
     public void adapterReady(int version, long handle, int pages) {
-        ledger.residency.staged(version, handle, pages);
+        adapterReady(version, handle, pages, true);
+    }
+
+    /** @param mergeable whether it may be merged into the base weights */
+    public void adapterReady(int version, long handle, int pages, boolean mergeable) {
+        ledger.residency.staged(version, handle, pages, mergeable);
         List<Sequence> waiters = ledger.room.waitingFor(version);
         ledger.room.unpark(version, nowNanos);
         waiters.forEach(this::refuseIfTooLarge);

@@ -15,6 +15,15 @@ import java.util.function.ToDoubleFunction;
  * is preempted.
  */
 final class StepRoom {
+    /** Uploads that find room without waiting for an eviction, one after another. */
+    private static final int UPLOADS_AHEAD = 2;
+
+    /** Room is kept for them for so long after an upload: where none come, nothing is evicted for them. */
+    private static final long AHEAD_NANOS = 2_000_000_000L;
+
+    /** At most this part of the pool, or of the slots, is kept free. */
+    private static final int AHEAD_PART = 8;
+
     private final SchedulerLimits limits;
     private final EvictionPolicy eviction;
     private final Ledger ledger;
@@ -32,6 +41,8 @@ final class StepRoom {
     /** Pages of sequences that wait for their last token only. */
     int pagesEnding;
 
+    private int aheadPages;
+    private long aheadUntilNanos;
     private Residents residents = new Residents(0, 0, 0);
 
     StepRoom(SchedulerLimits limits, EvictionPolicy eviction, Ledger ledger, StepRecord first) {
@@ -76,6 +87,30 @@ final class StepRoom {
             throw new IllegalStateException("no adapter is idle although some were counted");
         }
         drop(idle);
+    }
+
+    /** A request begins whose adapter had to be uploaded; together they take so many pages. */
+    void uploadedFor(int pages) {
+        boolean expired = nowNanos >= aheadUntilNanos;
+        aheadPages = Math.max(expired ? 0 : aheadPages, UPLOADS_AHEAD * pages);
+        aheadUntilNanos = nowNanos + AHEAD_NANOS;
+    }
+
+    /**
+     * Evicts idle adapters ahead of need while others come. An eviction takes effect when its step has ended, and steps
+     * overlap: who finds room begins with the step that is being planned, who has to wait for it two steps later.
+     */
+    void evictAhead() {
+        if (nowNanos >= aheadUntilNanos) {
+            return;
+        }
+        int pages = Math.min(aheadPages + ledger.running.size(), pool.geometry().pageCount() / AHEAD_PART);
+        int slots = Math.min(UPLOADS_AHEAD, residency.slotsMax() / AHEAD_PART);
+        while (residency.evictableCount() > 0
+                && (pagesFreeSoon() - pagesOwed < pages
+                        || residency.freeSlotCount() + residency.drainingCount() < slots)) {
+            dropLeastWorthKeeping();
+        }
     }
 
     /** What the host has forgotten goes as soon as nobody uses it, and everything idle where nothing is kept. */

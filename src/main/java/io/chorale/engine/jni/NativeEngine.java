@@ -61,7 +61,8 @@ public final class NativeEngine implements Engine {
                 number("sequences_max"),
                 number("samples_max"),
                 number("layer_groups"),
-                Long.parseLong(text("weight_bytes")));
+                Long.parseLong(text("weight_bytes")),
+                number("all_adapters") == 1);
     }
 
     /**
@@ -169,7 +170,7 @@ public final class NativeEngine implements Engine {
         if (status != ChoraleNative.OK) {
             throw new EngineFault(kindOf(status), "adapter '" + weights.name() + "': " + NativeBuffers.lastError());
         }
-        return new StagedAdapter(staged.get(0), Math.toIntExact(pages.get(0)), bytes.get(0));
+        return new StagedAdapter(staged.get(0), Math.toIntExact(pages.get(0)), bytes.get(0), weights.mergeable());
     }
 
     @Override
