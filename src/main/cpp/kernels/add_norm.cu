@@ -10,15 +10,15 @@ namespace {
 
 constexpr int32_t kThreadsMax = 1024;
 constexpr int32_t kFoursMax = 4;  // groups of four columns that a thread holds: hidden <= 4 * 4 * 1024
-// With shards a block has at most half the registers of a multiprocessor, so that the product after it can be resident
-// beside it, its weights on their way, while it waits for the other GPUs.
-constexpr int32_t kShardThreads = 512;
+// Over shards, what a thread waits for is on the way of everything: blocks of 512 or 256 threads, which leave registers to
+// the product after them, were slower (a sum of 8 KiB 1.8 us instead of 1.3; a step of 32 rows 3.49 and 3.70 ms instead of
+// 3.43).
 
 // Computes   residual += delta (the sum of its partials) + bias;  out = residual * rsqrt(mean(residual^2) + eps) * norm
 //            kShards: delta + bias is first summed over the shards, each shard's share rounded to T (exchange.h)
 // Shapes     residual [T, H] f32; delta Product [T, H]; bias, norm [H] f32; out [T, H] T
-// Grid       one block a row; a thread owns 4 columns in each of up to kFours places, H / 4 threads (kShards: at most
-//            512, for H up to 8,192) rounded up to warps.
+// Grid       one block a row; a thread owns 4 columns in each of up to kFours places, H / 4 threads rounded up to
+//            warps.
 //            A warp's 128 columns are one tile of the product, so the number of partials is the same in all its lanes.
 //            kShards: a block waits for the block of the same row on the other GPUs. Blocks send before they wait and
 //            begin in the order of rows, so the first row that is not done can always be finished.
@@ -28,6 +28,7 @@ constexpr int32_t kShardThreads = 512;
 //            kShards: 2 H bytes a row to each other shard over NVLink, and its latency
 // Reference  cpu_reference.cc AddNorm
 // Measured   H100, 2026-11-22, H = 4096, in a chain: 2.1 / 2.2 / 3.1 us at 1 / 32 / 128 rows; 2,048 rows 48 us (78 %)
+//            two H200, kShards: 1.3 / 1.9 / 3.1 us more (PyTorch's one-shot kernel alone 6.5 / 8.5 / 13.8)
 template <typename T, int32_t kFours, bool kShards>
 __global__ void __maxnreg__(kShards && kFours <= 2 ? 48 : kShards || kFours > 1 ? 64 : 32) AddNormKernel(const AddNormArgs args) {
   __shared__ float scratch[32];
@@ -121,7 +122,7 @@ __global__ void __maxnreg__(64) SumShardsKernel(const Product product, const flo
   }
 }
 
-int32_t ThreadsOf(int32_t hidden, int32_t most) { return std::min((hidden / 4 + 31) / 32 * 32, most); }
+int32_t ThreadsOf(int32_t hidden) { return std::min((hidden / 4 + 31) / 32 * 32, kThreadsMax); }
 
 // Calls f with how many groups of four columns a thread has.
 template <typename F>
@@ -139,8 +140,7 @@ void WithFours(int32_t hidden, int32_t threads, F&& f) {
 
 void AddNorm(Launcher& launcher, Element element, int32_t rows, const AddNormArgs& args) {
   const bool shards = args.exchange.shards > 1;
-  const bool small = shards && args.hidden <= kShardThreads * 4 * kFoursMax;
-  const int32_t threads = ThreadsOf(args.hidden, small ? kShardThreads : kThreadsMax);
+  const int32_t threads = ThreadsOf(args.hidden);
   WithElement(element, [&](auto type) {
     using T = decltype(type);
     WithFours(args.hidden, threads, [&](auto fours) {
@@ -152,7 +152,7 @@ void AddNorm(Launcher& launcher, Element element, int32_t rows, const AddNormArg
 
 void SumShards(Launcher& launcher, Element element, int32_t rows, const Product& product, const float* bias,
                const Exchange& exchange) {
-  const int32_t threads = ThreadsOf(product.cols, kThreadsMax);
+  const int32_t threads = ThreadsOf(product.cols);
   WithElement(element, [&](auto type) {
     using T = decltype(type);
     WithFours(product.cols, threads, [&](auto fours) {

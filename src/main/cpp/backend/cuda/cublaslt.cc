@@ -24,7 +24,7 @@ constexpr size_t kWorkspaceBytes = size_t{32} << 20;
 constexpr size_t kPlansMax = 4096;  // prefill sees many row counts; then all plans are made anew
 
 struct Algorithm {
-  uint64_t data[8];
+  std::array<uint64_t, 8> data;
 };
 struct Heuristic {
   Algorithm algorithm;
@@ -164,8 +164,17 @@ bool CublasLt::Gemm(Launcher& launcher, Element element, const GemmArgs& a) {
   const Plan* plan = PlanFor(element, a);
   if (a.choice >= plan->usable) return false;
   const float one = 1.0f, zero = 0.0f;
-  return functions_->matmul(handle_, plan->desc, &one, a.weight, plan->weight, a.x, plan->x, &zero, a.y, plan->y, a.y,
-                            plan->y, &plan->choices[a.choice], workspace_, kWorkspaceBytes, launcher.stream) == 0;
+  const Algorithm& algorithm = plan->choices[a.choice];
+  const bool launched = functions_->matmul(handle_, plan->desc, &one, a.weight, plan->weight, a.x, plan->x, &zero, a.y,
+                                           plan->y, a.y, plan->y, &algorithm, workspace_, kWorkspaceBytes,
+                                           launcher.stream) == 0;
+  if (launched) run_.emplace(a.half, algorithm.data);
+  return launched;
+}
+
+bool CublasLt::HasRun(Element element, const GemmArgs& a) {
+  const Plan* plan = PlanFor(element, a);
+  return a.choice >= plan->usable || run_.contains({a.half, plan->choices[a.choice].data});
 }
 
 // One small product of each type, compared with its definition: the interface above is what the library has.

@@ -2,11 +2,14 @@
 // should be, the engine's own kernels do all the work.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "kernels/launch.h"
 
@@ -35,6 +38,9 @@ class CublasLt {
   static constexpr int32_t kChoices = 8;
   // y = x W^T. False when the library refuses, or has no such choice; then nothing has been launched.
   bool Gemm(Launcher& launcher, Element element, const GemmArgs& args);
+  // Whether the kernel that Gemm would launch has been launched before: the library loads kernels when they are first
+  // wanted, which waits for the device.
+  bool HasRun(Element element, const GemmArgs& args);
 
  private:
   struct Functions;
@@ -51,6 +57,7 @@ class CublasLt {
   void* workspace_ = nullptr;
   std::string name_;
   std::map<Shape, std::unique_ptr<Plan>> plans_;
+  std::set<std::pair<bool, std::array<uint64_t, 8>>> run_;  // half, algorithm
 };
 
 }  // namespace chorale::cuda

@@ -230,6 +230,7 @@ Result<std::unique_ptr<Weight>> CudaBackend::MakeMatrix(std::span<const HostTens
     target += part.rows * stride * 2;
   }
   FinishMatrix(matrix.get());
+  matrices_.emplace(std::pair(rows, cols), matrix.get());
   return std::unique_ptr<Weight>(std::move(matrix));
 }
 
@@ -265,6 +266,8 @@ Result<std::unique_ptr<Activation>> CudaBackend::MakeActivation(ActivationKind k
                                                                  stride, 16 << i, &activation->maps[i]);
     }
   }
+  const CudaActivation*& widest = kind == ActivationKind::kInput ? widest_input_ : widest_product_;
+  if (kind != ActivationKind::kResidual && (widest == nullptr || widest->memory.bytes() < bytes)) widest = activation.get();
   return std::unique_ptr<Activation>(std::move(activation));
 }
 

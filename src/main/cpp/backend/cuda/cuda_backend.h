@@ -34,6 +34,9 @@
 
 namespace chorale::cuda {
 
+inline constexpr int32_t kLibraryRowsLeast = 65;  // of a product by the library, where there is one
+inline constexpr int32_t kHalfProductRowsLeast = 129;
+
 class CudaBackend final : public Backend {
  public:
   static Result<std::unique_ptr<Backend>> Create(const BackendParams& params);
@@ -140,6 +143,7 @@ class CudaBackend final : public Backend {
                    const LoraSiteArgs* lora);
   void HaveForwarded();
   void FinishMatrix(CudaMatrix* matrix) const;
+  void LoadLibraryKernels();
   void ResetBegun();
   void CountRows(int32_t begin, int32_t end);
   bool SamplesBetweenCounts() const;
@@ -232,6 +236,9 @@ class CudaBackend final : public Backend {
   // With several shards.
   std::unique_ptr<PeerExchange> peers_;       // null: some GPU cannot reach another
   std::unique_ptr<NcclCommunicator> nccl_;    // then this
+  std::map<std::pair<int64_t, int64_t>, const CudaMatrix*> matrices_;  // of the base model, one of each shape
+  const CudaActivation* widest_input_ = nullptr;    // with the most memory
+  const CudaActivation* widest_product_ = nullptr;
   std::unique_ptr<Activation> shard_logits_;  // [K, the shard's part of the vocabulary]
   DeviceMemory gathered_logits_;              // through NCCL: those of all shards, one after another
   std::vector<int64_t> logit_begins_;         // of each shard's, in columns

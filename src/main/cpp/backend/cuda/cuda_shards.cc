@@ -1,5 +1,6 @@
 // What a shard does together with the others, and what it takes to have them.
 #include <cstring>
+#include <utility>
 
 #include "backend/cuda/cuda_backend.h"
 #include "shard/shard_cut.h"
@@ -60,6 +61,43 @@ Status CudaBackend::ConnectShards() {
   if (!gathered.ok()) return gathered.status();
   gathered_logits_ = std::move(gathered).value();
   return Status::Ok();
+}
+
+// The library loads a kernel when it is first wanted, and that may wait for the device and keep other threads from
+// launching. While a kernel of a step waits for another GPU's, it must not happen: whatever the step is going to want is
+// run here, before the shards agree to begin it, on weights and activations that nobody needs at the time.
+void CudaBackend::LoadLibraryKernels() {
+  if (shard_.count == 1 || cublaslt_ == nullptr) return;
+  const int64_t q_width = OutWidth(spec_, kQ), kv_width = OutWidth(spec_, kK);
+  const struct {
+    int64_t outputs, inputs;
+    int32_t rows;
+  } products[] = {{q_width + 2 * kv_width, spec_.hidden, rows_},
+                  {spec_.hidden, q_width, rows_},
+                  {int64_t{2} * spec_.intermediate, spec_.hidden, rows_},
+                  {spec_.hidden, spec_.intermediate, rows_},
+                  {VocabOf(spec_, shard_).size(), spec_.hidden, step_->samples()}};
+  bool idle = false;
+  for (const auto& [outputs, inputs, rows] : products) {
+    const auto found = matrices_.find({outputs, inputs});
+    if (rows < kLibraryRowsLeast || found == matrices_.end()) continue;
+    const CudaMatrix& weight = *found->second;
+    for (const bool half : {false, true}) {
+      if (half && rows < kHalfProductRowsLeast) continue;
+      const CublasLt::GemmArgs args{.weight = weight.memory.data(),
+                                    .weight_stride = weight.stride,
+                                    .x = widest_input_->memory.data(),
+                                    .x_stride = weight.stride,
+                                    .y = widest_product_->memory.data(),
+                                    .half = half,
+                                    .rows = rows,
+                                    .cols = static_cast<int32_t>(Padded(outputs)),
+                                    .inputs = static_cast<int32_t>(weight.stride)};
+      if (cublaslt_->HasRun(element_, args)) continue;
+      if (!std::exchange(idle, true)) Finish("loading kernels");  // what this shard owes the others has been sent then
+      cublaslt_->Gemm(launcher_, element_, args);
+    }
+  }
 }
 
 // The bytes of A or B of an adapter, in order.

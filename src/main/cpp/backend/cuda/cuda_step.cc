@@ -12,9 +12,6 @@
 namespace chorale::cuda {
 namespace {
 
-constexpr int32_t kLibraryRowsLeast = 65;   // more rows than this: the library, where there is one
-constexpr int32_t kHalfProductRowsLeast = 129;
-
 int32_t SiteOf(int32_t first_target) {
   int32_t site = 0;
   while (kSiteTargets[site].first != first_target) ++site;

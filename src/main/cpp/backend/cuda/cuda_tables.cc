@@ -68,6 +68,7 @@ Status CudaBackend::Prepare(const StepPlan& plan) {
     first_page += static_cast<int64_t>(plan.lora->uses[i].adapter->pages.size());
   }
   tables_->Send(launcher_.stream, turn_);
+  LoadLibraryKernels();
   return Status::Ok();
 }
 
