@@ -8,6 +8,8 @@ namespace chorale::cuda {
 namespace {
 
 constexpr int32_t kWarps = 4;
+constexpr int32_t kStep = kWarps * 16;  // keys from a warp's tile to its next
+constexpr int32_t kAhead = 1;           // tiles that a warp fetches to L2 beyond the one that it loads
 constexpr float kMinusInfinity = -INFINITY;
 constexpr float kLeast = -1e30f;  // below any logit
 
@@ -65,16 +67,24 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
     const int64_t page_elements = kv.page_bytes / 2;
     const int32_t block_elements = kv.page_tokens * 64;
     int32_t key = item.key_begin + warp * 16;
-    int32_t page = key < end ? pages[key / kv.page_tokens] : 0;
+    const auto page_of = [&](int32_t tile_key) { return tile_key < end ? pages[tile_key / kv.page_tokens] : 0; };
+    const auto prefetch = [&](int32_t tile_key, int32_t tile_page) {
+      if (tile_key >= end || lane >= 16 * kBlocks64) return;
+      const T* line = k_base + tile_page * page_elements + lane / 16 * block_elements +
+                      (tile_key % kv.page_tokens + lane % 16) * 64;
+      PrefetchToL2(line);
+      PrefetchToL2(line + v_offset);
+    };
+    int32_t next_pages[kAhead + 1];  // of the warp's tile at hand and those after it
+#pragma unroll
+    for (int32_t i = 0; i <= kAhead; ++i) next_pages[i] = page_of(key + i * kStep);
     if (index == item_begin) {
       // All but the newest token's keys and values are there: let the first tile come while the predecessor ends.
-      if (key < end && lane < 16 * kBlocks64) {
-        const T* line = k_base + page * page_elements + lane / 16 * block_elements + (key % kv.page_tokens + lane % 16) * 64;
-        PrefetchToL2(line);
-        PrefetchToL2(line + v_offset);
-      }
+      prefetch(key, next_pages[0]);
       WaitForPredecessor();
     }
+#pragma unroll
+    for (int32_t i = 1; i < kAhead; ++i) prefetch(key + i * kStep, next_pages[i]);
 
     uint4 query[kChunks];  // dims 8 (q4 + 4i) .. of head g
     {
@@ -88,9 +98,9 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
     float out[kBlocks64 * 4][4] = {};
     float m0 = kMinusInfinity, m1 = kMinusInfinity, l0 = 0.0f, l1 = 0.0f;  // of heads 2 q4 and 2 q4 + 1
 
-    for (; key < end; key += kWarps * 16) {
+    for (; key < end; key += kStep) {
       const int32_t token = key % kv.page_tokens;
-      const T* k_page = k_base + page * page_elements + token * 64;
+      const T* k_page = k_base + next_pages[0] * page_elements + token * 64;
       const T* v_page = k_page + v_offset;
       uint4 k[2][kChunks], v[kBlocks64][4];
 #pragma unroll
@@ -107,8 +117,10 @@ AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
           v[b][j] = LoadStreaming(v_page + b * block_elements + t * 64 + ((g ^ (t % 8)) * 8));
         }
       }
-      const int32_t next = key + kWarps * 16;
-      if (next < end) page = pages[next / kv.page_tokens];
+      prefetch(key + kAhead * kStep, next_pages[kAhead]);
+#pragma unroll
+      for (int32_t i = 0; i < kAhead; ++i) next_pages[i] = next_pages[i + 1];
+      next_pages[kAhead] = page_of(key + (kAhead + 1) * kStep);
 
       float s[4] = {0, 0, 0, 0};
 #pragma unroll

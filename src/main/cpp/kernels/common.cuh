@@ -154,6 +154,20 @@ __device__ __forceinline__ void WaitForCopies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+// Until at most `pending` groups are under way, or fewer.
+__device__ __forceinline__ void WaitForAllBut(int32_t pending) {
+  switch (pending) {
+    case 0: WaitForCopies<0>(); break;
+    case 1: WaitForCopies<1>(); break;
+    case 2: WaitForCopies<2>(); break;
+    case 3: WaitForCopies<3>(); break;
+    case 4: WaitForCopies<4>(); break;
+    case 5: WaitForCopies<5>(); break;
+    case 6: WaitForCopies<6>(); break;
+    default: WaitForCopies<7>();
+  }
+}
+
 // ---- registers: warpgroups of a block hand them to each other -------------------------------------------------------------
 
 template <int32_t kCount>

@@ -15,16 +15,20 @@ constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 
 // Registers of a thread with LoRA at launch. A block has few, so that the small kernels before and after it can be resident
 // beside it.
-__host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return rows > 64 ? 128 : rows > 32 ? 104 : 96; }
+__host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return rows > 64 ? 120 : rows > 32 ? 104 : 88; }
 
 // What a block keeps in shared memory for `rows` rows of x: as many stages as leave room for small kernels, which with
 // LoRA hold tiles of B.
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kWeightBytes + rows * kUnitInputs * 2; }
+__host__ __device__ constexpr int32_t LoraRingBytes(int32_t rows) { return (rows > 64 ? 24 : 32) * 1024; }  // of a warp
+__host__ __device__ constexpr int32_t LoraBytes(int32_t rows) {
+  return LoraRingBytes(rows) + static_cast<int32_t>(sizeof(LoraWarpState));
+}
 __host__ __device__ constexpr int32_t StageCount(int32_t rows, bool lora) {
-  return (lora ? 104 : 220) * 1024 / StageBytes(rows);
+  return (220 * 1024 - (lora ? kLoraWarps * LoraBytes(rows) : 0)) / StageBytes(rows);
 }
 __host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
-  return StageCount(rows, lora) * StageBytes(rows) + (lora ? kLoraWarps * (kLoraRingBytes + static_cast<int32_t>(sizeof(LoraWarpState))) : 0) + 1024;  // to align
+  return StageCount(rows, lora) * StageBytes(rows) + (lora ? kLoraWarps * LoraBytes(rows) : 0) + 1024;  // to align
 }
 
 // Computes   y = x W^T, W [N, K] and x [M, K] of T, y a Product in float32
@@ -33,8 +37,8 @@ __host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
 //            tile. One thread of the last warp copies, two warpgroups multiply, 64 weight rows each.
 // Tensor     wgmma m64nRk16: the weights are a, x is b, both straight from shared memory (128-byte swizzle)
 // Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor, with
-//            more in flight than the memory's latency needs. The stages are filled with weights, and the next ones
-//            fetched to L2, BEFORE the kernel waits for its predecessor: while small kernels run, memory keeps streaming.
+//            more in flight than the memory's latency needs. The stages are filled with weights BEFORE the kernel waits for
+//            its predecessor: while small kernels run, memory keeps streaming.
 // LoRA       with kLora a few more warps compute the LoRA part of the same linears from the same x into y.lora
 //            (lora_beside.cuh): adapters cost the bytes they have and no launch
 // Requires   sm_90a; bases 16-byte aligned, row strides multiples of 16 bytes
@@ -49,7 +53,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   constexpr int32_t kStages = StageCount(kRows, kLora);
   // With LoRA the consumers keep what they need, and the others, which are half as many, have the rest.
-  constexpr int32_t kConsumerRegisters = kRows > 64 ? 96 : kRows > 32 ? 64 : kRows > 16 ? 48 : 40;
+  constexpr int32_t kConsumerRegisters = kRows > 64 ? 96 : kRows > 32 ? 72 : kRows > 16 ? 48 : 40;
   constexpr int32_t kLoraRegisters = LaunchRegisters(kRows) + kWarpgroups * (LaunchRegisters(kRows) - kConsumerRegisters);
   constexpr int32_t kStage = StageBytes(kRows);
   extern __shared__ uint8_t shared_bytes[];
@@ -74,10 +78,10 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       RegistersUp<kLoraRegisters>();
       if (tid >= kThreads) {
         const int32_t warp = (tid - kThreads) / 32, blocks = static_cast<int32_t>(gridDim.x);
-        const uint32_t ring = kStages * kStage + static_cast<uint32_t>(warp) * (kLoraRingBytes + sizeof(LoraWarpState));
+        const uint32_t ring = kStages * kStage + warp * LoraBytes(kRows);
         uint8_t* own = shared_bytes + (stages - SharedAddress(shared_bytes)) + ring;
-        LoraBeside<T>(lora, y, stages + ring, *reinterpret_cast<LoraWarpState*>(own + kLoraRingBytes),
-                      warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
+        LoraBeside<T, LoraRingBytes(kRows)>(lora, y, stages + ring, *reinterpret_cast<LoraWarpState*>(own + LoraRingBytes(kRows)),
+                                            warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
         return;
       }
     }
@@ -85,17 +89,20 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     uint64_t read_once, keep;
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once));
     asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(keep));
+    const auto weight_col = [&](int32_t i) {
+      return static_cast<int32_t>(static_cast<uint32_t>(first + i) % y.units_per_tile) * kUnitInputs;
+    };
+    const auto weight_row = [&](int32_t i) {
+      return static_cast<int32_t>(static_cast<uint32_t>(first + i) / y.units_per_tile) * kProductTile;
+    };
     const auto copy_weight = [&](int32_t i) {
-      const uint32_t unit = static_cast<uint32_t>(first + i);
       BarrierArriveExpecting(&full[i % kStages], kStage);
-      CopyBox(stages + static_cast<uint32_t>(i % kStages) * kStage, &weight,
-              static_cast<int32_t>(unit % y.units_per_tile) * kUnitInputs,
-              static_cast<int32_t>(unit / y.units_per_tile) * kProductTile, &full[i % kStages], read_once);
+      CopyBox(stages + static_cast<uint32_t>(i % kStages) * kStage, &weight, weight_col(i), weight_row(i), &full[i % kStages],
+              read_once);
     };
     const auto copy_x = [&](int32_t i) {
-      const uint32_t unit = static_cast<uint32_t>(first + i);
-      CopyBox(stages + static_cast<uint32_t>(i % kStages) * kStage + kWeightBytes, &x,
-              static_cast<int32_t>(unit % y.units_per_tile) * kUnitInputs, 0, &full[i % kStages], keep);
+      CopyBox(stages + static_cast<uint32_t>(i % kStages) * kStage + kWeightBytes, &x, weight_col(i), 0, &full[i % kStages],
+              keep);
     };
     const int32_t ahead = min(count, kStages);
     for (int32_t i = 0; i < ahead; ++i) copy_weight(i);

@@ -2,7 +2,8 @@
 //
 // Overlap of kernels. Every kernel of this folder begins with AllowSuccessor() and calls WaitForPredecessor() before it
 // reads what an earlier kernel of the stream has written, and before it writes anything. Between the two it may read
-// only what no kernel of a step writes (weights, tables that were uploaded before the step). With Launcher::overlap the
+// only what no kernel of a step writes (weights, tables that were uploaded before the step), or what was written
+// before a launch that stood apart. With Launcher::overlap the
 // launches then form a chain in which the next kernel is resident, its weights already on their way, when the one
 // before it ends (programmatic dependent launch, sm_90). Without it the same code runs strictly one after another.
 #pragma once
@@ -24,6 +25,7 @@ struct Launcher {
   int32_t sm_count = 0;
   int32_t sm_major = 0;
   bool overlap = false;
+  bool apart = false;  // the next launch begins when all before it has ended
   cudaError_t error = cudaSuccess;
 
   void Note(cudaError_t result) {
@@ -44,7 +46,7 @@ struct Launcher {
     attributes[0].id = cudaLaunchAttributePreferredSharedMemoryCarveout;
     attributes[0].val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;
     unsigned count = 1;
-    if (overlap && sm_major >= 9) {
+    if (!std::exchange(apart, false) && overlap && sm_major >= 9) {
       attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
       attributes[count++].val.programmaticStreamSerializationAllowed = 1;
     }

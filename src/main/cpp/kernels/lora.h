@@ -63,6 +63,60 @@ inline int64_t LoraActivationFloats(int32_t inputs_most, int32_t v_cols) {
   return int64_t{std::max(splits * kLoraGroupRows, kLoraGroupRowsMany / 2)} * v_cols;
 }
 
+// What the adapters of a step ask of each site of each layer, flat: whoever computes beside a product finds its share with
+// few look-ups, one after another before the product's inputs are there. Written by LoraPlan.
+struct LoraCounts {
+  int32_t chunks = 0, segments = 0;
+};
+// 16 ranks of one target of one adapter, for the rows of a group.
+struct alignas(16) LoraChunk {
+  const int32_t* pages = nullptr;
+  uint32_t offset = 0;  // of A
+  int32_t rank = 0, rank_begin = 0;
+  int32_t row_begin = 0, row_count = 0;
+  int32_t v_place = 0, v_cols = 0;  // of (row_begin, rank_begin) in the first split's part of v, and from a row to the next
+  int32_t group = 0;
+};
+// 16 ranks of one target of one adapter; rank 0 where the adapters of the rows leave the target alone.
+struct alignas(16) LoraPart {
+  const int32_t* pages = nullptr;
+  uint32_t offset = 0;  // of B
+  int32_t rank = 0, rank_begin = 0;
+  int32_t v_col = 0;
+  float scale = 0;
+};
+// The outputs of one target for the rows of a group: `parts` for each tile of kLoraTile columns.
+struct alignas(16) LoraSegment {
+  int32_t begin = 0, end = 0;  // which parts of tiles these are, of all of the site
+  int32_t target = 0;
+  int32_t part_begin = 0, parts = 0;  // the entries of every tile
+  int32_t row_begin = 0, row_count = 0;
+  int32_t v_offset = 0, v_cols = 0;
+  int32_t group = 0, chunks = 0;  // of the group at this site: what has to be done before
+};
+// Entry i of a site lies at [i * sites + site], site = layer * kLoraSites + its number in the layer: so nothing moves when
+// there is room for more.
+inline constexpr int32_t kLoraSites = 4;
+struct LoraTables {
+  LoraCounts* counts = nullptr;
+  LoraChunk* chunks = nullptr;      // as many as 16 columns of v
+  LoraSegment* segments = nullptr;  // as many as kLoraSiteTargets for each group
+  LoraPart* parts = nullptr;        // as many as of both together
+  int32_t sites = 0;
+};
+
+struct LoraPlanArgs {
+  const LoraGroup* groups = nullptr;     // device, at most kLoraGroupsMax
+  const int32_t* group_count = nullptr;  // device
+  const LoraUse* uses = nullptr;         // device
+  int32_t outputs[7] = {};               // of each target
+  LoraTables tables;
+  int32_t* ready = nullptr;              // [sites][groups_max], set to zero
+  int32_t groups_max = 0;
+};
+// Once a step; the launch after it begins when it has ended, since what is resident early reads the tables.
+void LoraPlan(Launcher& launcher, const LoraPlanArgs& args);
+
 struct LoraSiteArgs {
   const LoraGroup* groups = nullptr;      // device
   const int32_t* group_count = nullptr;   // device
@@ -79,7 +133,9 @@ struct LoraSiteArgs {
   int32_t rank_part = 0, rank_parts = 1;  // in launches of its own: A has this one of so many equal parts of the ranks
   const void* x = nullptr;                // [T, inputs]
   float* v = nullptr;                     // of all groups
-  int32_t* ready = nullptr;               // [groups] beside a product: zero before it; what is done of a group's v
+  LoraTables tables;                      // beside a product, as all until y
+  int32_t site = 0;                       // in the tables
+  int32_t* ready = nullptr;               // [groups] zero before it; what is done of a group's v
   Product y;                              // in launches of its own: partial 0 is added to
 };
 

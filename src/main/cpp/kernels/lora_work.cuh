@@ -6,119 +6,55 @@
 
 namespace chorale::cuda {
 
-inline constexpr int32_t kLoraRingBytes = 32 * 1024;  // of a warp
 inline constexpr int32_t kLoraUnits = 16;             // that a warp looks up together
 inline constexpr int32_t kLoraUnitPages = 4;          // of a unit that are looked up with it
-inline constexpr int32_t kLoraPartsTogether = 8;      // whose v is in shared memory
+inline constexpr int32_t kLoraPartsTogether = 4;      // whose v is in registers
 inline constexpr int32_t kLoraVStride = kLoraChunk * kLoraPartsTogether + 8;  // elements, to spread the banks
 
-// 16 ranks of one target of one adapter, the rows of a group, the inputs of one split.
+// A chunk of A x for the inputs of one split.
 struct LoraUnit {
   const int32_t* pages;
   uint32_t offset;  // of A
   int32_t rank, rank_begin;
   int32_t tile_begin, tile_count;
   int32_t row_begin, row_count;
-  int32_t v_place, v_cols;  // of (row_begin, rank_begin) in this split's part of v, and from a row to the next
+  int32_t v_place, v_cols;
   int32_t group;
   int32_t page_begin;
   int32_t page_ids[kLoraUnitPages];
 };
-// 16 ranks of one target of one adapter.
-struct LoraPart {
-  const int32_t* pages;
-  uint32_t offset;  // of B
-  int32_t rank, rank_begin;
-  int32_t v_col;
-  float scale;
-};
 
 // What a warp keeps beside its ring.
 struct LoraWarpState {
-  int32_t shrink_end[kLoraGroupsMax];  // chunks of 16 ranks of the groups up to this one
-  int32_t expand_end[kLoraGroupsMax];  // parts of tiles of outputs likewise
+  LoraSegment segment;
+  LoraPart parts[kLoraPartsTogether];
   union {
     LoraUnit units[kLoraUnits];
-    struct {
-      LoraPart parts[kLoraPartsTogether];
-      uint16_t v[kLoraGroupRows][kLoraVStride];
-    } expand;
+    alignas(16) uint16_t v[kLoraGroupRows][kLoraVStride];
   };
 };
 
 __device__ __forceinline__ int32_t LoraTiles(int32_t columns) { return (columns + kLoraTile - 1) / kLoraTile; }
-__device__ __forceinline__ int32_t LoraParts(int32_t rank) { return (rank + kLoraChunk - 1) / kLoraChunk; }
-
-// The first group whose end is beyond `place`.
-__device__ __forceinline__ int32_t FindLoraGroup(const int32_t* ends, int32_t groups, int32_t place) {
-  int32_t low = 0, high = groups - 1;
-  while (low < high) {
-    const int32_t middle = (low + high) / 2;
-    if (ends[middle] > place) {
-      high = middle;
-    } else {
-      low = middle + 1;
-    }
-  }
-  return low;
-}
 
 // One warp's view of a site of a layer.
 class LoraWork {
  public:
   __device__ __forceinline__ LoraWork(const LoraSiteArgs& args, uint32_t ring, LoraWarpState& state)
-      : args_(args), ring_(ring), state_(state), lane_(static_cast<int32_t>(threadIdx.x) % 32), groups_(*args.group_count),
-        splits_(LoraSplits(args.columns)), slices_inverse_(0xffffffffu / args.pool.slice_bytes) {}
+      : args_(args), ring_(ring), state_(state), lane_(static_cast<int32_t>(threadIdx.x) % 32),
+        counts_(args.tables.counts[args.site]), splits_(LoraSplits(args.columns)),
+        slices_inverse_(0xffffffffu / args.pool.slice_bytes) {}
 
-  // Counts for each group what there is to do, into the warp's state.
-  __device__ __forceinline__ void CountWork() {
-    int32_t chunks_before = 0, parts_before = 0;
-#pragma unroll 1
-    for (int32_t first = 0; first < groups_; first += 32) {
-      const int32_t index = first + lane_;
-      int32_t chunks = 0, parts = 0;
-      if (index < groups_) {
-        const LoraGroup group = args_.groups[index];
-#pragma unroll 1
-        for (int32_t t = 0; t < args_.targets; ++t) parts += PartsOf(group, t) * LoraTiles(OutputsOf(t));
-#pragma unroll 1
-        for (int32_t u = group.use_begin; u < group.use_end; ++u) {
-          const LoraUse use = args_.uses[u];
-          for (int32_t t = 0; t < args_.targets; ++t) chunks += LoraColumns(MatrixOf(use, t).rank) / kLoraChunk;
-        }
-      }
-#pragma unroll
-      for (int32_t distance = 1; distance < 32; distance *= 2) {
-        const int32_t c = __shfl_up_sync(0xffffffffu, chunks, distance), p = __shfl_up_sync(0xffffffffu, parts, distance);
-        if (lane_ >= distance) chunks += c, parts += p;
-      }
-      if (index < groups_) {
-        state_.shrink_end[index] = chunks_before + chunks;
-        state_.expand_end[index] = parts_before + parts;
-      }
-      chunks_before += __shfl_sync(0xffffffffu, chunks, 31);
-      parts_before += __shfl_sync(0xffffffffu, parts, 31);
-    }
-    __syncwarp();
-  }
+  static constexpr uint32_t kRowBytes = kLoraTile * 2, kTileBytes = kLoraChunk * kRowBytes;  // of a tile of 16 rows
 
  protected:
-  static constexpr uint32_t kRowBytes = kLoraTile * 2, kTileBytes = kLoraChunk * kRowBytes;  // of a tile of 16 rows
-  static constexpr int32_t kSlots = kLoraRingBytes / kTileBytes;
 
-  __device__ __forceinline__ const LoraMatrix& MatrixOf(const LoraUse& use, int32_t target) const {
-    return use.matrices[args_.layer * 7 + args_.first_target + target];
+  // Entry `index` of a table, of this site.
+  template <typename E>
+  __device__ __forceinline__ const E& Entry(const E* table, int32_t index) const {
+    return table[int64_t{index} * args_.tables.sites + args_.site];
   }
   __device__ __forceinline__ int32_t OutputsOf(int32_t target) const {
     return target == 0 ? args_.outputs[0] : target == 1 ? args_.outputs[1] : args_.outputs[2];
-  }
-
-  // Of a target that the adapters leave alone one part without ranks: its outputs are zero, and the reader counts on that.
-  __device__ __forceinline__ int32_t PartsOf(const LoraGroup& group, int32_t target) const {
-    if (group.use_begin == group.use_end) return 0;
-    int32_t parts = 0;
-    for (int32_t u = group.use_begin; u < group.use_end; ++u) parts += LoraParts(MatrixOf(args_.uses[u], target).rank);
-    return max(parts, 1);
   }
 
   // Bytes of A or B: whole tiles, the last of its own width.
@@ -153,7 +89,7 @@ class LoraWork {
     if (first == last && width == kLoraTile) {  // usually
       const uint8_t* source = layer + page_id(first) * args_.pool.page_bytes + (start - first * args_.pool.slice_bytes) +
                               lane_ / 16 * kRowBytes;
-#pragma unroll 2
+#pragma unroll 8
       for (int32_t j = lane_ / 16; j < count_zero; j += 2, source += 2 * kRowBytes) {
         CopyAsync16(Place(target, j), j < count ? source : layer, j < count);
       }
@@ -173,7 +109,9 @@ class LoraWork {
   const LoraSiteArgs& args_;
   const uint32_t ring_;
   LoraWarpState& state_;
-  const int32_t lane_, groups_, splits_;
+  const int32_t lane_;
+  const LoraCounts counts_;
+  const int32_t splits_;
   const uint32_t slices_inverse_;
 };
 

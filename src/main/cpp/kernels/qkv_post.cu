@@ -7,6 +7,7 @@ namespace {
 
 constexpr int32_t kWarps = 8;
 constexpr int32_t kHeadDimMax = 512;
+constexpr int32_t kManyRows = 64;
 
 // Computes   for each head of q and k: x = qkv + bias, x = RMSNorm(x) * norm (where there is one), rotated by the row's
 //            angles (pairs i and i + P of the first 2P dims); for v: x = qkv + bias. q to its buffer, k and v to the
@@ -101,6 +102,69 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
   }
 }
 
+// The same of many rows, whose product is whole: a warp has kManyHeads heads of a row, all of q, k or v, and a lane the dims
+// 4 lane .. of each, so that their loads are under way together and what a lane rotates with is in the lane 16 further.
+// Requires   head_dim 128, all of it rotated; the counts of heads multiples of kManyHeads
+// Bound by   bytes: 6 (h + 2 hk) d a row
+constexpr int32_t kManyHeads = 4, kManyDims = 128;
+template <typename T>
+__global__ void __launch_bounds__(kWarps * 32) QkvPostManyKernel(const QkvPostArgs args, const int32_t rows) {
+  AllowSuccessor();
+  const KvPages& kv = args.kv;
+  const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+  const int32_t index = static_cast<int32_t>(blockIdx.x) * kWarps + static_cast<int32_t>(threadIdx.x) / 32;
+  const int32_t row_warps = (args.heads + 2 * kv.kv_heads) / kManyHeads;
+  const int64_t row = index / row_warps;
+  const int32_t head = index % row_warps * kManyHeads, d = lane * 4;
+  const bool is_q = head < args.heads, is_v = head >= args.heads + kv.kv_heads, valid = row < rows;
+  const int32_t position = valid ? args.rows.positions[row] : 0, page = valid ? args.rows.pages[row] : 0;
+  WaitForPredecessor();
+  if (!valid) return;
+
+  float4 values[kManyHeads];
+  const float* source = args.qkv.floats() + row * args.qkv.cols + head * kManyDims + d;
+#pragma unroll
+  for (int32_t i = 0; i < kManyHeads; ++i) values[i] = *reinterpret_cast<const float4*>(source + i * kManyDims);
+  const auto* rotation = reinterpret_cast<const float4*>(args.rotation + row * args.rotary_pairs + d % (kManyDims / 2));
+  const float4 low = rotation[0], high = rotation[1];  // (cosine, sine) of two dims each
+  const float sign = d < kManyDims / 2 ? -1.0f : 1.0f;
+  const float* norm = is_v ? nullptr : is_q ? args.q_norm : args.k_norm;
+#pragma unroll
+  for (int32_t i = 0; i < kManyHeads; ++i) {
+    float4& x = values[i];
+    if (args.bias != nullptr) {
+      const float4 bias = *reinterpret_cast<const float4*>(args.bias + (head + i) * kManyDims + d);
+      x = {x.x + bias.x, x.y + bias.y, x.z + bias.z, x.w + bias.w};
+    }
+    if (norm != nullptr) {
+      const float squares = WarpSum(x.x * x.x + x.y * x.y + x.z * x.z + x.w * x.w);
+      const float scale = rsqrtf(squares / static_cast<float>(kManyDims) + args.eps);
+      const float4 weight = *reinterpret_cast<const float4*>(norm + d);
+      x = {x.x * scale * weight.x, x.y * scale * weight.y, x.z * scale * weight.z, x.w * scale * weight.w};
+    }
+    if (!is_v) {
+      const float4 other = {__shfl_xor_sync(0xffffffffu, x.x, 16), __shfl_xor_sync(0xffffffffu, x.y, 16),
+                            __shfl_xor_sync(0xffffffffu, x.z, 16), __shfl_xor_sync(0xffffffffu, x.w, 16)};
+      x = {x.x * low.x + sign * other.x * low.y, x.y * low.z + sign * other.y * low.w,
+           x.z * high.x + sign * other.z * high.y, x.w * high.z + sign * other.w * high.w};
+    }
+    T* place = nullptr;
+    if (is_q) {
+      place = static_cast<T*>(args.q) + (row * args.heads + head + i) * kManyDims + d;
+    } else {
+      place = reinterpret_cast<T*>(kv.slices + page * kv.page_bytes) +
+              KvHeadOffset(kv, is_v, head + i - args.heads - (is_v ? kv.kv_heads : 0)) +
+              KvOffsetInHead(kv, position % kv.page_tokens, d);
+    }
+    *reinterpret_cast<uint2*>(place) = {PackPair<T>(x.x, x.y), PackPair<T>(x.z, x.w)};
+  }
+}
+
+bool CanTakeMany(const QkvPostArgs& args) {
+  return !args.qkv.half && args.qkv.lora == nullptr && args.rotated == nullptr && args.kv.head_dim == kManyDims &&
+         args.rotary_pairs == kManyDims / 2 && args.heads % kManyHeads == 0 && args.kv.kv_heads % kManyHeads == 0;
+}
+
 }  // namespace
 
 void QkvPost(Launcher& launcher, Element element, int32_t rows, const QkvPostArgs& args) {
@@ -113,6 +177,11 @@ void QkvPost(Launcher& launcher, Element element, int32_t rows, const QkvPostArg
   WithElement(element, [&](auto type) {
     using T = decltype(type);
     const bool whole = args.qkv.units_per_tile == args.qkv.units_per_block;
+    if (whole && rows >= kManyRows && CanTakeMany(args)) {
+      const int32_t warps = rows * (heads / kManyHeads);
+      launcher.Launch(QkvPostManyKernel<T>, dim3((warps + kWarps - 1) / kWarps), dim3(kWarps * 32), 0, args, rows);
+      return;
+    }
     const auto kernel = args.kv.head_dim % 4 != 0 ? QkvPostKernel<T, 1, false>
                         : whole                   ? QkvPostKernel<T, 4, true>
                                                   : QkvPostKernel<T, 4, false>;

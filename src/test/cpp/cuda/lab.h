@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "kernels/launch.h"
+#include "kernels/lora.h"
 #include "tools/history.h"
 
 namespace chorale::cuda {
@@ -120,6 +121,33 @@ struct RandomProduct {
   std::vector<float> host;
   DeviceArray<float> device;
   Product product;
+};
+
+// Room for what LoraPlan makes of groups.
+class LoraTableMemory {
+ public:
+  LoraTableMemory(const std::vector<LoraGroup>& groups, int32_t layers)
+      : sites_(layers * kLoraSites), counts_(sites_), chunks_(sites_ * ChunkCount(groups)),
+        segments_(sites_ * SegmentCount(groups)), parts_(sites_ * (ChunkCount(groups) + SegmentCount(groups))) {}
+  LoraTables tables() const {
+    return {counts_.data(), chunks_.data(), segments_.data(), parts_.data(), static_cast<int32_t>(sites_)};
+  }
+
+ private:
+  static int64_t ChunkCount(const std::vector<LoraGroup>& groups) {
+    int64_t columns = 0;
+    for (const LoraGroup& group : groups) columns += group.v_cols;
+    return columns / kLoraChunk;
+  }
+  static int64_t SegmentCount(const std::vector<LoraGroup>& groups) {
+    return std::ssize(groups) * kLoraSiteTargets;
+  }
+
+  int64_t sites_;
+  DeviceArray<LoraCounts> counts_;
+  DeviceArray<LoraChunk> chunks_;
+  DeviceArray<LoraSegment> segments_;
+  DeviceArray<LoraPart> parts_;
 };
 
 void CheckLayerOps(Lab& lab);

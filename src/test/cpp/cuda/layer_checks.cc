@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "cuda/lab.h"
 #include "kernels/kv_layout.cuh"
@@ -90,12 +92,15 @@ void CheckAddNorm(Lab& lab, Element element, int32_t rows, int32_t hidden, bool 
 struct QkvShape {
   int32_t heads, kv_heads, head_dim, page_tokens, rotary;
   bool bias, norm;
+  int32_t rows = 7;
+  bool whole = false;  // the product is one part
 };
 
 void CheckQkvPost(Lab& lab, Element element, const QkvShape& s) {
-  const int32_t rows = 7, pages = 11, pairs = s.rotary / 2;
+  const int32_t rows = s.rows, pages = rows / s.page_tokens + 4, pairs = s.rotary / 2;
   const int32_t width = (s.heads + 2 * s.kv_heads) * s.head_dim;
   RandomProduct qkv(lab, rows, (width + 7) / 8 * 8, 4096, 132);
+  if (s.whole) qkv.product.units_per_tile = qkv.product.units_per_block = 1;
   const std::vector<float> bias = lab.NormalFloats(width, 1.0);
   const std::vector<float> q_norm = lab.NormalFloats(s.head_dim, 1.0), k_norm = lab.NormalFloats(s.head_dim, 1.0);
   std::vector<float2> rotation;
@@ -103,9 +108,16 @@ void CheckQkvPost(Lab& lab, Element element, const QkvShape& s) {
     const double angle = lab.Normal(3.0);
     rotation.push_back({static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))});
   }
-  // Two sequences of 4 and 3 rows with pages in no order.
+  // Two sequences, of which the second has 3 rows, with pages in no order.
   const int32_t t = s.page_tokens;
-  const std::vector<int32_t> positions = {t - 2, t - 1, t, t + 1, 0, 1, 2}, row_pages = {9, 9, 2, 2, 5, 5, 5};
+  std::vector<int32_t> order(pages), positions, row_pages;
+  std::iota(order.begin(), order.end(), 0);
+  std::shuffle(order.begin(), order.end(), lab.random);
+  for (int32_t row = 0; row < rows; ++row) {
+    const bool second = row >= rows - 3;
+    positions.push_back(second ? row - (rows - 3) : t - 2 + row);
+    row_pages.push_back(second ? order.back() : order[positions.back() / t]);
+  }
   const int64_t slice = int64_t{2} * s.kv_heads * t * s.head_dim, page_elements = slice * 3;  // this is the middle layer
   DeviceArray<Half> pool(page_elements * pages), q(int64_t{rows} * s.heads * s.head_dim);
   DeviceArray<float> d_bias(bias), d_q_norm(q_norm), d_k_norm(k_norm);
@@ -189,6 +201,27 @@ void CheckSwiGlu(Lab& lab, Element element, int32_t rows, int32_t intermediate, 
   lab.Compare("swiglu I=" + std::to_string(intermediate), Widened(element, out.Download()), want, 3e-3);
 }
 
+// Of a 16-bit product, as a library leaves it.
+void CheckSwiGluOfHalves(Lab& lab, Element element, int32_t rows, int32_t intermediate, bool with_bias) {
+  const std::vector<Half> gate_up = lab.NormalHalves(element, int64_t{2} * rows * intermediate, 1.0);
+  const std::vector<float> bias = lab.NormalFloats(2 * intermediate, 1.0);
+  DeviceArray<Half> d_gate_up(gate_up), out(int64_t{rows} * intermediate);
+  DeviceArray<float> d_bias(bias);
+  SwiGlu(lab.launcher, element, rows,
+         {{d_gate_up.data(), 0, 2 * intermediate, 1, 1, true}, with_bias ? d_bias.data() : nullptr, out.data(), intermediate, intermediate});
+  lab.Finish("swiglu of 16 bits");
+  std::vector<double> want;
+  for (int32_t row = 0; row < rows; ++row) {
+    for (int32_t i = 0; i < intermediate; ++i) {
+      const auto at = [&](int32_t col) {
+        return Widen(element, gate_up[int64_t{2} * row * intermediate + col]) + (with_bias ? bias[col] : 0.0f);
+      };
+      want.push_back(at(i) / (1 + std::exp(-at(i))) * at(intermediate + i));
+    }
+  }
+  lab.Compare("swiglu of 16 bits I=" + std::to_string(intermediate), Widened(element, out.Download()), want, 3e-3);
+}
+
 }  // namespace
 
 void CheckLayerOps(Lab& lab) {
@@ -201,6 +234,10 @@ void CheckLayerOps(Lab& lab) {
     CheckQkvPost(lab, element, {4, 4, 80, 16, 40, true, true});
     CheckQkvPost(lab, element, {4, 2, 128, 32, 128, true, true});
     CheckQkvPost(lab, element, {3, 1, 5, 64, 4, true, true});
+    CheckQkvPost(lab, element, {8, 4, 128, 16, 128, true, true, 70, true});
+    CheckQkvPost(lab, element, {32, 8, 128, 16, 128, false, false, 129, true});
+    CheckSwiGluOfHalves(lab, element, 7, 520, true);
+    CheckSwiGluOfHalves(lab, element, 130, 1024, false);
     CheckSwiGlu(lab, element, 4, 43, true);
     CheckSwiGlu(lab, element, 3, 512, true);
     CheckSwiGlu(lab, element, 5, 14336, false);

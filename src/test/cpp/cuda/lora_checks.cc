@@ -8,13 +8,14 @@
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
 #include "memory/page_layout.h"
+#include "model/weights.h"
 
 namespace chorale::cuda {
 namespace {
 
 struct Shape {
   int32_t kv_heads, head_dim;  // of the page geometry
-  int32_t first_target, targets, inputs;
+  int32_t site, first_target, targets, inputs;
   int32_t outputs[kLoraSiteTargets];
 };
 
@@ -126,9 +127,14 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
       for (int32_t other = 0; other < a; ++other) first_page += adapters[other].layout.page_count();
       use_scales.push_back(a == 3 ? -0.5f : 1.0f);
       uses.push_back({d_matrices.data() + a * kLayers * kTargets, d_pages.data() + first_page, use_scales.back(), 0});
-      for (int32_t t = 0; t < s.targets; ++t) {
-        group.v_cols += LoraColumns(adapters[a].layout.at(kLayer, s.first_target + t).rank());
+      int32_t most = 0;
+      for (int32_t i = 0; i < kLayers * kSites; ++i) {
+        const SiteTargets& site = kSiteTargets[i % kSites];
+        int32_t columns = 0;
+        for (int32_t t = 0; t < site.count; ++t) columns += LoraColumns(adapters[a].layout.at(i / kSites, site.first + t).rank());
+        most = std::max(most, columns);
       }
+      group.v_cols += most;
     }
     row += counts[i];
     group.use_end = static_cast<int32_t>(uses.size());
@@ -202,8 +208,16 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     const ProductPlan plan = PlanProduct(cols, s.inputs, lab.launcher.sm_count);
     const int64_t part = int64_t{rows} * cols;
     DeviceArray<float> product(plan.partials_max * part), lora(part);
-    DeviceArray<int32_t> ready(std::vector<int32_t>(groups.size(), 0));
-    args.ready = ready.data();
+    DeviceArray<int32_t> ready(kLayers * kLoraSites * std::ssize(groups));
+    const LoraTableMemory tables(groups, kLayers);
+    LoraPlanArgs plan_args{.groups = d_groups.data(), .group_count = d_count.data(), .uses = d_uses.data()};
+    std::copy_n(shapes.out, kTargets, plan_args.outputs);
+    plan_args.tables = args.tables = tables.tables();
+    plan_args.ready = ready.data();
+    plan_args.groups_max = static_cast<int32_t>(groups.size());
+    LoraPlan(lab.launcher, plan_args);
+    args.site = kLayer * kLoraSites + s.site;
+    args.ready = ready.data() + args.site * plan_args.groups_max;
     GemmStreamArgs gemm;
     lab.Expect("maps", EncodeStreamMap(element, d_base.data(), cols, s.inputs, stride, kProductTile, &gemm.weight) &&
                            EncodeStreamMap(element, d_x.data(), rows, s.inputs, stride, StreamBox(rows), &gemm.x));
@@ -267,13 +281,13 @@ void CheckLora(Lab& lab) {
   const std::vector<int32_t> mixed = {0, 1, 4, 8, 16, 24, 33, 64, 100, 128}, usual = {8, 16, 16, 0};
   for (const Element element : {Element::kBf16, Element::kF16}) {
     for (const int32_t group_rows : {kLoraGroupRows, kLoraGroupRowsMany}) {
-      CheckSite(lab, element, {8, 128, kQ, 3, 4096, {4096, 1024, 1024}}, usual, group_rows);
-      CheckSite(lab, element, {8, 128, kDown, 1, 14336, {1024, 0, 0}}, usual, group_rows);
-      CheckSite(lab, element, {2, 32, kQ, 3, 192, {192, 64, 64}}, mixed, group_rows);
-      CheckSite(lab, element, {2, 32, kGate, 2, 192, {512, 512, 0}}, mixed, group_rows);
-      CheckSite(lab, element, {3, 48, kO, 1, 1300, {1000, 0, 0}}, mixed, group_rows);
-      CheckSite(lab, element, {3, 48, kO, 1, 200, {5120, 0, 0}}, mixed, group_rows);
-      CheckSite(lab, element, {1, 20, kDown, 1, 84, {52, 0, 0}}, mixed, group_rows);
+      CheckSite(lab, element, {8, 128, kSiteQkv, kQ, 3, 4096, {4096, 1024, 1024}}, usual, group_rows);
+      CheckSite(lab, element, {8, 128, kSiteDown, kDown, 1, 14336, {1024, 0, 0}}, usual, group_rows);
+      CheckSite(lab, element, {2, 32, kSiteQkv, kQ, 3, 192, {192, 64, 64}}, mixed, group_rows);
+      CheckSite(lab, element, {2, 32, kSiteGateUp, kGate, 2, 192, {512, 512, 0}}, mixed, group_rows);
+      CheckSite(lab, element, {3, 48, kSiteO, kO, 1, 1300, {1000, 0, 0}}, mixed, group_rows);
+      CheckSite(lab, element, {3, 48, kSiteO, kO, 1, 200, {5120, 0, 0}}, mixed, group_rows);
+      CheckSite(lab, element, {1, 20, kSiteDown, kDown, 1, 84, {52, 0, 0}}, mixed, group_rows);
     }
   }
 }

@@ -68,7 +68,7 @@ class Step {
     tokens_ = Upload(tokens);
     row_pages_ = Upload(row_pages);
     PlanAttention(positions);
-    PlanAdapters(layouts, order);
+    PlanAdapters(shapes, layouts, order);
     MakeActivations();
     kv_bytes = int64_t{4} * kKvHeads * kHeadDim * kLayers * (chunk == 1 ? int64_t{batch} * context : 0);
   }
@@ -85,7 +85,7 @@ class Step {
     embed.inv_freq = inv_freq_->data();
     embed.rotation = rotation_->data();
     embed.rotary_pairs = kHeadDim / 2;
-    if (ready_ != nullptr) Must(cudaMemsetAsync(ready_->data(), 0, static_cast<size_t>(ready_->bytes()), l.stream), "memset");
+    if (ready_ != nullptr && rows_ <= kStreamRowsMax) LoraPlan(l, lora_plan_);
     Embed(l, kElement, rows_, embed);
     Product delta;
     for (int32_t layer = 0; layer < kLayers; ++layer) {
@@ -179,7 +179,7 @@ class Step {
   }
 
   // The rows of a batch in runs of one adapter each, cut in groups of 16.
-  void PlanAdapters(const std::vector<AdapterLayout>& layouts, std::vector<int32_t>& free_pages) {
+  void PlanAdapters(const LinearShapes& shapes, const std::vector<AdapterLayout>& layouts, std::vector<int32_t>& free_pages) {
     if (adapters_ == 0) return;
     std::vector<LoraMatrix> matrices;
     for (const AdapterLayout& layout : layouts) {
@@ -208,7 +208,10 @@ class Step {
     uses_ = Upload(uses);
     groups_ = Upload(groups);
     group_count_ = Upload(std::vector<int32_t>{group_count_host_});
-    ready_ = std::make_unique<DeviceArray<int32_t>>(int64_t{kLayers} * 4 * group_count_host_);
+    ready_ = std::make_unique<DeviceArray<int32_t>>(int64_t{kLayers} * kLoraSites * group_count_host_);
+    tables_ = std::make_unique<LoraTableMemory>(groups, kLayers);
+    lora_plan_ = {groups_->data(), group_count_->data(), uses_->data(), {}, tables_->tables(), ready_->data(), group_count_host_};
+    std::copy_n(shapes.out, kTargets, lora_plan_.outputs);
     lora_rows_ = Upload(std::vector<int32_t>(rows_, 1));
     lora_part_ = std::make_unique<DeviceArray<float>>(int64_t{rows_} * 2 * kIntermediate);
     v_ = std::make_unique<DeviceArray<float>>(v_floats);
@@ -308,7 +311,9 @@ class Step {
     std::copy_n(kSites[site].outputs, 3, args.outputs);
     args.x = x.memory->data();
     args.v = v_->data();
-    args.ready = ready_->data() + (int64_t{layer} * 4 + site) * group_count_host_;
+    args.tables = tables_->tables();
+    args.site = layer * kLoraSites + site;
+    args.ready = ready_->data() + int64_t{args.site} * group_count_host_;
     if (rows_ <= kStreamRowsMax) {
       Product y = Multiply(m, x, rows_, &args);
       if (!parts.expand) y.lora = nullptr;
@@ -362,6 +367,8 @@ class Step {
   std::unique_ptr<DeviceArray<LoraMatrix>> matrices_;
   std::unique_ptr<DeviceArray<LoraUse>> uses_;
   std::unique_ptr<DeviceArray<LoraGroup>> groups_;
+  std::unique_ptr<LoraTableMemory> tables_;
+  LoraPlanArgs lora_plan_;
   LoraSiteArgs pending_;  // what SwiGlu has to add
   std::unique_ptr<DeviceArray<SampleRow>> sample_rows_;
   std::unique_ptr<DeviceArray<SampleSummary>> summaries_;

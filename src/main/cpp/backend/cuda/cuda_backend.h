@@ -128,6 +128,7 @@ class CudaBackend final : public Backend {
   int32_t PaddedRows(const StepPlan& plan) const;
   void AddRows();
   Status AddLora(const LoraBatch& lora);
+  Status ReserveLoraTables();
   void AddLoraUse(const chorale::LoraUse& use);
   Status AddAttention();
   Status AddSampling();
@@ -213,6 +214,8 @@ class CudaBackend final : public Backend {
   DeviceMemory lora_v_;
   DeviceMemory lora_parts_[kSites];  // [kStreamRowsMax, stride] float32: the LoRA part of each site's product
   DeviceMemory lora_ready_;          // [layers][kSites][lora_groups_max_] counters, zero when a forward pass begins
+  DeviceMemory lora_counts_, lora_chunks_, lora_segments_, lora_tile_parts_;
+  LoraTables lora_tables_;           // in these; no sites in a step that has no use for them
 
   std::map<int32_t, AttentionWork> attention_;  // by window
   std::vector<DecodeRow> decode_rows_;

@@ -26,9 +26,18 @@ KvPages CudaBackend::Kv(int32_t layer) const {
 
 void CudaBackend::Embed(const EmbedParams& params) {
   if (peers_ != nullptr) peers_->BeginPass();
-  if (lora_groups_max_ > 0) {
-    Check(cudaMemsetAsync(lora_ready_.data(), 0, size_t{4} * lora_groups_max_ * spec_.layers * kSites, launcher_.stream),
-          "LoRA counters");
+  if (lora_tables_.sites > 0) {
+    LoraPlanArgs plan;
+    plan.groups = device_groups_;
+    plan.group_count = device_group_count_;
+    plan.uses = device_uses_;
+    for (int32_t t = 0; t < kTargets; ++t) {
+      plan.outputs[t] = static_cast<int32_t>(OutWidth(spec_, static_cast<Target>(t)));
+    }
+    plan.tables = lora_tables_;
+    plan.ready = lora_ready_.as<int32_t>();
+    plan.groups_max = lora_groups_max_;
+    LoraPlan(launcher_, plan);
   }
   const CudaMatrix& table = Matrix(params.table);
   EmbedArgs args;
@@ -95,8 +104,9 @@ bool CudaBackend::LoraArgs(const LoraSite& site, const CudaActivation& x, const 
   args->pieces = rows_ > kStreamRowsMax ? kLoraPieces : 1;  // as AddLora makes groups
   args->x = x.memory.data();
   args->v = lora_v_.as<float>();
-  args->ready = lora_ready_.as<int32_t>() +
-                (int64_t{site.layer} * kSites + SiteOf(site.first)) * lora_groups_max_;
+  args->tables = lora_tables_;
+  args->site = site.layer * kSites + SiteOf(site.first);
+  args->ready = lora_ready_.as<int32_t>() + int64_t{args->site} * lora_groups_max_;
   return true;
 }
 

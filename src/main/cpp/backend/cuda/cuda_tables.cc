@@ -232,15 +232,37 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
   lora_group_count_.assign(1, static_cast<int32_t>(lora_groups_.size()));
   const int64_t room = padded_ && !lora_groups_.empty() ? rows_ : 0;
   lora_groups_max_ = static_cast<int32_t>(std::max<int64_t>(room, std::ssize(lora_groups_)));
-  CHORALE_RETURN_IF_ERROR(
-      Reserve(&lora_ready_, 4 * int64_t{lora_groups_max_} * spec_.layers * kSites, "LoRA counters"));
   CHORALE_RETURN_IF_ERROR(Reserve(&lora_v_, 4 * v_floats, "rank activations"));
+  CHORALE_RETURN_IF_ERROR(ReserveLoraTables());
   tables_->Add(lora_group_count_, &device_group_count_);
   tables_->Add(lora_rows_, &device_lora_rows_);
   tables_->Add(lora_groups_, &device_groups_, room);
   tables_->Add(lora_uses_, &device_uses_, room);
   tables_->Add(lora_pages_, &device_lora_pages_, room * kPagesEach);
   tables_->Add(lora_matrices_, &device_matrices_, room * spec_.layers * kTargets);
+  return Status::Ok();
+}
+
+// What adapters need beside products.
+Status CudaBackend::ReserveLoraTables() {
+  lora_tables_ = {};
+  if (lora_groups_max_ == 0 || rows_ > kStreamRowsMax || launcher_.sm_major != 9 || shard_.cuts_both_factors()) {
+    return Status::Ok();
+  }
+  const int64_t sites = int64_t{spec_.layers} * kSites;
+  int64_t chunks = 0;
+  for (const LoraGroup& group : lora_groups_) chunks += group.v_cols / kLoraChunk;
+  const int64_t segments = int64_t{kLoraSiteTargets} * lora_groups_max_;
+  const auto reserve = [&](DeviceMemory* memory, int64_t entries, size_t bytes) {
+    return Reserve(memory, sites * entries * static_cast<int64_t>(bytes), "LoRA tables");
+  };
+  CHORALE_RETURN_IF_ERROR(reserve(&lora_ready_, lora_groups_max_, sizeof(int32_t)));
+  CHORALE_RETURN_IF_ERROR(reserve(&lora_counts_, 1, sizeof(LoraCounts)));
+  CHORALE_RETURN_IF_ERROR(reserve(&lora_chunks_, chunks, sizeof(LoraChunk)));
+  CHORALE_RETURN_IF_ERROR(reserve(&lora_segments_, segments, sizeof(LoraSegment)));
+  CHORALE_RETURN_IF_ERROR(reserve(&lora_tile_parts_, chunks + segments, sizeof(LoraPart)));
+  lora_tables_ = {lora_counts_.as<LoraCounts>(), lora_chunks_.as<LoraChunk>(), lora_segments_.as<LoraSegment>(),
+                  lora_tile_parts_.as<LoraPart>(), static_cast<int32_t>(sites)};
   return Status::Ok();
 }
 
