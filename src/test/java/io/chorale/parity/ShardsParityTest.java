@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** The stored answers, from models that are cut into shards. Their head counts divide by two, and where not, by four. */
+/** The stored answers, from models that are cut into shards: all in two, some in three or four. */
 class ShardsParityTest {
     record Cut(String model, int shards, String scheme, String mode) {}
 
@@ -81,11 +81,12 @@ class ShardsParityTest {
     }
 
     @Test
-    void everyModelIsCutInTwoAndSomeInFour() {
+    void everyModelIsCutInTwoAndSomeInThreeAndFour() {
         List<Cut> cuts = cuts();
         for (String model : ParityFixture.STORED) {
             assertTrue(cuts.stream().anyMatch(cut -> cut.model().equals(model) && cut.shards() == 2), model);
         }
+        assertTrue(cuts.stream().anyMatch(cut -> cut.shards() == 3));
         assertTrue(cuts.stream().anyMatch(cut -> cut.shards() == 4));
     }
 
