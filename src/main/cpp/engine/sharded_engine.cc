@@ -121,7 +121,10 @@ Status ShardedEngine::Late(std::span<const uint8_t> late) {
 
 Status ShardedEngine::Await(std::span<uint8_t> out, int64_t* bytes) {
   CHORALE_RETURN_IF_ERROR(CheckTogether());
-  CHORALE_RETURN_IF_ERROR(first().Await(out, bytes));
+  if (const Status status = first().Await(out, bytes); !status.ok()) {
+    CHORALE_RETURN_IF_ERROR(CheckTogether());  // what failed first has caused the rest
+    return status;
+  }
   for (int32_t shard = 1; shard < shards(); ++shard) {
     Engine& engine = *engines_[shard];
     if (const Status status = engine.AwaitUnread(); !status.ok()) return Fail(status.message());

@@ -16,7 +16,7 @@ using testing::RandomAdapter;
 using testing::SameBits;
 using testing::StepBuilder;
 
-constexpr int64_t kPoolBytes = int64_t{256} << 20;
+constexpr int64_t kPoolBytes = int64_t{512} << 20;
 constexpr int32_t kFirstPage = 1200;  // of sequences; adapters are before
 
 struct Case {
