@@ -14,7 +14,7 @@ class LoraExpandWork : public LoraWork {
   __device__ __forceinline__ LoraExpandWork(const LoraWork& work, const Product& y)
       : LoraWork(work), out_(const_cast<float*>(y.lora)), out_cols_(y.cols) {}
 
-  // Part `warp` of `warps` equal ones: looks the first segment up and lets its tiles come to L2.
+  // Part `warp` of `warps` equal ones: looks the first segment up.
   __device__ __forceinline__ void Begin(int32_t warp, int32_t warps) {
     if (counts_.segments == 0) return;
     const int32_t total = Entry(args_.tables.segments, counts_.segments - 1).end;
@@ -25,7 +25,6 @@ class LoraExpandWork : public LoraWork {
     LoadSegment();
     LoadParts(0);
     MoveWindow(state_.parts[0], PageOf(TileStart(FirstTile(), state_.parts[0])));
-    PrefetchB(FirstTile(), LastTile(), state_.parts[0]);
   }
 
   __device__ __forceinline__ void Run() {
@@ -95,29 +94,6 @@ class LoraExpandWork : public LoraWork {
   }
   __device__ __forceinline__ int32_t FirstTile() const { return TileFrom(max(place_, state_.segment.begin)); }
   __device__ __forceinline__ int32_t LastTile() const { return TileFrom(min(end_, state_.segment.end)); }
-
-  // Tiles of one matrix lie one after another, but for the page's ends.
-  __device__ __forceinline__ void PrefetchB(int32_t tile, int32_t tile_end, const LoraPart& part) const {
-    constexpr int32_t kLines = 8;  // of a lane, at most
-    const auto tile_bytes = static_cast<uint32_t>(kLoraTile * part.rank * 2);
-    const uint32_t begin = part.offset + tile * tile_bytes + lane_ * 128;
-    const uint32_t end = min(part.offset + tile_end * tile_bytes,
-                             part.offset + MatrixBytes(part.rank, OutputsOf(state_.segment.target)));
-    const uint8_t* layer = args_.pool.pages + static_cast<int64_t>(args_.layer) * args_.pool.slice_bytes;
-    const uint8_t* lines[kLines];
-#pragma unroll
-    for (int32_t i = 0; i < kLines; ++i) {
-      const uint32_t place = begin + i * 32 * 128;
-      lines[i] = nullptr;
-      if (place >= end) continue;
-      const int32_t page = PageOf(place);
-      lines[i] = layer + part.pages[page] * args_.pool.page_bytes + (place - page * args_.pool.slice_bytes);
-    }
-#pragma unroll
-    for (int32_t i = 0; i < kLines; ++i) {
-      if (lines[i] != nullptr) PrefetchToL2(lines[i]);
-    }
-  }
 
   __device__ __forceinline__ uint32_t TileStart(int32_t tile, const LoraPart& part) const {
     return part.offset + static_cast<uint32_t>(tile * kLoraTile * part.rank * 2);
@@ -268,9 +244,10 @@ class LoraExpandWork : public LoraWork {
   int32_t window_begin_ = 0, window_id_ = 0;
 };
 
-// One warp's part of the site, of `warps`. It has a ring in shared memory that cp.async fills while it multiplies; what its
-// first units are and their first bytes are looked up and under way before it waits for the predecessor. All blocks of the
-// product are resident at once and every warp does its part of A x first, so nothing waits for what has not begun.
+// One warp's part of the site, of `warps`. It has a ring in shared memory that cp.async fills while it multiplies. What its
+// first units of A x are and their first bytes of A are looked up and under way before it waits for the predecessor, and its
+// part of B v is looked up while x comes. All blocks of the product are resident at once and every warp does its part of A x
+// first, so nothing waits for what has not begun.
 template <typename T, int32_t kRingBytes>
 __device__ __forceinline__ void LoraBeside(const LoraSiteArgs& args, const Product& y, uint32_t ring, LoraWarpState& state,
                                            int32_t warp, int32_t warps) {
@@ -278,8 +255,9 @@ __device__ __forceinline__ void LoraBeside(const LoraSiteArgs& args, const Produ
   LoraShrinkWork<T> shrink(work, kRingBytes);
   LoraExpandWork<T, kRingBytes / LoraWork::kTileBytes> expand(work, y);
   shrink.Begin(warp, warps);
-  expand.Begin(warp, warps);
   WaitForPredecessor();
+  shrink.CopyInputs();
+  expand.Begin(warp, warps);
   shrink.Run();
   expand.Run();
 }

@@ -20,12 +20,26 @@ class LoraShrinkWork : public LoraWork {
     if (next_ < total_) FillBatch();
   }
 
+  // Lets their x come as well.
+  __device__ __forceinline__ void CopyInputs() {
+    copied_ = {};
+#pragma unroll 1
+    for (int32_t i = 0; i < begun_; ++i) {
+      CopyX(copied_, i);
+      CommitCopies();
+      Advance(copied_);
+    }
+  }
+
   __device__ __forceinline__ void Run() {
 #pragma unroll 1
     while (next_ < total_) {
       RunBatch();
       next_ += kLoraUnits * step_;
-      if (next_ < total_) FillBatch();
+      if (next_ < total_) {
+        FillBatch();
+        CopyInputs();
+      }
     }
   }
 
@@ -61,13 +75,7 @@ class LoraShrinkWork : public LoraWork {
 
   __device__ __forceinline__ void RunBatch() {
     const int32_t count = BatchCount();
-    UnitTile place;
-#pragma unroll 1
-    for (int32_t i = 0; i < begun_; ++i) {
-      CopyX(place, i);
-      CommitCopies();
-      Advance(place);
-    }
+    UnitTile place = copied_;
     // What a lane reads: rows that the slot does not have meet no others, so any will do for them.
     const int32_t matrix = lane_ / 8, line = lane_ % 8;
     const int32_t x_row = min(matrix % 2 * 8 + line, x_rows_ - 1), a_row = min(matrix / 2 * 8 + line, a_rows_ - 1);
@@ -184,6 +192,7 @@ class LoraShrinkWork : public LoraWork {
   int32_t next_ = 0, step_ = 0, total_ = 0;  // the units that are still to do, every step-th
   int32_t a_rows_ = 0, x_rows_ = 0, slots_ = 0;
   int32_t begun_ = 0;                        // tiles of the batch whose A has been asked for
+  UnitTile copied_;                          // the first tile whose x has not
 };
 
 }  // namespace chorale::cuda
