@@ -3,6 +3,7 @@ package io.chorale.adapter;
 import io.chorale.adapter.AdapterRefusal.Kind;
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.System.Logger;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -28,6 +29,8 @@ public final class AdapterAdministration {
 
     /** An adapter's way to the doctor: its name and a folder with its files, which are the server's own or somebody's. */
     private record Candidate(Path folder, boolean isOurs) {}
+
+    private static final Logger LOG = System.getLogger(AdapterAdministration.class.getName());
 
     private final AdapterFolder files;
     private final AdapterRegistry registry;
@@ -170,6 +173,7 @@ public final class AdapterAdministration {
         } else {
             IntFunction<AdapterEntry> made = found::numbered;
             entry = registry.add(made);
+            entry.warn(LOG);
         }
         shelf.save();
         return new Served(entry, outcome);

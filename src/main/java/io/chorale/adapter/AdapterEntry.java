@@ -1,5 +1,7 @@
 package io.chorale.adapter;
 
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -58,6 +60,13 @@ public record AdapterEntry(
 
     public long weightBytes() {
         return facts.weightBytes();
+    }
+
+    /** Writes down what speaks against it although it is served. */
+    void warn(Logger log) {
+        if (!facts.warnings().isEmpty()) {
+            log.log(Level.WARNING, "adapter {0} is served, but {1}", name, String.join("; ", facts.warnings()));
+        }
     }
 
     /** The same under another number. */

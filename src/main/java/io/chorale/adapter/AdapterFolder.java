@@ -25,6 +25,7 @@ public final class AdapterFolder implements AdapterSource {
 
     private final ModelShape base;
     private final ServedForms served;
+    private final BaseCheck check;
     private final KnownDigests digests;
     private volatile Consumer<AdapterEntry> changed = entry -> {};
     private volatile @Nullable ContentStore kept;
@@ -34,16 +35,18 @@ public final class AdapterFolder implements AdapterSource {
     }
 
     public AdapterFolder(ModelShape base, KnownDigests digests) {
-        this(base, ServedForms.ALL, digests);
+        this(base, ServedForms.ALL, BaseCheck.OFF, digests);
     }
 
     /**
      * @param served forms of adapters; others are refused by name
+     * @param check of the base model that adapters name
      * @param digests of contents that were read and checked before
      */
-    public AdapterFolder(ModelShape base, ServedForms served, KnownDigests digests) {
+    public AdapterFolder(ModelShape base, ServedForms served, BaseCheck check, KnownDigests digests) {
         this.base = base;
         this.served = served;
+        this.check = check;
         this.digests = digests;
     }
 
@@ -93,7 +96,7 @@ public final class AdapterFolder implements AdapterSource {
                 throw new FileRejectedException(directory + ": the folder's name is the adapter's name and must be 1 to"
                         + " 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit");
             }
-            PeftAdapter adapter = PeftAdapter.open(directory, base, served);
+            PeftAdapter adapter = open(directory);
             // Not the adapter itself: thousands of these wait together, and a header may be large.
             AdapterFacts facts = adapter.facts();
             String fingerprint = adapter.fingerprint();
@@ -115,7 +118,7 @@ public final class AdapterFolder implements AdapterSource {
      * @throws FileRejectedException naming everything that is wrong
      */
     public IntFunction<AdapterEntry> verify(String name, Path directory) throws FileRejectedException {
-        PeftAdapter adapter = PeftAdapter.open(directory, base, served);
+        PeftAdapter adapter = open(directory);
         AdapterFacts facts = adapter.facts();
         String fingerprint = adapter.fingerprint();
         String digest = adapter.checkContent();
@@ -137,13 +140,17 @@ public final class AdapterFolder implements AdapterSource {
         return adapter.weights(entry.name());
     }
 
+    private PeftAdapter open(Path directory) throws FileRejectedException {
+        return PeftAdapter.open(directory, base, served, check);
+    }
+
     /** The adapter's files: in its folder, or in the store where that folder has others now. */
     private PeftAdapter open(AdapterEntry entry) throws FileRejectedException {
         Optional<PeftAdapter> there = openIn(entry, keptFolder(entry));
         if (there.isPresent()) {
             return there.get();
         }
-        PeftAdapter adapter = PeftAdapter.open(entry.directory(), base, served);
+        PeftAdapter adapter = open(entry.directory());
         if (!adapter.fingerprint().equals(entry.fingerprint())) {
             changed.accept(entry);
             throw new FilesChangedException(entry);
@@ -154,7 +161,7 @@ public final class AdapterFolder implements AdapterSource {
     private Optional<PeftAdapter> openIn(AdapterEntry entry, Optional<Path> directory) {
         try {
             if (directory.isPresent() && Files.isDirectory(directory.get())) {
-                PeftAdapter adapter = PeftAdapter.open(directory.get(), base, served);
+                PeftAdapter adapter = open(directory.get());
                 return Optional.of(adapter).filter(found -> isOf(entry, found));
             }
         } catch (FileRejectedException broken) {
@@ -185,7 +192,7 @@ public final class AdapterFolder implements AdapterSource {
 
     /** Of the files in a folder; see {@link AdapterEntry#fingerprint}. */
     String fingerprint(Path directory) throws FileRejectedException {
-        PeftAdapter adapter = PeftAdapter.open(directory, base, served);
+        PeftAdapter adapter = open(directory);
         String fingerprint = adapter.fingerprint();
         if (digests.find(fingerprint).isEmpty()) {
             digests.keep(fingerprint, adapter.checkContent());

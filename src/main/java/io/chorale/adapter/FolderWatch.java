@@ -164,6 +164,7 @@ final class FolderWatch {
     private static void say(AdapterEntry entry, String what) {
         if (entry.usable()) {
             LOG.log(Level.INFO, "adapter {0} {1} {2}", entry.name(), what, entry.label());
+            entry.warn(LOG);
         } else {
             LOG.log(
                     Level.WARNING,

@@ -42,11 +42,12 @@ public final class PeftAdapter {
     }
 
     public static PeftAdapter open(Path directory, ModelShape base) throws FileRejectedException {
-        return open(directory, base, ServedForms.ALL);
+        return open(directory, base, ServedForms.ALL, BaseCheck.OFF);
     }
 
     /** @param served forms of adapters; others are refused by name */
-    static PeftAdapter open(Path directory, ModelShape base, ServedForms served) throws FileRejectedException {
+    static PeftAdapter open(Path directory, ModelShape base, ServedForms served, BaseCheck check)
+            throws FileRejectedException {
         Path configFile = directory.resolve(CONFIG);
         Path weights = directory.resolve(WEIGHTS);
         if (!Files.exists(weights) && Files.exists(directory.resolve(PICKLED))) {
@@ -55,7 +56,7 @@ public final class PeftAdapter {
         }
         PeftConfig config = new PeftConfig(JsonText.readObject(configFile, CONFIG_BYTES_MAX));
         SafetensorsFile file = SafetensorsFile.open(weights);
-        return new Verification(directory, base, served, config, file).verify();
+        return new Verification(directory, base, served, check, config, file).verify();
     }
 
     public AdapterFacts facts() {
@@ -114,6 +115,7 @@ public final class PeftAdapter {
         private final Path directory;
         private final ModelShape base;
         private final ServedForms served;
+        private final BaseCheck check;
         private final PeftConfig config;
         private final SafetensorsFile file;
         private final List<String> problems = new ArrayList<>();
@@ -122,16 +124,27 @@ public final class PeftAdapter {
         private final Set<AdapterForm> forms = EnumSet.noneOf(AdapterForm.class);
         private int rankMax;
 
-        Verification(Path directory, ModelShape base, ServedForms served, PeftConfig config, SafetensorsFile file) {
+        Verification(
+                Path directory,
+                ModelShape base,
+                ServedForms served,
+                BaseCheck check,
+                PeftConfig config,
+                SafetensorsFile file) {
             this.directory = directory;
             this.base = base;
             this.served = served;
+            this.check = check;
             this.config = config;
             this.file = file;
         }
 
         PeftAdapter verify() throws FileRejectedException {
             problems.addAll(config.problems(served));
+            List<String> warnings = config.baseProblems(check);
+            if (check.mode() == BaseCheck.Mode.ENFORCE) {
+                problems.addAll(warnings);
+            }
             List<Integer> invocation = invocation();
             Map<PeftKey, SafetensorsFile.Tensor> found = place();
             for (int layer = 0; layer < base.layers(); layer++) {
@@ -155,7 +168,13 @@ public final class PeftAdapter {
             }
             long weightBytes = spans.stream().mapToLong(TensorSpan::bytes).sum();
             AdapterFacts facts = new AdapterFacts(
-                    rankMax, List.copyOf(targets), weightBytes, config.baseModel(), invocation, List.copyOf(forms));
+                    rankMax,
+                    List.copyOf(targets),
+                    weightBytes,
+                    config.baseModel(),
+                    invocation,
+                    List.copyOf(forms),
+                    warnings);
             return new PeftAdapter(directory, file, List.copyOf(spans), facts);
         }
 

@@ -69,6 +69,16 @@ final class PeftConfig {
         return config.fields().get("base_model_name_or_path") instanceof String name ? name : "";
     }
 
+    /** What is to be said of the base model that the configuration names; empty where it is the one that is served. */
+    List<String> baseProblems(BaseCheck check) {
+        return check.isOther(baseModel())
+                ? List.of(problem(
+                        "base_model_name_or_path",
+                        "is " + JsonObject.shown(baseModel()) + ", but the base model served is "
+                                + JsonObject.shown(check.names().getFirst())))
+                : List.of();
+    }
+
     /**
      * Of an activated LoRA the tokens from which on it acts; empty where it acts on every token.
      *

@@ -69,7 +69,8 @@ public final class AdapterJson {
             out.raw(i == 0 ? "" : ",");
             versionOf(named.versions().get(i), out);
         }
-        out.raw("],\"problems\":").strings(entry.problems()).raw("}");
+        writeWarnings(entry, out.raw("]"));
+        out.raw(",\"problems\":").strings(entry.problems()).raw("}");
     }
 
     /** A version's short name; null before its content was read. */
@@ -86,6 +87,10 @@ public final class AdapterJson {
                 .strings(entry.facts().forms().stream().map(AdapterForm::label).toList());
     }
 
+    private static void writeWarnings(AdapterEntry entry, JsonBytes out) {
+        out.raw(",\"warnings\":").strings(entry.facts().warnings());
+    }
+
     /** What the doctor says of an adapter that is not served. */
     static void writeReport(AdapterEntry entry, JsonBytes out) {
         out.raw("{\"valid\":true,\"digest\":").string(entry.digest());
@@ -93,7 +98,9 @@ public final class AdapterJson {
         out.raw(",\"targets\":").strings(entry.targets());
         writeForms(entry, out);
         out.raw(",\"weight_bytes\":").number(entry.weightBytes());
-        out.raw(",\"base_model\":").string(entry.facts().base()).raw("}");
+        out.raw(",\"base_model\":").string(entry.facts().base());
+        writeWarnings(entry, out);
+        out.raw("}");
     }
 
     void writeHost(JsonBytes out) {

@@ -7,6 +7,7 @@ import io.chorale.config.ModelSettings;
 import io.chorale.text.TextException;
 import io.chorale.text.TextModel;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -25,6 +26,11 @@ record BaseModel(
         Optional<TextModel> text,
         int[] endTokens,
         Optional<Path> adaptersBeside) {
+
+    /** What it goes by: the name that clients ask for, and where it is from. */
+    List<String> names() {
+        return List.of(name, root, ModelDirectory.nameOf(Path.of(root)));
+    }
 
     /** @throws TextException naming what is wrong with the tokenizer's files */
     static BaseModel read(ModelSettings settings) throws FileRejectedException {

@@ -10,6 +10,7 @@ import io.chorale.adapter.AdapterFolder;
 import io.chorale.adapter.AdapterRegistry;
 import io.chorale.adapter.AdapterShelf;
 import io.chorale.adapter.AdapterSource;
+import io.chorale.adapter.BaseCheck;
 import io.chorale.adapter.DummyAdapters;
 import io.chorale.adapter.FileRejectedException;
 import io.chorale.adapter.KnownDigests;
@@ -139,7 +140,8 @@ public class ServingProducer {
                 "the engine " + spec.backend(),
                 spec.allAdapters(),
                 adapters.headBytesMax().asLongValue());
-        AdapterFolder folder = new AdapterFolder(base.files().shape(), forms, digests);
+        AdapterFolder folder = new AdapterFolder(
+                base.files().shape(), forms, new BaseCheck(modeOf(adapters.baseCheck()), base.names()), digests);
         shelf = new AdapterShelf(folder, registry, digests, adapters.stateDir());
         Optional<Path> watched = adapters.dir().or(base::adaptersBeside);
         AdapterSource source = readAdapters(base, folder, watched);
@@ -178,6 +180,14 @@ public class ServingProducer {
     private static DeviceReading.Source devicesOf(EngineSettings settings) {
         boolean asks = settings.kind() != EngineSettings.Kind.SIMULATED && EngineFactory.hasNvidiaDriver();
         return asks ? new NativeDevices() : List::of;
+    }
+
+    private static BaseCheck.Mode modeOf(AdapterSettings.BaseCheck setting) {
+        return switch (setting) {
+            case WARN -> BaseCheck.Mode.WARN;
+            case ENFORCE -> BaseCheck.Mode.ENFORCE;
+            case OFF -> BaseCheck.Mode.OFF;
+        };
     }
 
     private AuditLog openAudit() {
@@ -222,6 +232,17 @@ public class ServingProducer {
             if (!entry.usable()) {
                 LOG.warnf("adapter %s cannot be served: %s", entry.name(), String.join("; ", entry.problems()));
             }
+        }
+        List<AdapterEntry> doubtful = registry.list().stream()
+                .filter(entry -> !entry.facts().warnings().isEmpty())
+                .toList();
+        if (!doubtful.isEmpty()) { // one line: a folder may hold thousands that are alike
+            LOG.warnf(
+                    "%d adapters are served although something speaks against them (chorale.adapters.base-check); the"
+                            + " first is %s: %s",
+                    doubtful.size(),
+                    doubtful.getFirst().name(),
+                    String.join("; ", doubtful.getFirst().facts().warnings()));
         }
         AdapterSettings.Dummy dummy = adapters.dummy();
         if (dummy.count() == 0) {

@@ -11,6 +11,16 @@ import java.util.Optional;
 /** The LoRA adapters. */
 @ConfigMapping(prefix = "chorale.adapters")
 public interface AdapterSettings {
+    /** What becomes of an adapter that names another base model. */
+    enum BaseCheck {
+        /** It is served, and that is said. */
+        WARN,
+        /** It is refused. */
+        ENFORCE,
+        /** Nobody looks. */
+        OFF
+    }
+
     /** Folder whose sub-folders are adapters. Unset: "adapters" beside the model's folder, where there is one. */
     Optional<Path> dir();
 
@@ -29,6 +39,14 @@ public interface AdapterSettings {
 
     /** Folders, besides the one above, in which an administrator may name an adapter's folder. */
     Optional<List<Path>> roots();
+
+    /**
+     * What becomes of an adapter whose configuration names another base model (base_model_name_or_path): warn serves it, and
+     * says so in the log and in the adapter's resource; enforce refuses it; off does not look. The last part of a name or
+     * path counts, and it may be chorale.model.name or the name of the model's folder.
+     */
+    @WithDefault("warn")
+    BaseCheck baseCheck();
 
     /** Bytes of the files of one adapter that is uploaded or fetched. */
     @WithDefault("1G")

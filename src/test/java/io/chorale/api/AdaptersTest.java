@@ -129,6 +129,12 @@ class AdaptersTest {
                 .body("host.bytes_max", equalTo(3 << 20))
                 .body("total", greaterThan(0));
         RestAssured.get("/v1/adapters/pirate").then().statusCode(200).body("base_model", equalTo("fable"));
+        RestAssured.get("/v1/adapters/pirate")
+                .then()
+                .body(
+                        "warnings[0]",
+                        containsString(
+                                "'base_model_name_or_path' is \"fable\", but the base model served is \"base\""));
         RestAssured.get("/v1/adapters/nobody").then().statusCode(404).body("error.code", equalTo("adapter_not_found"));
         RestAssured.get("/v1/adapters?limit=0").then().statusCode(400).body("error.param", equalTo("limit"));
         RestAssured.get("/v1/adapters?limit=1&after=pirata")
@@ -348,6 +354,7 @@ class AdaptersTest {
                 .statusCode(200)
                 .body("valid", equalTo(true))
                 .body("rank", equalTo(4))
+                .body("warnings[0]", containsString("but the base model served is \"base\""))
                 .body("digest", matchesPattern("[0-9a-f]{64}"));
         admin().contentType("application/zip")
                 .body(zip("shout", "", "0"))
