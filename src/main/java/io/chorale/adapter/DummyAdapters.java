@@ -7,6 +7,7 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.IntFunction;
+import java.util.stream.Stream;
 
 /**
  * Adapters that nobody trained, to measure with: any number of them, of random numbers that the engine makes from a seed
@@ -21,6 +22,10 @@ public final class DummyAdapters implements AdapterSource {
      * @param targets the linears that they change, such as {@code q_proj}
      */
     public record Settings(int count, List<Integer> ranks, List<String> targets, long seed) {}
+
+    /** What {@link Settings#targets} may name. */
+    public static final List<String> LINEARS =
+            Stream.of(Target.values()).map(Target::shortName).toList();
 
     private static final int NONE = -1;
 

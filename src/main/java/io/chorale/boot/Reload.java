@@ -1,10 +1,10 @@
 package io.chorale.boot;
 
 import io.chorale.config.AdmissionSettings;
+import io.chorale.config.DurationText;
 import io.chorale.config.KeySettings;
 import io.chorale.config.ObjectiveSettings;
 import io.chorale.config.TenantSettings;
-import io.quarkus.runtime.configuration.DurationConverter;
 import io.smallrye.config.PropertiesConfigSource;
 import io.smallrye.config.SmallRyeConfig;
 import io.smallrye.config.SmallRyeConfigBuilder;
@@ -141,7 +141,7 @@ final class Reload implements AutoCloseable {
         return new SmallRyeConfigBuilder()
                 .addDefaultInterceptors()
                 .withProfiles(started.getProfiles())
-                .withConverter(Duration.class, 200, new DurationConverter())
+                .withConverter(Duration.class, 200, new DurationText())
                 .withSources(sources)
                 .withMapping(AdmissionSettings.class)
                 .withMapping(TenantSettings.class)

@@ -1,5 +1,8 @@
 package io.chorale.boot;
 
+import io.quarkus.runtime.configuration.MemorySize;
+import java.math.BigInteger;
+import java.net.URI;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -18,6 +21,23 @@ final class SettingProblems {
                 key,
                 value,
                 max == Long.MAX_VALUE ? "must be at least " + min : "must be between " + min + " and " + max);
+    }
+
+    void bytes(String key, MemorySize value, long min, long max) {
+        BigInteger bytes = value.asBigInteger();
+        check(
+                bytes.compareTo(BigInteger.valueOf(min)) >= 0 && bytes.compareTo(BigInteger.valueOf(max)) <= 0,
+                key,
+                bytes,
+                "must be between " + min + " and " + max + " bytes");
+    }
+
+    void webAddress(String key, URI value) {
+        check(
+                value.getHost() != null && String.valueOf(value.getScheme()).matches("https?"),
+                key,
+                value,
+                "must be an address such as https://example.com");
     }
 
     void above0(String key, double value) {

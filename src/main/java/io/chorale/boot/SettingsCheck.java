@@ -1,6 +1,7 @@
 package io.chorale.boot;
 
 import io.chorale.adapter.BuiltInModel;
+import io.chorale.adapter.DummyAdapters;
 import io.chorale.config.AccessSettings;
 import io.chorale.config.AdapterSettings;
 import io.chorale.config.EngineSettings;
@@ -12,11 +13,14 @@ import io.chorale.config.SourceSettings;
 import io.chorale.config.StreamSettings;
 import io.chorale.core.policy.PolicySettings;
 import io.quarkus.runtime.configuration.ConfigurationException;
+import io.smallrye.config.SmallRyeConfig;
 import jakarta.inject.Singleton;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -24,6 +28,24 @@ import java.util.stream.Stream;
 @Singleton
 public class SettingsCheck {
     private static final int BODY_BYTES_MAX = 1 << 30;
+
+    private static final Pattern KEY = Pattern.compile("chorale\\.([^.]+).*");
+    /** Of io.chorale.config, and {@code native}, where the libraries are. */
+    private static final List<String> GROUPS = List.of(
+            "access",
+            "adapters",
+            "admission",
+            "engine",
+            "keys",
+            "lifecycle",
+            "model",
+            "native",
+            "objectives",
+            "policy",
+            "scheduler",
+            "sources",
+            "stream",
+            "tenants");
 
     private final SettingProblems problems = new SettingProblems();
     private final Limits limits;
@@ -38,23 +60,34 @@ public class SettingsCheck {
             SourceSettings sources,
             PolicyOverrides policies,
             AccessSettings access,
-            Limits limits) {
+            Limits limits,
+            SmallRyeConfig config) {
         this.limits = limits;
+        groups(config);
         model(model);
         adapters.dir().ifPresent(dir -> directory("chorale.adapters.dir", dir));
         problems.notNegative("chorale.adapters.watch", adapters.watch());
         adapters.roots().ifPresent(roots -> roots.forEach(root -> directory("chorale.adapters.roots", root)));
-        problems.range(
-                "chorale.adapters.upload-bytes-max", adapters.uploadBytesMax().asLongValue(), 1, Long.MAX_VALUE);
-        problems.range("chorale.adapters.host-bytes", adapters.hostBytes().asLongValue(), 1, Long.MAX_VALUE);
+        problems.bytes("chorale.adapters.upload-bytes-max", adapters.uploadBytesMax(), 1, Long.MAX_VALUE);
+        problems.bytes("chorale.adapters.host-bytes", adapters.hostBytes(), 1, Long.MAX_VALUE);
         problems.range("chorale.adapters.resident-max", adapters.residentMax(), 1, 1 << 16);
         problems.range("chorale.adapters.dummy.count", adapters.dummy().count(), 0, 1 << 20);
+        adapters.dummy().ranks().forEach(rank -> problems.range("chorale.adapters.dummy.ranks", rank, 1, 1 << 16));
+        adapters.dummy()
+                .targets()
+                .forEach(target -> problems.check(
+                        DummyAdapters.LINEARS.contains(target),
+                        "chorale.adapters.dummy.targets",
+                        target,
+                        "must be one of " + String.join(", ", DummyAdapters.LINEARS)));
         sources.allowed()
                 .ifPresent(prefixes -> prefixes.forEach(prefix -> problems.check(
                         prefix.matches("hf://(.*/)?|(https?|s3)://.+/"),
                         "chorale.sources.allowed",
                         prefix,
                         "must begin with hf://, https://, http:// or s3:// and end with a slash")));
+        problems.webAddress("chorale.sources.hub", sources.hub());
+        sources.s3Endpoint().ifPresent(address -> problems.webAddress("chorale.sources.s3-endpoint", address));
         problems.positive("chorale.sources.connect-timeout", sources.connectTimeout());
         problems.positive("chorale.sources.stall-timeout", sources.stallTimeout());
         problems.positive("chorale.sources.try-timeout", sources.tryTimeout());
@@ -63,15 +96,16 @@ public class SettingsCheck {
         problems.range("chorale.sources.retries", sources.retries(), 0, 100);
         problems.range("chorale.sources.fetches-max", sources.fetchesMax(), 1, 1_000);
         problems.range("chorale.engine.threads", engine.threads(), 0, 4_096);
-        engine.poolBytes()
-                .ifPresent(
-                        bytes -> problems.range("chorale.engine.pool-bytes", bytes.asLongValue(), 1, Long.MAX_VALUE));
+        engine.poolBytes().ifPresent(bytes -> problems.bytes("chorale.engine.pool-bytes", bytes, 1, Long.MAX_VALUE));
         problems.range("chorale.engine.shards", engine.shards(), 1, 16);
         problems.range("chorale.engine.record-steps", engine.recordSteps(), 1, 1 << 20);
         problems.notNegative("chorale.engine.simulated.step", engine.simulated().step());
         double stop = engine.simulated().stopProbability();
         problems.check(
                 stop >= 0 && stop <= 1, "chorale.engine.simulated.stop-probability", stop, "must be between 0 and 1");
+        engine.simulated()
+                .diesAtStep()
+                .ifPresent(step -> problems.range("chorale.engine.simulated.dies-at-step", step, 0, Long.MAX_VALUE));
         problems.range("chorale.scheduler.sequences-max", scheduler.sequencesMax(), 1, 1 << 16);
         problems.range(
                 "chorale.scheduler.step-tokens-max", scheduler.stepTokensMax(), scheduler.sequencesMax(), 1 << 20);
@@ -79,7 +113,7 @@ public class SettingsCheck {
         problems.range("chorale.scheduler.adapters-per-step-max", scheduler.adaptersPerStepMax(), 1, 1 << 16);
         problems.range("chorale.scheduler.bypass-max", scheduler.bypassMax(), 0, 1 << 20);
         problems.range("chorale.scheduler.prefetch-adapters-max", scheduler.prefetchAdaptersMax(), 0, 1 << 16);
-        problems.range("chorale.stream.body-bytes-max", streams.bodyBytesMax().asLongValue(), 1, BODY_BYTES_MAX);
+        problems.bytes("chorale.stream.body-bytes-max", streams.bodyBytesMax(), 1, BODY_BYTES_MAX);
         problems.range("chorale.stream.choices-max", streams.choicesMax(), 1, 1 << 16);
         problems.range("chorale.stream.buffer-events-max", streams.bufferEventsMax(), 1, 1 << 20);
         problems.range("chorale.stream.resumable-max", streams.resumableMax(), 0, 1 << 20);
@@ -90,9 +124,27 @@ public class SettingsCheck {
         lifecycle.endWithin().ifPresent(within -> problems.positive("chorale.lifecycle.end-within", within));
         problems.positive("chorale.lifecycle.stuck-after", lifecycle.stuckAfter());
         problems.notNegative("chorale.lifecycle.reload-every", lifecycle.reloadEvery());
-        problems.range("chorale.access.audit-bytes-max", access.auditBytesMax().asLongValue(), 1 << 10, Long.MAX_VALUE);
+        problems.bytes("chorale.access.audit-bytes-max", access.auditBytesMax(), 1 << 10, Long.MAX_VALUE);
         for (PolicySettings.Problem problem : PolicyFactory.policies(policies).problems()) {
             problems.check(false, "chorale.policy." + problem.key(), problem.value(), problem.allowed());
+        }
+    }
+
+    /**
+     * A key of no group would be read by nobody, and what it was to say would not hold; of keys within a group the mapping says
+     * so itself. Variables of the environment are left alone: Kubernetes makes some that begin with a service's name.
+     */
+    private void groups(SmallRyeConfig config) {
+        for (String name : config.getPropertyNames()) {
+            Matcher key = KEY.matcher(name);
+            if (key.matches() && !GROUPS.contains(key.group(1))) {
+                String source = String.valueOf(config.getConfigValue(name).getSourceName());
+                problems.check(
+                        source.startsWith("EnvConfigSource"),
+                        name,
+                        "...",
+                        "there is no such setting; after chorale. must come one of " + String.join(", ", GROUPS));
+            }
         }
     }
 

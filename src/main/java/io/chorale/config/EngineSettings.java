@@ -2,6 +2,7 @@ package io.chorale.config;
 
 import io.quarkus.runtime.configuration.MemorySize;
 import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithConverter;
 import io.smallrye.config.WithDefault;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -84,6 +85,7 @@ public interface EngineSettings {
 
     /** Whether the next step is planned and begun while the engine still computes the one before. */
     @WithDefault("true")
+    @WithConverter(FlagText.class)
     boolean overlapped();
 
     /** Folder for the last steps, which step_replay reads. Unset: they are not kept. */

@@ -1,6 +1,7 @@
 package io.chorale.config;
 
 import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithConverter;
 import io.smallrye.config.WithDefault;
 import io.smallrye.config.WithParentName;
 import java.util.List;
@@ -28,6 +29,7 @@ public interface KeySettings {
 
         /** Whether its holder may change what is served. */
         @WithDefault("false")
+        @WithConverter(FlagText.class)
         boolean admin();
 
         /** Adapters and aliases that it may use, by name, or by the beginning of names and a star; the others do not exist for it. Unset: all. */

@@ -1,6 +1,7 @@
 package io.chorale.config;
 
 import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithConverter;
 import io.smallrye.config.WithDefault;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -28,6 +29,7 @@ public interface ModelSettings {
      * min_p, repetition_penalty), as in vLLM; otherwise OpenAI's defaults.
      */
     @WithDefault("true")
+    @WithConverter(FlagText.class)
     boolean generationConfig();
 
     /** Where weights come from: files, or dummy, which makes random ones, to measure with; the folder then needs a config.json only. */

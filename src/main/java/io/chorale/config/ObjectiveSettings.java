@@ -2,6 +2,7 @@ package io.chorale.config;
 
 import io.chorale.core.model.Priority;
 import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithConverter;
 import io.smallrye.config.WithDefault;
 import io.smallrye.config.WithParentName;
 import java.time.Duration;
@@ -16,7 +17,7 @@ import java.util.Optional;
 public interface ObjectiveSettings {
     /** By class. */
     @WithParentName
-    Map<Priority, Bounds> byClass();
+    Map<@WithConverter(PriorityName.class) Priority, Bounds> byClass();
 
     /** Of one class. */
     interface Bounds {

@@ -3,6 +3,7 @@ package io.chorale.config;
 import io.chorale.core.policy.MemoryRule;
 import io.chorale.core.policy.PolicySettings;
 import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithConverter;
 import io.smallrye.config.WithDefault;
 import java.time.Duration;
 import java.util.Optional;
@@ -71,12 +72,14 @@ public interface PolicyOverrides {
     OptionalInt admitEverySteps();
 
     /** Whether those who draw tokens wait while prompts are computed. */
+    @WithConverter(FlagText.class)
     Optional<Boolean> prefillAlone();
 
     /** When an adapter is merged: always-unmerged, always-merged, cost (when it pays), thresholds (as in dLoRA). */
     Optional<PolicySettings.MergeRule> merge();
 
     /** Whether others may take part in a merged step by taking the merged adapter off; otherwise they wait. */
+    @WithConverter(FlagText.class)
     Optional<Boolean> mergeMixture();
 
     /** How long merged steps may hold others back. */
@@ -95,5 +98,6 @@ public interface PolicyOverrides {
     Optional<PolicySettings.Eviction> eviction();
 
     /** Whether adapters of those next in line are uploaded ahead of need. */
+    @WithConverter(FlagText.class)
     Optional<Boolean> prefetch();
 }

@@ -1,6 +1,7 @@
 package io.chorale.config;
 
 import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithConverter;
 import io.smallrye.config.WithDefault;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -37,6 +38,7 @@ public interface SchedulerSettings {
      * They are as good as free: the oldest go when pages are wanted.
      */
     @WithDefault("true")
+    @WithConverter(FlagText.class)
     boolean prefixCache();
 
     /**

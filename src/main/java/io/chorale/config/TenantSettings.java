@@ -2,6 +2,7 @@ package io.chorale.config;
 
 import io.chorale.core.model.Priority;
 import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithConverter;
 import io.smallrye.config.WithDefault;
 import io.smallrye.config.WithParentName;
 import java.util.List;
@@ -27,6 +28,7 @@ public interface TenantSettings {
 
         /** Whether its clients may say for which tenant they ask, with x-gateway-inference-fairness-id: for gateways. */
         @WithDefault("false")
+        @WithConverter(FlagText.class)
         boolean trusted();
 
         /** With twice the weight it is served twice as much as others who wait. */
