@@ -13,6 +13,7 @@ import java.util.Map;
 public class AccessProfile implements QuarkusTestProfile {
     static final Path ROOT = Path.of("target/test-models/access").toAbsolutePath();
     static final Path LIMITS = ROOT.resolve("limits.properties");
+    private static final Path DATA = ROOT.resolve("..data");
     static final Path AUDIT = ROOT.resolve("audit.log");
 
     static final String KEYS = """
@@ -40,9 +41,17 @@ public class AccessProfile implements QuarkusTestProfile {
         return settings;
     }
 
-    /** In one stroke, as an editor or a mounted secret does. */
+    /** In one stroke, as Kubernetes does with a mounted Secret: the file leads through ..data to the folder that holds now. */
     static void write(String text) throws IOException {
-        Path whole = Files.writeString(ROOT.resolve("limits.new"), text);
-        Files.move(whole, LIMITS, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+        Path folder = Files.createTempDirectory(ROOT, "..");
+        Files.writeString(folder.resolve(LIMITS.getFileName()), text);
+        Path next = ROOT.resolve("..data_tmp");
+        Files.deleteIfExists(next);
+        Files.createSymbolicLink(next, folder.getFileName());
+        Files.move(next, DATA, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+        if (!Files.isSymbolicLink(LIMITS)) {
+            Files.deleteIfExists(LIMITS);
+            Files.createSymbolicLink(LIMITS, Path.of("..data").resolve(LIMITS.getFileName()));
+        }
     }
 }

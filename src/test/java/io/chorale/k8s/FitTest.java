@@ -98,6 +98,7 @@ class FitTest {
                 .filter(line -> line.startsWith("quarkus."))
                 .map(line -> environmentName(line.substring(0, line.indexOf('='))))
                 .forEach(known::add);
+        known.add("SMALLRYE_CONFIG_LOCATIONS");
         for (Manifests manifests : List.of(
                 Manifests.ofOverlay("cpu"),
                 Manifests.ofOverlay("gpu"),
@@ -118,14 +119,60 @@ class FitTest {
 
     /** Nothing secret stands in a manifest, and what the pods read need not be there. */
     @Test
-    void shouldReadKeysFromASecretOfTheOperators() throws IOException {
+    void shouldReadSecretsOfTheOperators() throws IOException {
         for (Manifests manifests : List.of(Manifests.ofOverlay("gpu"), Manifests.ofChart())) {
             JsonNode secret = manifests.container().at("/envFrom/1/secretRef");
-            assertEquals("chorale-keys", secret.path("name").asText());
+            assertEquals("chorale-sources", secret.path("name").asText());
             assertTrue(secret.path("optional").asBoolean());
             assertEquals(0, manifests.ofKind("Secret").count());
             assertTrue(manifests.settings().keySet().stream().noneMatch(name -> name.endsWith("_KEY")));
         }
+    }
+
+    /** Limits, tenants and keys come from a file that follows its Secret, and from nowhere that would hide a change. */
+    @Test
+    void shouldReadWhatMayChangeFromAFileThatFollowsItsSecret() throws IOException {
+        for (Manifests manifests : List.of(
+                Manifests.ofOverlay("cpu"),
+                Manifests.ofOverlay("gpu-keda"),
+                Manifests.ofChart(),
+                Manifests.ofChart("gpu=true", "adapters=object-storage"))) {
+            Path file = Path.of(manifests.settings().getOrDefault("SMALLRYE_CONFIG_LOCATIONS", ""));
+            JsonNode mount = only(manifests.container().path("volumeMounts"), "mountPath", "" + file.getParent());
+            assertTrue(mount.path("readOnly").asBoolean());
+            assertTrue(mount.path("subPath").isMissingNode(), "what is mounted as a single file stays as it is");
+            JsonNode secret = only(
+                            manifests.pod().path("volumes"),
+                            "name",
+                            mount.path("name").asText())
+                    .path("secret");
+            assertTrue(secret.path("optional").asBoolean());
+            assertEquals(0440, secret.path("defaultMode").asInt(), "keys are for the server alone to read");
+            assertEquals(List.of(), reloadable(manifests.settings().keySet()), "the environment would win");
+            assertTrue(
+                    Files.readString(Manifests.FOLDER.resolve("README.md"))
+                            .contains("kubectl create secret generic %s --from-file=%s\n"
+                                    .formatted(secret.path("secretName").asText(), file.getFileName())),
+                    "operators are told how to make it");
+        }
+    }
+
+    private static JsonNode only(JsonNode elements, String field, String value) {
+        List<JsonNode> found = new ArrayList<>();
+        elements.forEach(element -> {
+            if (element.path(field).asText().equals(value)) {
+                found.add(element);
+            }
+        });
+        assertEquals(1, found.size(), field + " " + value + " in " + elements);
+        return found.getFirst();
+    }
+
+    private static List<String> reloadable(Set<String> variables) {
+        Pattern limits = Pattern.compile("CHORALE_(ADMISSION|TENANTS|KEYS|OBJECTIVES)_.*|CHORALE_ADAPTERS_ADMIN_KEY");
+        return variables.stream()
+                .filter(variable -> limits.matcher(variable).matches())
+                .toList();
     }
 
     /** Folders that the settings name are volumes. */
