@@ -79,7 +79,7 @@ class MergePolicyTest {
     }
 
     @Test
-    void theBaseIsBitwiseTheSameAfterManySwitches() throws Exception {
+    void theBaseIsBitwiseAndAnswersAreTheSameAfterManySwitches() throws Exception {
         try (EngineUnderTest under = new EngineUnderTest(MODEL, CONFIG)) {
             long digest = under.engine.weightsDigest();
             SchedulerDriver driver =
@@ -93,6 +93,9 @@ class MergePolicyTest {
                 driver.answers.clear();
             }
             assertEquals(digest, under.engine.weightsDigest());
+            submit(driver, 0.9);
+            driver.runAll();
+            assertSame(play(policies(MergeRule.ALWAYS_UNMERGED, false), 0.9), driver);
         }
     }
 
@@ -100,14 +103,19 @@ class MergePolicyTest {
         try (EngineUnderTest under = new EngineUnderTest(MODEL, CONFIG)) {
             long digest = under.engine.weightsDigest();
             SchedulerDriver driver = driver(under, policies);
-            for (int i = 0; i < REQUESTS; i++) {
-                boolean popular = i * share % 1 + share >= 1;
-                int version = popular ? 0 : 1 + i % (NAMES.size() - 1);
-                driver.submit(spec(i, AdapterSet.of(version)));
-            }
+            submit(driver, share);
             driver.runAll();
             assertEquals(digest, under.engine.weightsDigest(), "the base weights have changed");
             return driver;
+        }
+    }
+
+    /** @param share of the requests that want the first adapter; the others want the rest in turn */
+    private static void submit(SchedulerDriver driver, double share) {
+        for (int i = 0; i < REQUESTS; i++) {
+            boolean popular = i * share % 1 + share >= 1;
+            int version = popular ? 0 : 1 + i % (NAMES.size() - 1);
+            driver.submit(spec(i, AdapterSet.of(version)));
         }
     }
 
