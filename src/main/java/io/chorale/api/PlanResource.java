@@ -1,6 +1,9 @@
 package io.chorale.api;
 
+import io.chorale.simulate.Calibration;
+import io.chorale.simulate.DeviceProfile;
 import io.chorale.simulate.Dispatcher;
+import io.chorale.simulate.ServerDevice;
 import io.chorale.simulate.SimulationResult;
 import io.chorale.simulate.SimulationSettings.Objectives;
 import io.chorale.simulate.WhatIf;
@@ -31,10 +34,12 @@ public class PlanResource {
     private static final int POLICY_CHARS_MAX = 200;
 
     private final ModelCatalog catalog;
+    private final ServerDevice server;
     private final Semaphore free = new Semaphore(1);
 
-    PlanResource(ModelCatalog catalog) {
+    PlanResource(ModelCatalog catalog, ServerDevice server) {
         this.catalog = catalog;
+        this.server = server;
     }
 
     @POST
@@ -79,15 +84,16 @@ public class PlanResource {
         float rateMore = adapters == 0 ? 0 : rate * more / adapters;
         int[] prompt = lengths(body, "prompt_tokens");
         int[] answer = lengths(body, "answer_tokens");
-        int[] ranks = body.integers("ranks", RANKS_MAX, 1, RANK_MAX);
+        int[] given = body.integers("ranks", RANKS_MAX, 1, RANK_MAX);
+        int[] ranks = given.length == 0 ? new int[] {16} : given;
         return new WhatIf(
-                choice(body, "device", WhatIf.devices().getFirst()),
+                device(body, ranks),
                 choice(body, "policy", "chorale"),
                 body.integer("replicas", 1, 1, REPLICAS_MAX),
                 dispatcher(body),
                 adapters,
                 more,
-                ranks.length == 0 ? new int[] {16} : ranks,
+                ranks,
                 body.number("alpha", 1, 0.05f, 1),
                 rate,
                 body.number("add_rate", rateMore, 0, 10_000),
@@ -102,6 +108,23 @@ public class PlanResource {
                         body.integer("tpot_ms", 500, 1, 600_000) / 1e3),
                 body.number("attainment", 0.99f, 0, 1),
                 body.integer("seed", 42, 0, Integer.MAX_VALUE));
+    }
+
+    /** A built-in device or this server, with costs of its own where they are given. */
+    private DeviceProfile device(Fields body, int[] ranks) {
+        String name = choice(body, "device", WhatIf.devices().getFirst());
+        DeviceProfile device;
+        try {
+            device = name.equals(ServerDevice.NAME) ? server.now(ranks) : WhatIf.device(name);
+        } catch (IllegalArgumentException unknown) {
+            throw Problem.badValue("device", sentence(unknown.getMessage() + ", " + ServerDevice.NAME));
+        }
+        Fields costs = body.child("costs");
+        try {
+            return costs == null ? device : Calibration.device(name, device, Calibration.read(costs.object()), ranks);
+        } catch (IllegalArgumentException wrong) {
+            throw Problem.badValue("costs", "'costs': " + wrong.getMessage() + ".");
+        }
     }
 
     private static String choice(Fields body, String name, String byDefault) {

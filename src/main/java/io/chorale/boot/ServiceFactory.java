@@ -2,6 +2,7 @@ package io.chorale.boot;
 
 import io.chorale.adapter.AdapterRegistry;
 import io.chorale.adapter.AdapterSource;
+import io.chorale.adapter.ModelShape;
 import io.chorale.config.AdapterSettings;
 import io.chorale.config.AdmissionSettings;
 import io.chorale.config.EngineSettings;
@@ -24,6 +25,9 @@ import io.chorale.serving.Service;
 import io.chorale.serving.ServingObserver;
 import io.chorale.serving.ServingOptions;
 import io.chorale.serving.Tenants;
+import io.chorale.simulate.DeviceProfile;
+import io.chorale.simulate.DeviceProfiles;
+import io.chorale.simulate.ServerDevice;
 import jakarta.inject.Singleton;
 import java.security.SecureRandom;
 
@@ -108,5 +112,30 @@ public class ServiceFactory {
                 System::nanoTime,
                 known,
                 options);
+    }
+
+    /** What /v1/plan simulates when it is asked about this server: what the engine holds, and what its steps were seen to take. */
+    ServerDevice device(EngineSpec spec, ModelShape shape, CostProfile profile) {
+        DeviceProfile place = new DeviceProfile(
+                ServerDevice.NAME,
+                DeviceProfiles.H100_8B.costs(),
+                spec.pageCount(),
+                spec.pageTokens(),
+                pagesPerRank(shape, spec.pageTokens()),
+                spec.slotsMax(),
+                spec.contextMax(),
+                Math.min(scheduler.stepTokensMax(), spec.rowsMax()),
+                Math.min(scheduler.sequencesMax(), spec.sequencesMax()),
+                "this server");
+        return new ServerDevice(place, profile.costs()::profile);
+    }
+
+    /** Of an adapter on all seven linears: numbers of A and B for each rank, and numbers of keys and values in a page. */
+    private static double pagesPerRank(ModelShape shape, int pageTokens) {
+        double queries = (double) shape.heads() * shape.headDim();
+        double keys = (double) shape.kvHeads() * shape.headDim();
+        double attention = 2 * (shape.hidden() + queries) + 2 * (shape.hidden() + keys);
+        double mlp = 3.0 * (shape.hidden() + shape.intermediate());
+        return (attention + mlp) / (2 * keys * pageTokens);
     }
 }

@@ -51,6 +51,7 @@ import io.chorale.serving.Door;
 import io.chorale.serving.Lifecycle;
 import io.chorale.serving.RequestReporter;
 import io.chorale.serving.Service;
+import io.chorale.simulate.ServerDevice;
 import io.chorale.text.TextException;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.opentelemetry.api.OpenTelemetry;
@@ -99,6 +100,7 @@ public class ServingProducer {
     private final DeviceMetrics devices;
     private final Service service;
     private final CostProfile profile;
+    private final ServerDevice server;
     private final AccessSettings access;
     private final Keyring keyring;
     private final Callers callers;
@@ -148,6 +150,7 @@ public class ServingProducer {
         metrics = new ServingMetrics(meters);
         profile = new CostProfile(scheduler.costProfile());
         service = services.create(engine, registry, source, metrics, profile);
+        server = services.device(spec, base.files().shape(), profile);
         metrics.bind(service.door());
         devices = new DeviceMetrics(devicesOf(engineSettings), System::nanoTime);
         devices.bind(meters);
@@ -366,6 +369,12 @@ public class ServingProducer {
     @Singleton
     Door door() {
         return service.door();
+    }
+
+    @Produces
+    @Singleton
+    ServerDevice server() {
+        return server;
     }
 
     @Produces

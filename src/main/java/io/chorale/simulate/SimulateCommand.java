@@ -50,6 +50,8 @@ public final class SimulateCommand {
             On what
               --device NAME|FILE      %s, or a calibration file (h100-8b)
               --print-device NAME     prints a device as a calibration file, and ends
+              --costs FILE            what steps take, as a server keeps it (chorale.scheduler.cost-profile), instead
+                                      of the device's
               --pages N               of the pool, instead of the device's
               --sequences N           that run at once, instead of the device's
               --replicas N            servers (1)
@@ -88,6 +90,7 @@ public final class SimulateCommand {
             "retries",
             "device",
             "print-device",
+            "costs",
             "pages",
             "sequences",
             "replicas",
@@ -186,6 +189,11 @@ public final class SimulateCommand {
 
     private SimulationSettings settings(String policy) throws IOException {
         DeviceProfile device = device(flags.text("device", "h100-8b"));
+        if (flags.has("costs")) {
+            Path learned = Path.of(flags.text("costs", ""));
+            device = Calibration.device(
+                    device.name() + " with " + learned.getFileName(), device, Calibration.read(learned), ranks());
+        }
         device = device.withPages(flags.whole("pages", device.pages(), 1, 1 << 24));
         device = device.withSequencesMax(flags.whole("sequences", device.sequencesMax(), 1, device.stepTokensMax()));
         Batch server = Batch.SERVER;
@@ -223,9 +231,13 @@ public final class SimulateCommand {
         return DeviceFile.read(Path.of(name));
     }
 
+    private int[] ranks() {
+        return flags.wholes("ranks", "64,32,16,8", 1, 1024);
+    }
+
     private Workload workload() throws IOException {
         int adapters = flags.whole("adapters", 200, 0, 1_000_000);
-        int[] ranks = flags.wholes("ranks", "64,32,16,8", 1, 1024);
+        int[] ranks = ranks();
         double alpha = flags.number("alpha", 1, 0.01, 100);
         double rate = flags.number("rate", 10, 1e-3, 1e6);
         double seconds = flags.number("seconds", 120, 0.1, 1e7);

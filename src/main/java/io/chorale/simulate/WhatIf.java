@@ -12,14 +12,14 @@ import java.util.Optional;
 /**
  * "Can I add 200 adapters?": today's traffic and tomorrow's, played on the same servers.
  *
- * @param device one of {@link DeviceProfiles}
+ * @param device one of {@link DeviceProfiles}, or with costs of its own
  * @param policy as in {@code ./chorale simulate --policy}
  * @param rate requests a second today
  * @param addRate more of them tomorrow
  * @param target attainment that is good enough
  */
 public record WhatIf(
-        String device,
+        DeviceProfile device,
         String policy,
         int replicas,
         Dispatcher dispatcher,
@@ -81,7 +81,7 @@ public record WhatIf(
     private SimulationResult play(int count, double perSecond, long deadline) {
         PolicySettings settings = PolicyText.parse(policy);
         SimulationSettings servers = new SimulationSettings(
-                profile(),
+                device,
                 settings,
                 policy,
                 Batch.SERVER,
@@ -106,11 +106,16 @@ public record WhatIf(
         return new Simulation(servers, requests.draw()).run((ended, all, virtual) -> System.nanoTime() < deadline);
     }
 
-    private DeviceProfile profile() {
+    /**
+     * A device by its name.
+     *
+     * @throws IllegalArgumentException naming those that there are
+     */
+    public static DeviceProfile device(String name) {
         return DeviceProfiles.ALL.stream()
-                .filter(known -> known.name().equals(device))
+                .filter(known -> known.name().equals(name))
                 .findFirst()
                 .orElseThrow(() -> new IllegalArgumentException(
-                        "device '" + device + "' is not known; it can be " + String.join(", ", devices())));
+                        "device '" + name + "' is not known; it can be " + String.join(", ", devices())));
     }
 }

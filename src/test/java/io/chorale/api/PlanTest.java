@@ -46,6 +46,48 @@ class PlanTest {
                 .body("tomorrow.attainment", lessThan(0.9f));
     }
 
+    private static String costs(long baseNanos, String more) {
+        return "{'baseNanos': " + baseNanos + ", 'rowNanos': 15000, 'contextTokenNanos': 2.5, 'adapterNanos': 20000,"
+                + "'adapterPageNanos': 0, 'adapterRowNanos': 800, 'loadPageNanos': 80000, 'mergeNanos': 9000000" + more
+                + "}";
+    }
+
+    @Test
+    void shouldTakeCostsOfOnesOwn() {
+        String question = "{'rate': 4, 'adapters': 20, 'seconds': 20, 'ttft_ms': 2000, 'costs': %s}";
+        ask(question.formatted(costs(6_000_000, "")))
+                .statusCode(200)
+                .body("fits", equalTo(true))
+                .body("today.itl_p50_seconds", greaterThan(0.006f))
+                .body("today.itl_p50_seconds", lessThan(0.02f));
+        ask(question.formatted(costs(800_000_000, "")))
+                .statusCode(200)
+                .body("fits", equalTo(false))
+                .body("today.itl_p50_seconds", greaterThan(0.7f));
+    }
+
+    @Test
+    void shouldAnswerForThisServer() {
+        ask("{'rate': 1, 'adapters': 1, 'seconds': 10, 'device': 'server',"
+                        + "'prompt_tokens': [8, 16], 'answer_tokens': [8, 16]}")
+                .statusCode(200)
+                .body("today.requests", equalTo(10))
+                .body("today.itl_p50_seconds", greaterThan(0f));
+    }
+
+    @Test
+    void shouldRefuseCostsThatCannotBe() {
+        ask("{'rate': 1, 'costs': " + costs(-1, "") + "}")
+                .statusCode(400)
+                .body("error.param", equalTo("costs"))
+                .body(
+                        "error.message",
+                        containsString("'baseNanos' must be a number of nanoseconds between 0 and 1e12, not -1"));
+        ask("{'rate': 1, 'costs': " + costs(1, ", 'colour': 3") + "}")
+                .statusCode(400)
+                .body("error.message", containsString("no figure 'colour'; it has baseNanos, rowNanos"));
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
@@ -56,7 +98,10 @@ class PlanTest {
                 "{'rate': 'much'}|rate|invalid_type|'rate' must be a number",
                 "{'rate': 1, 'prompt_tokens': [9]}|prompt_tokens|invalid_value|two numbers",
                 "{'rate': 1, 'dispatcher': 'x'}|dispatcher|invalid_value|round-robin, least-load",
-                "{'rate': 1, 'device': 'x'}||invalid_value|Device 'x' is not known",
+                "{'rate': 1, 'device': 'x'}|device|invalid_value|Device 'x' is not known; it can be h100-8b",
+                "{'rate': 1, 'device': 'x'}|device|invalid_value|, server",
+                "{'rate': 1, 'costs': 'mine'}|costs|invalid_type|'costs' must be an object",
+                "{'rate': 1, 'costs': {}}|costs|invalid_value|'costs': 'baseNanos' is missing",
                 "{'rate': 1, 'policy': 'x'}||invalid_value|Policy 'x' is not known",
                 "{'rate': 1000, 'seconds': 3000}||invalid_value|at most 50000 are allowed",
             })

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.chorale.core.policy.StepCostModel;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -124,6 +125,26 @@ class SimulateCommandTest {
         Files.writeString(file, "name = x\n");
         assertEquals(2, run("--device", file.toString()));
         assertTrue(err().contains("step.rows-ms is missing"), err());
+    }
+
+    @Test
+    void takesCostsAsAServerKeepsThem() throws IOException {
+        Path file = folder.resolve("costs.json");
+        String learned = Calibration.json(StepCostModel.Linear.LARGE_GPU).toString();
+        Files.writeString(file, learned);
+        assertEquals(StepCostModel.Linear.LARGE_GPU, Calibration.read(file));
+        assertEquals(0, run("--costs", file.toString(), "--rate", "2", "--seconds", "5"), err());
+        assertTrue(out().contains("h100-8b with costs.json (a calibration; what it holds: docs/KERNELS.md)"), out());
+
+        Files.writeString(file, learned.replace("\"rowNanos\":15000", "\"rowNanos\":\"fast\""));
+        assertEquals(2, run("--costs", file.toString()));
+        assertTrue(err().contains("costs.json: 'rowNanos' must be a number of nanoseconds"), err());
+
+        Files.writeString(file, "not JSON");
+        assertEquals(2, run("--costs", file.toString()));
+        assertTrue(err().contains("costs.json: is not JSON"), err());
+        assertEquals(2, run("--costs", folder.resolve("nowhere").toString()));
+        assertTrue(err().contains("there is no file"), err());
     }
 
     @Test

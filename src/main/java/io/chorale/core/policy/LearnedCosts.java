@@ -1,9 +1,13 @@
 package io.chorale.core.policy;
 
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+
 /**
  * A linear cost model that starts from a stored profile and is corrected by every step that ends. Each coefficient moves
  * in proportion to its part of the prediction, so that the steps that are made of uploads correct the price of uploads, and
- * none becomes negative; a coefficient of zero stays zero. One owner, the serving thread.
+ * none becomes negative; a coefficient of zero stays zero. One owner, the serving thread; {@link #profile} may be asked by any
+ * thread, which may see some coefficients before a correction and others after it.
  */
 public final class LearnedCosts implements StepCostModel {
     /** How much of an error a single step corrects. */
@@ -13,6 +17,7 @@ public final class LearnedCosts implements StepCostModel {
 
     private static final double ERROR_SHARE = 0.02;
     private static final int PARTS = 8;
+    private static final VarHandle PRICE = MethodHandles.arrayElementVarHandle(double[].class);
 
     private final double[] price = new double[PARTS];
     private final double[] part = new double[PARTS];
@@ -58,12 +63,12 @@ public final class LearnedCosts implements StepCostModel {
         double predicted = predict(step);
         error += ERROR_SHARE * (Math.min(ERROR_MAX, Math.abs(predicted - nanos) / nanos) - error);
         if (predicted <= 0) {
-            price[0] = nanos;
+            PRICE.setOpaque(price, 0, (double) nanos);
             return;
         }
         double relative = Math.clamp((nanos - predicted) / predicted, -ERROR_MAX, ERROR_MAX);
         for (int i = 0; i < PARTS; i++) {
-            price[i] *= 1 + RATE * relative * part[i] / predicted;
+            PRICE.setOpaque(price, i, price[i] * (1 + RATE * relative * part[i] / predicted));
         }
     }
 
@@ -75,13 +80,17 @@ public final class LearnedCosts implements StepCostModel {
     /** What has been learned, to start from the next time. */
     public Linear profile() {
         return new Linear(
-                Math.round(price[0]),
-                Math.round(price[1]),
-                price[2],
-                Math.round(price[3]),
-                Math.round(price[4]),
-                Math.round(price[5]),
-                Math.round(price[6]),
-                Math.round(price[7]));
+                Math.round(seen(0)),
+                Math.round(seen(1)),
+                seen(2),
+                Math.round(seen(3)),
+                Math.round(seen(4)),
+                Math.round(seen(5)),
+                Math.round(seen(6)),
+                Math.round(seen(7)));
+    }
+
+    private double seen(int i) {
+        return (double) PRICE.getOpaque(price, i);
     }
 }
