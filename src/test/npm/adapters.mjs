@@ -60,7 +60,7 @@ test('an adapter is loaded, pinned and removed, with the key alone', async () =>
   assert.equal(await row.locator('.used').textContent(), 'never');
 
   await page.getByRole('button', {name: 'Load page-test'}).click();
-  await page.locator('#problem').getByText('needs the admin key').waitFor();
+  await page.locator('#problem').getByText('needs an administrator\'s key').waitFor();
   await page.locator('#key').fill('wrong');
   await page.getByRole('button', {name: 'Load page-test'}).click();
   await page.locator('#problem').getByText('(invalid_api_key)').waitFor();

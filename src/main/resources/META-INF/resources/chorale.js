@@ -2,6 +2,7 @@
 
 import {Chooser} from './page/chooser.js';
 import {EngineStrip} from './page/engine.js';
+import {key, onKey} from './page/key.js';
 import {Score} from './page/score.js';
 import {call, follow, Problem} from './page/server.js';
 import {copied, Voice} from './page/voice.js';
@@ -253,7 +254,7 @@ function hush(place) {
 function showCurl() {
   const model = chooser.chosen.at(1) ?? chooser.chosen[0];
   by('curl').textContent = `curl -N ${location.origin}/v1/chat/completions -H 'Content-Type: application/json' \\
-  -d '{"model": ${JSON.stringify(model.id)}, "stream": true,
+${key() ? '  -H "Authorization: Bearer $CHORALE_KEY" \\\n' : ''}  -d '{"model": ${JSON.stringify(model.id)}, "stream": true,
        "messages": [{"role": "user", "content": ${JSON.stringify(SAMPLES[0])}}]}'`;
 }
 
@@ -285,6 +286,12 @@ by('copy-curl').addEventListener('click', async () => {
   const button = by('copy-curl');
   button.textContent = await copied(by('curl').textContent) ? 'Copied' : 'Not allowed';
   setTimeout(() => { button.textContent = 'Copy'; }, 1500);
+});
+
+onKey(() => {
+  hush(by('problem'));
+  meet();
+  engine.look();
 });
 
 offerSamples();

@@ -1,6 +1,7 @@
 // The page of adapters: where each one is, what it is asked for, and for who has the key, load, pin and remove.
 
-import {call, Problem} from './server.js';
+import {key, onKey, wantKey} from './key.js';
+import {call, KeyWanted, Problem} from './server.js';
 
 const PAGE = 50;
 const SHOWN_MAX = 1_000;
@@ -30,6 +31,7 @@ async function look() {
     hush('look');
   } catch (problem) {
     complain(problem, 'look');
+    if (problem instanceof KeyWanted) return; // goes on with the next key
   }
   if (mine === looks) timer = setTimeout(look, LOOK_MILLIS);
 }
@@ -108,13 +110,13 @@ function ago(seconds) {
 // ---- doing ----------------------------------------------------------------------------------------------------------
 
 async function wish(method, path) {
-  if (!by('key').value) {
-    complain(new Problem('This needs the admin key of the server (chorale.adapters.admin-key).'), 'wish');
-    by('key').focus();
+  if (!key()) {
+    complain(new Problem("This needs an administrator's key (chorale.adapters.admin-key)."), 'wish');
+    wantKey("An administrator's key is wanted.");
     return;
   }
   try {
-    await call(method, path, undefined, undefined, by('key').value);
+    await call(method, path);
     hush('wish');
   } catch (problem) {
     complain(problem, 'wish');
@@ -159,4 +161,5 @@ by('more').addEventListener('click', () => {
   look();
 });
 document.addEventListener('visibilitychange', look);
+onKey(look);
 look();

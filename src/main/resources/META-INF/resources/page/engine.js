@@ -1,6 +1,6 @@
 // The quiet line at the foot of the page: what the engine does at this moment, from GET /v1/load.
 
-import {call} from './server.js';
+import {call, KeyWanted} from './server.js';
 
 const BUSY_MILLIS = 200;
 const IDLE_MILLIS = 2_000;
@@ -34,6 +34,7 @@ export class EngineStrip {
       this.#parts.words.textContent = problem.message;
       this.#parts.pagesWords.textContent = this.#parts.residents.textContent = '';
       this.#last = null;
+      if (problem instanceof KeyWanted) return; // goes on with the next key
     }
     if (look === this.#looks) this.#timer = setTimeout(() => this.look(), this.busy ? BUSY_MILLIS : IDLE_MILLIS);
   }

@@ -1,5 +1,7 @@
 // The page's only way to the server: plain JSON calls, and one EventSource for all voices together.
 
+import {key, wantKey} from './key.js';
+
 /** Something went wrong; the message is written for the reader, and says what and where. */
 export class Problem extends Error {
   constructor(message, code = null) {
@@ -8,6 +10,9 @@ export class Problem extends Error {
   }
 }
 
+/** The call was refused for want of a good key: asking again makes no sense before there is another. */
+export class KeyWanted extends Problem {}
+
 const silent = () => new Problem(`The server at ${location.host} does not answer. Is it still running?`);
 
 /** Reads OpenAI's error shape; an answer of any other shape (a proxy's page, say) is named by its status. */
@@ -15,14 +20,17 @@ async function refusal(response) {
   const retryAfterSeconds = Number(response.headers.get('Retry-After')) || 0;
   const body = await response.json().catch(() => null);
   const error = body?.error;
+  if (response.status === 401) {
+    return new KeyWanted(key() ? 'The server does not take this API key.' : 'The server wants an API key.', error?.code ?? 'HTTP 401');
+  }
   const words = error?.message ?? `The server answered ${response.status} ${response.statusText}`.trim() + '.';
   return new Problem(
     retryAfterSeconds > 0 ? `${words} It asks to wait ${retryAfterSeconds} s.` : words,
     error?.code ?? `HTTP ${response.status}`);
 }
 
-/** One call; resolves to the body as JSON, rejects with a Problem. The key is an administrator's. */
-export async function call(method, path, body, signal, key = '') {
+/** One call; resolves to the body as JSON, rejects with a Problem. Where a key is missing or wrong, its field opens. */
+export async function call(method, path, body, signal) {
   let response;
   try {
     response = await fetch(path, {
@@ -32,14 +40,18 @@ export async function call(method, path, body, signal, key = '') {
       keepalive: method === 'DELETE', // goes out even when the page goes away
       headers: {
         ...body === undefined ? {} : {'Content-Type': 'application/json'},
-        ...key ? {Authorization: `Bearer ${key}`} : {},
+        ...key() ? {Authorization: `Bearer ${key()}`} : {},
       },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {
     throw error.name === 'AbortError' ? error : silent();
   }
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) {
+    const problem = await refusal(response);
+    if (problem instanceof KeyWanted) wantKey(problem.message);
+    throw problem;
+  }
   if (response.status === 204) return null;
   return response.json().catch(() => { throw new Problem(`The server's answer to ${path} is not JSON.`); });
 }
