@@ -226,6 +226,7 @@ struct AdapterLoad {
   std::span<const int32_t> pages;
   int32_t layer_begin = 0;
   int32_t layer_end = 0;
+  bool read_now = false;  // by the step itself, whose first layers need not wait for the last
 };
 
 // How long the parts of a step took on the device; -1: it does not say.

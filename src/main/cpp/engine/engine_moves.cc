@@ -33,19 +33,16 @@ void Engine::Unmerge() {
   merged_.reset();
 }
 
-// Layer group by layer group when the step itself reads the adapter, so that its first layers need not wait for the last.
 void Engine::Load(const ResolvedMove& resolved, const StepJob& job) {
   const Move& move = resolved.move;
-  const bool read_now = std::any_of(job.lora.uses.begin(), job.lora.uses.end(),
-                                    [&](const LoraUse& use) { return use.adapter->slot == move.slot; });
-  const int32_t stride = read_now ? 1 : move.b - move.a;
-  for (int32_t group = move.a; group < move.b; group += stride) {
-    backend_->LoadAdapter({.slot = move.slot,
-                           .image = resolved.image,
-                           .pages = resolved.pages,
-                           .layer_begin = LayerOfGroup(group, layer_groups_, spec().layers),
-                           .layer_end = LayerOfGroup(group + stride, layer_groups_, spec().layers)});
-  }
+  backend_->LoadAdapter({.slot = move.slot,
+                         .image = resolved.image,
+                         .pages = resolved.pages,
+                         .layer_begin = LayerOfGroup(move.a, layer_groups_, spec().layers),
+                         .layer_end = LayerOfGroup(move.b, layer_groups_, spec().layers),
+                         .read_now = std::any_of(job.lora.uses.begin(), job.lora.uses.end(), [&](const LoraUse& use) {
+                           return use.adapter->slot == move.slot;
+                         })});
 }
 
 Status Engine::RunMove(const ResolvedMove& resolved, StepJob* job) {

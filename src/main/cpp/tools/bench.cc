@@ -127,12 +127,13 @@ void Bench::FillContexts() {
 
 void Bench::Begin(testing::StepBuilder& step) { Check(engine_.Begin(step.Id(next_step_++).Build())); }
 
-double Bench::Await() {
+Bench::StepTime Bench::Await() {
   int64_t bytes = 0;
   Check(engine_.Await(out_, &bytes));
   const testing::ResultReader result({out_.begin(), out_.begin() + bytes});
   if (result.header().status != CH_OK) Fail(result.fault());
-  return static_cast<double>(result.phase_nanos()[kPhaseTotal]) * 1e-6;
+  const auto milliseconds = [&](int32_t phase) { return static_cast<double>(result.phase_nanos()[phase]) * 1e-6; };
+  return {.total = milliseconds(kPhaseTotal), .moves = milliseconds(kPhaseMoves)};
 }
 
 // Rows in runs of one adapter each.
@@ -141,7 +142,7 @@ Bench::Times Bench::DecodeSteps(int64_t batch, int64_t adapters, int64_t steps, 
   int64_t in_flight = 0;
   auto last = Clock::now();
   const auto collect = [&](bool counts) {
-    const double device = Await();
+    const double device = Await().total;
     --in_flight;
     const double wall = Since(last);
     last = Clock::now();
@@ -188,7 +189,7 @@ void Bench::Prefill(int64_t tokens, int64_t adapters) {
     step.Sample();
     const auto begin = Clock::now();
     Begin(step);
-    const double device = Await();
+    const double device = Await().total;
     if (repeat == 0) continue;
     times.wall.push_back(Since(begin));
     times.device.push_back(device);

@@ -25,6 +25,9 @@ class Bench {
   struct Times {
     std::vector<double> wall, device;  // milliseconds of each step
   };
+  struct StepTime {
+    double total, moves;  // milliseconds by the engine's own account
+  };
   // May add moves to decode step t.
   using Extra = std::function<void(testing::StepBuilder& step, int64_t t)>;
 
@@ -35,7 +38,7 @@ class Bench {
   void AddPrompt(testing::StepBuilder& step, const std::vector<int32_t>& pages, int64_t first, int64_t count) const;
   Times DecodeSteps(int64_t batch, int64_t adapters, int64_t steps, const Extra& extra = {});
   void Begin(testing::StepBuilder& step);
-  double Await();  // the step's milliseconds by the engine's own account
+  StepTime Await();
 
   // Prompts of `tokens` tokens in one step, several times.
   void Prefill(int64_t tokens, int64_t adapters);

@@ -20,6 +20,7 @@ void Bench::ColdStart(const std::vector<StagedAdapter>& staged) {
   const std::vector<int32_t> pages = TakePages(pages_most);
   const std::vector<int32_t> prompt =
       TakePages((kPromptTokens + engine_.geometry().page_tokens - 1) / engine_.geometry().page_tokens);
+  double moves = 0;
   const auto run = [&](int64_t load) {
     testing::StepBuilder step;
     if (load > 0) step.Drop(slot);
@@ -31,12 +32,13 @@ void Bench::ColdStart(const std::vector<StagedAdapter>& staged) {
     step.Segment({{slot, 1.0f}}).Sample();
     const auto begin = Clock::now();
     Begin(step);
-    Await();
+    moves = Await().moves;
     return Since(begin);
   };
-  std::vector<double> cold, warm;
+  std::vector<double> cold, warm, cold_moves;
   for (int64_t repeat = 0; repeat < 20; ++repeat) {
     cold.push_back(run(repeat));
+    cold_moves.push_back(moves);
     warm.push_back(run(-1));
   }
   testing::StepBuilder drop;
@@ -46,8 +48,8 @@ void Bench::ColdStart(const std::vector<StagedAdapter>& staged) {
   const double load = roofs_.upload > 0 ? static_cast<double>(pages_most * engine_.geometry().page_bytes) / roofs_.upload * 1e3 : 0;
   const double group = load / engine_.Limits().layer_groups;
   std::printf("first token of %" PRId64 " prompt tokens: adapter there %.2f ms, adapter coming %.2f ms (+%.2f; its load "
-              "takes %.2f ms, of the first layer group %.2f)\n",
-              kPromptTokens, Median(warm), Median(cold), Median(cold) - Median(warm), load, group);
+              "takes %.2f ms, of the first layer group %.2f; before its first launch %.2f)\n",
+              kPromptTokens, Median(warm), Median(cold), Median(cold) - Median(warm), load, group, Median(cold_moves));
   history_.Record({"cold-first-token", Format("%s, %lld prompt tokens, %s", Model().c_str(),
                                               static_cast<long long>(kPromptTokens), Adapters(1).c_str()),
                    "ms", cold, Median(warm) + group, roofs_text_});

@@ -3,16 +3,24 @@
 #include <algorithm>
 
 namespace chorale::cuda {
+namespace {
+
+constexpr int32_t kGroups = 8;  // of layers, in which an adapter is handed over that is read at once
+
+}  // namespace
 
 AdapterLoader::AdapterLoader(uint8_t* pool, const PageGeometry& geometry, int32_t slots_max)
-    : pool_(pool), geometry_(geometry), slots_(static_cast<size_t>(slots_max)) {
+    : pool_(pool),
+      geometry_(geometry),
+      group_layers_(std::max(1, geometry.layers / kGroups)),
+      slots_(static_cast<size_t>(slots_max)) {
   Check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream of adapters");
 }
 
 AdapterLoader::~AdapterLoader() {
   cudaStreamSynchronize(stream_);
   for (int32_t slot : loading_) {
-    for (Copy& copy : slots_[slot]) cudaEventDestroy(copy.end);
+    for (Copy& copy : slots_[slot].copies) cudaEventDestroy(copy.end);
   }
   for (Copy& copy : dropped_) cudaEventDestroy(copy.end);
   for (cudaEvent_t event : events_) cudaEventDestroy(event);
@@ -30,15 +38,14 @@ cudaEvent_t AdapterLoader::TakeEvent() {
   return event;
 }
 
-// One piece a page. In one call where that exists: an adapter of many pages, layer group by layer group, would else take
-// the engine thread longer than the copies take.
-void AdapterLoader::CopyPages(const AdapterLoad& load) {
-  const auto bytes = static_cast<size_t>((load.layer_end - load.layer_begin) * geometry_.slice_bytes);
+// One piece a page, all in one call where that exists.
+void AdapterLoader::CopyPages(const Slot& slot, int32_t layer_end) {
+  const auto bytes = static_cast<size_t>((layer_end - slot.layer_begin) * geometry_.slice_bytes);
   targets_.clear();
   sources_.clear();
-  for (size_t i = 0; i < load.pages.size(); ++i) {
-    targets_.push_back(pool_ + load.pages[i] * geometry_.page_bytes + load.layer_begin * geometry_.slice_bytes);
-    sources_.push_back(load.image->slice(static_cast<int32_t>(i), load.layer_begin));
+  for (size_t i = 0; i < slot.pages.size(); ++i) {
+    targets_.push_back(pool_ + slot.pages[i] * geometry_.page_bytes + slot.layer_begin * geometry_.slice_bytes);
+    sources_.push_back(slot.image->slice(static_cast<int32_t>(i), slot.layer_begin));
   }
 #if CUDART_VERSION >= 13000
   sizes_.assign(targets_.size(), bytes);
@@ -57,25 +64,52 @@ void AdapterLoader::CopyPages(const AdapterLoad& load) {
 }
 
 void AdapterLoader::Load(const AdapterLoad& load) {
-  CopyPages(load);
-  std::vector<Copy>& copies = slots_[load.slot];
-  if (copies.empty()) loading_.push_back(load.slot);
-  copies.push_back({TakeEvent(), load.layer_begin, load.image, false});
-  Check(cudaEventRecord(copies.back().end, stream_), "an adapter's load");
+  Slot& slot = slots_[load.slot];
+  if (!slot.is_loading()) loading_.push_back(load.slot);
+  SendWhole(slot);  // of an earlier step
+  slot.image = load.image;
+  slot.pages.assign(load.pages.begin(), load.pages.end());
+  slot.layer_begin = load.layer_begin;
+  slot.layer_end = load.layer_end;
+  if (load.read_now) {
+    SendGroup(slot, group_layers_);
+  } else {
+    SendWhole(slot);
+  }
+}
+
+void AdapterLoader::SendGroup(Slot& slot, int32_t layers) {
+  const int32_t end = std::min(slot.layer_begin + layers, slot.layer_end);
+  CopyPages(slot, end);
+  slot.copies.push_back({TakeEvent(), slot.layer_begin, slot.image, false});
+  Check(cudaEventRecord(slot.copies.back().end, stream_), "an adapter's load");
+  slot.last_begin = slot.layer_begin;
+  slot.layer_begin = end;
+  if (end == slot.layer_end) slot.image = nullptr;
+}
+
+void AdapterLoader::SendRest() {
+  for (int32_t slot : loading_) SendWhole(slots_[slot]);
 }
 
 void AdapterLoader::Drop(int32_t slot, cudaStream_t stream) {
-  std::vector<Copy>& copies = slots_[slot];
-  if (copies.empty()) return;
-  Check(cudaStreamWaitEvent(stream, copies.back().end), "an adapter's load");
+  Slot& dropped = slots_[slot];
+  if (!dropped.is_loading()) return;
+  std::vector<Copy>& copies = dropped.copies;
+  if (!copies.empty()) Check(cudaStreamWaitEvent(stream, copies.back().end), "an adapter's load");
   std::move(copies.begin(), copies.end(), std::back_inserter(dropped_));
   copies.clear();
+  dropped.image = nullptr;
   std::erase(loading_, slot);
 }
 
 void AdapterLoader::WaitForLayer(int32_t slot, int32_t layer, cudaStream_t stream) {
+  Slot& read = slots_[slot];
+  while (read.image != nullptr && read.layer_begin <= layer) SendGroup(read, group_layers_);
+  // Once the first layer of a group is launched the next group follows, so that the copies do not pause.
+  if (read.image != nullptr && read.last_begin < layer) SendGroup(read, group_layers_);
   Copy* last = nullptr;  // the one that ends last of those needed: copies of a stream end in their order
-  for (Copy& copy : slots_[slot]) {
+  for (Copy& copy : read.copies) {
     if (copy.layer_begin <= layer) last = &copy;
   }
   if (last == nullptr || last->waited) return;
@@ -97,8 +131,8 @@ void AdapterLoader::RetireEnded(std::vector<Copy>& copies) {
 
 void AdapterLoader::Retire() {
   RetireEnded(dropped_);
-  for (int32_t slot : loading_) RetireEnded(slots_[slot]);
-  std::erase_if(loading_, [this](int32_t slot) { return slots_[slot].empty(); });
+  for (int32_t slot : loading_) RetireEnded(slots_[slot].copies);
+  std::erase_if(loading_, [this](int32_t slot) { return !slots_[slot].is_loading(); });
 }
 
 void AdapterLoader::WaitFor(cudaStream_t stream) {

@@ -128,6 +128,7 @@ class CudaBackend final : public Backend {
   // y = x W^T; with `lora`, which needs CanStream, its part as well.
   Product Multiply(const CudaMatrix& weight, const CudaActivation& x, int32_t rows, CudaActivation& y, bool half,
                    const LoraSiteArgs* lora);
+  void HaveForwarded();
   void FinishMatrix(CudaMatrix* matrix) const;
   void ResetBegun();
   void CountRows(int32_t begin, int32_t end);

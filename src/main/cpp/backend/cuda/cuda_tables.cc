@@ -253,7 +253,7 @@ bool CudaBackend::Replay() {
   graphs_.Launch(*graph, launcher_.stream);
   logits_->product = graph->logits;
   logits_->bias = nullptr;
-  Check(cudaEventRecord(turns_[turn_].forwarded, launcher_.stream), "a step");
+  HaveForwarded();
   return true;
 }
 
@@ -263,7 +263,12 @@ void CudaBackend::EndForward() {
     Check(launcher_.error, "recording a step");
     graphs_.EndCapture(launcher_.stream, kind_, tables_->generation(), logits_->product);
   }
+  HaveForwarded();
+}
+
+void CudaBackend::HaveForwarded() {
   Check(cudaEventRecord(turns_[turn_].forwarded, launcher_.stream), "a step");
+  loader_->SendRest();
 }
 
 }  // namespace chorale::cuda
