@@ -207,6 +207,7 @@ struct BackendParams {
   int32_t slots_max = 0;
   bool poison = false;
   bool reference = false;  // the plain path where there are two
+  bool merges_in_place = false;  // always: what that takes is kept before the pool takes the rest
   bool graphs = true;      // record the launches of a step of single rows and replay them, where a backend can
 };
 

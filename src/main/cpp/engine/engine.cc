@@ -57,6 +57,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(const EngineConfig& config, const
   params.graphs = config.graphs != 0;
   params.poison = config.poison != 0;
   params.reference = config.reference();
+  params.merges_in_place = config.merge_way() == MergeWay::kInPlace;
   Result<std::unique_ptr<Backend>> backend = CreateBackend(config.backend, config.library_dir, params);
   if (!backend.ok()) return backend.status();
   Result<ModelWeights> weights = ModelWeights::Load(manifest, source, shard, *backend.value());

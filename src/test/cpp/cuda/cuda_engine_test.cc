@@ -475,6 +475,43 @@ TEST_F(CudaEngineTest, AStepWithoutMemoryFailsAlone) {
   EXPECT_EQ(run(-1).header().status, CH_OK);
 }
 
+// Where the pool has all the memory, shadow weights cannot be had: the merge fails alone and all else goes on. A log is
+// kept room for when the engine is made to merge in place.
+TEST_F(CudaEngineTest, MergesWhereThePoolHasAllTheMemory) {
+  const ModelSpec spec = {6, 4096, 14336, 32, 8, 128, 512, 1024, 128, 1, 0, 0, 1e-5f, 1, 0.088388346f, 0};
+  for (const std::string way : {"shadow", "in_place"}) {
+    SCOPED_TRACE(way);
+    EngineConfig config;
+    config.backend = "cuda";
+    config.library_dir = directory_;
+    config.merge = way;
+    auto harness = std::make_unique<EngineHarness>(spec, testing::DummyModel(spec, 3, kBF16), config);
+    harness->Load(0, testing::DummyAdapter(spec, 4, 16, {kQ, kK, kV, kO, kGate, kUp, kDown}), 0);
+    const auto run = [&](StepBuilder step, bool merged) {
+      step.Sequence({5, 6, 7}, 0, {140}, 3).Segment().Sample();
+      if (merged) step.Merged(0);
+      EXPECT_TRUE(harness->Begin(step).ok());
+      return harness->Await();
+    };
+    const auto logits = [&] { return harness->keeper().rows[0]; };
+    ASSERT_EQ(run({}, false).header().status, CH_OK);
+    const std::vector<float> before = logits();
+    StepBuilder merge;
+    merge.Merge(0, 1.0f);
+    const testing::ResultReader result = run(merge, true);
+    if (way == "shadow") {
+      EXPECT_EQ(result.header().status, CH_RESOURCE_EXHAUSTED);
+      EXPECT_NE(result.fault().find("shadow weights"), std::string::npos) << result.fault();
+      EXPECT_EQ(run({}, true).header().status, CH_RESOURCE_EXHAUSTED);
+    } else {
+      EXPECT_EQ(result.header().status, CH_OK) << result.fault();
+      EXPECT_FALSE(testing::SameBits(logits(), before));
+    }
+    ASSERT_EQ(run({}, false).header().status, CH_OK);
+    EXPECT_TRUE(testing::SameBits(logits(), before));
+  }
+}
+
 // Weights that are made on the device are those that the CPU makes: the embedding of a bfloat16 model to the bit.
 TEST_F(CudaEngineTest, MakesTheSameNumbersAsTheCpu) {
   const ModelSpec spec = Cases()[0].spec;

@@ -63,6 +63,10 @@ class EngineHarness {
     config_.threads = 3;
     Open();
   }
+  EngineHarness(const ModelSpec& spec, TensorSet model, EngineConfig config)
+      : spec_(spec), model_(std::move(model)), config_(std::move(config)) {
+    Open();
+  }
 
   void Open() {
     AlignedBytes manifest;

@@ -40,6 +40,7 @@ CudaBackend::CudaBackend(const BackendParams& params)
       reference_(params.reference),
       poison_(params.poison),
       graphs_wanted_(params.graphs),
+      merges_in_place_(params.merges_in_place),
       inv_freq_values_(params.inv_freq.begin(), params.inv_freq.end()) {
   for (const int32_t window : params.windows) attention_[window];
 }
@@ -132,6 +133,7 @@ Status CudaBackend::Settle() {
   CHORALE_RETURN_IF_ERROR(Reserve(&decode_stats_, 8 * items * kDecodeHeads, "attention"));
   CHORALE_RETURN_IF_ERROR(Reserve(&decode_tickets_, 4 * rows * head_blocks, "attention"));
   CHORALE_RETURN_IF_ERROR(Reserve(&lora_ready_, 4 * rows * spec_.layers * kSites, "LoRA counters"));
+  if (merges_in_place_) CHORALE_RETURN_IF_ERROR(ReserveMergeLog());
   CHORALE_RETURN_IF_ERROR(MakePool());
   loader_ = std::make_unique<AdapterLoader>(pool_.data(), geometry_, slots_max_);
   Finish("weights");

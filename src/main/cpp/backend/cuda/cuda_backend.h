@@ -4,9 +4,10 @@
 // or a device error is thrown by the next call that looks; the engine is dead then.
 //
 //   cuda_backend.cc  the device, weights and activations      cuda_tables.cc  a step's tables
-//   cuda_moves.cc    pages, adapters, merging                 cuda_step.cc    its operations
+//   cuda_moves.cc    pages and token counts                   cuda_step.cc    its operations
 //   cuda_sample.cc   drawing tokens and handing them out      cuda_look.cc    looking at results
 //   cuda_roofs.cc    what the device can do at best           cuda_shards.cc  what shards do together
+//   cuda_merge.cc    merging adapters into weights
 #pragma once
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include "backend/cuda/adapter_loader.h"
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/cuda_tensors.h"
+#include "backend/cuda/merge_log.h"
 #include "backend/cuda/nccl.h"
 #include "backend/cuda/pinned_store.h"
 #include "backend/cuda/step_graphs.h"
@@ -104,6 +106,7 @@ class CudaBackend final : public Backend {
   Status Open();
   Status CheckShards(int32_t devices) const;
   Status ConnectShards();
+  Status ReserveMergeLog();
   Status MakePool();
 
   uint8_t* Slice(int32_t page, int32_t layer) const {
@@ -146,7 +149,7 @@ class CudaBackend final : public Backend {
   const PageGeometry geometry_;
   const int64_t pool_bytes_;
   const int32_t rows_max_, samples_max_, scratch_max_, slots_max_;
-  const bool reference_, poison_, graphs_wanted_;
+  const bool reference_, poison_, graphs_wanted_, merges_in_place_;
   const std::vector<float> inv_freq_values_;
   Launcher launcher_;
   std::unique_ptr<CublasLt> cublaslt_;  // null: own kernels only
@@ -167,6 +170,7 @@ class CudaBackend final : public Backend {
   StepTables eager_tables_, late_tables_, merge_tables_;
   const int32_t* merge_pages_ = nullptr;
   DeviceMemory merge_count_;
+  MergeLog merge_log_;
   std::map<int32_t, StepTables> padded_tables_;  // by rows
   StepTables* tables_ = nullptr;
   StepGraphs graphs_;

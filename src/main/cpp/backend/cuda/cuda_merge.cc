@@ -1,0 +1,105 @@
+// Merging an adapter into copies of weights, or into the weights themselves.
+#include "backend/cuda/cuda_backend.h"
+
+namespace chorale::cuda {
+namespace {
+
+// Adapters that have been measured change 1 to 8 % of the weights for good. The log of a small model holds all of them.
+constexpr int64_t kLoggedPart = 10;
+constexpr int64_t kLogBytesLeast = int64_t{256} << 20;
+
+struct CudaMergeUndo final : MergeUndo {
+  LogEntries log;
+};
+
+}  // namespace
+
+Status CudaBackend::ReserveMergeLog() {
+  int64_t weights = 0;
+  for (int32_t t = 0; t < kTargets; ++t) {
+    const auto target = static_cast<Target>(t);
+    weights += int64_t{spec_.layers} * InWidth(spec_, target) * OutWidth(spec_, target);
+  }
+  const int64_t whole = weights * LogEntries::kEntryBytes;
+  return merge_log_.Reserve(std::max(whole / kLoggedPart, std::min(2 * whole, kLogBytesLeast)));
+}
+
+Status CudaBackend::PlaceMergePages(const ResidentAdapter& adapter) {
+  merge_tables_.Begin();
+  merge_tables_.Add(adapter.pages, &merge_pages_);
+  CHORALE_RETURN_IF_ERROR(merge_tables_.Place(launcher_.stream));
+  merge_tables_.Send(launcher_.stream, 0);
+  return Status::Ok();
+}
+
+// One launch for each part of the weight that the adapter touches; `args` says what is done.
+void CudaBackend::LaunchMerge(const MergeParams& params, const DeviceMemory& weight, LoraMergeArgs args) {
+  const CudaMatrix& base = Matrix(params.base);
+  loader_->WaitForLayer(params.adapter->slot, params.layer, launcher_.stream);
+  args.pool = {pool_.data(), geometry_.page_bytes, static_cast<uint32_t>(geometry_.slice_bytes)};
+  args.pages = merge_pages_;
+  args.layer = params.layer;
+  args.scale = params.scale;
+  args.stride = base.stride;
+  args.inputs = static_cast<int32_t>(base.cols());
+  for (const MergeParams::Part& part : params.parts) {
+    const LoraMatrices& m = params.adapter->layout->at(params.layer, part.target);
+    args.matrix = {static_cast<uint32_t>(m.a.offset), static_cast<uint32_t>(m.b.offset), m.rank(), m.scale};
+    args.weight = weight.data();
+    args.row_begin = part.row_begin;
+    args.outputs = m.b.columns;
+    if (m.rank() > 0) LoraMerge(launcher_, element_, args);
+  }
+}
+
+Result<std::unique_ptr<Weight>> CudaBackend::Merge(const MergeParams& params) {
+  const CudaMatrix& base = Matrix(params.base);
+  Result<DeviceMemory> memory = DeviceMemory::Allocate(base.memory.bytes(), "shadow weights");
+  if (!memory.ok()) return memory.status();
+  auto shadow = std::make_unique<CudaMatrix>(base.rows(), base.cols(), std::move(memory).value());
+  Check(cudaMemcpyAsync(shadow->memory.data(), base.memory.data(), static_cast<size_t>(base.memory.bytes()),
+                        cudaMemcpyDeviceToDevice, launcher_.stream),
+        "shadow weights");
+  CHORALE_RETURN_IF_ERROR(PlaceMergePages(*params.adapter));
+  LaunchMerge(params, shadow->memory, {});
+  Finish("shadow weights");
+  FinishMatrix(shadow.get());
+  return std::unique_ptr<Weight>(std::move(shadow));
+}
+
+Result<std::unique_ptr<MergeUndo>> CudaBackend::MergeInPlace(const MergeParams& params) {
+  const CudaMatrix& base = Matrix(params.base);
+  if (base.memory.bytes() / 2 > UINT32_MAX) return Status::Invalid("a weight is too large to be merged in place");
+  CHORALE_RETURN_IF_ERROR(PlaceMergePages(*params.adapter));
+  const auto run = [&](LoraMergeArgs args) {
+    args.log_count = merge_count_.as<uint32_t>();
+    Check(cudaMemsetAsync(merge_count_.data(), 0, 4, launcher_.stream), "a merge");
+    LaunchMerge(params, base.memory, args);
+  };
+  run({.mode = MergeMode::kCount});
+  uint32_t count = 0;
+  Check(cudaMemcpyAsync(&count, merge_count_.data(), 4, cudaMemcpyDeviceToHost, launcher_.stream), "a merge");
+  Finish("a merge");
+  auto undo = std::make_unique<CudaMergeUndo>();
+  Result<LogEntries> log = merge_log_.Take(count);
+  if (!log.ok()) return log.status();
+  undo->log = std::move(log).value();
+  run({.mode = MergeMode::kLog, .log_places = undo->log.places(), .log_bits = undo->log.bits()});
+  return std::unique_ptr<MergeUndo>(std::move(undo));
+}
+
+void CudaBackend::Unmerge(const MergeParams& params, const MergeUndo& undo) {
+  const LogEntries& log = static_cast<const CudaMergeUndo&>(undo).log;
+  const Status placed = PlaceMergePages(*params.adapter);
+  if (!placed.ok()) throw std::runtime_error(placed.message());  // the weights would be lost
+  LaunchMerge(params, Matrix(params.base).memory, {.mode = MergeMode::kUnmerge});
+  RestoreWeights(launcher_, Matrix(params.base).memory.data(), log.places(), log.bits(), log.count());
+}
+
+void CudaBackend::MergeAgain(const MergeParams& params) {
+  const Status placed = PlaceMergePages(*params.adapter);
+  if (!placed.ok()) throw std::runtime_error(placed.message());
+  LaunchMerge(params, Matrix(params.base).memory, {});
+}
+
+}  // namespace chorale::cuda
