@@ -274,6 +274,8 @@ class Backend {
   virtual Result<std::unique_ptr<Weight>> MakeMatrix(std::span<const HostTensor> parts) = 0;
   virtual Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) = 0;
   virtual Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) = 0;
+  // The parts of matrices may be read, and written to their place, until this returns: the first failure of it.
+  virtual Status AwaitWeights() { return Status::Ok(); }
   virtual uint64_t Digest(const Weight& weight, uint64_t previous) const = 0;  // of its bytes as they are in memory now
   // All weights and activations are made: takes what memory it still needs, so that page_count() is known.
   virtual Status Settle() = 0;

@@ -18,10 +18,14 @@ class SharedSpans final : public SpanSource {
     std::lock_guard lock(mutex_);
     return source_.Map(span);
   }
+  FilePlace PlaceOf(const SpanEntry& span) const override {
+    std::lock_guard lock(mutex_);
+    return source_.PlaceOf(span);
+  }
 
  private:
   SpanSource& source_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
 };
 
 EngineConfig ConfigOfShard(const EngineConfig& whole, int32_t shard) {

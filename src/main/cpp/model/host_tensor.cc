@@ -35,6 +35,7 @@ Result<HostTensor> HostTensor::Of(const SpanEntry& span, SpanSource& source) {
   Result<std::span<const uint8_t>> bytes = source.Map(span);
   if (!bytes.ok()) return bytes.status();
   tensor.bytes = bytes.value();
+  tensor.place = source.PlaceOf(span);
   return tensor;
 }
 

@@ -19,6 +19,7 @@ struct HostTensor {
   int32_t dtype = kF32;
   int64_t rows = 0;
   int64_t cols = 0;
+  FilePlace place;                 // where `bytes` may be read instead, if anywhere
   std::optional<Noise> noise;      // of the whole
   int64_t first = 0;               // of the whole's elements, the first of this rectangle
   int64_t stride = 0;              // from row to row of it; 0: cols

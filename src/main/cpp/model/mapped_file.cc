@@ -6,18 +6,20 @@
 #include <cstring>
 #include <utility>
 
-#include "model/open_file.h"
-
 namespace chorale {
 
 Result<MappedFile> MappedFile::Open(const std::string& path, int64_t bytes) {
   Result<OpenFile> file = OpenFile::Open(path, bytes);
   if (!file.ok()) return file.status();
+  return Of(file.value());
+}
+
+Result<MappedFile> MappedFile::Of(const OpenFile& file) {
   MappedFile mapped;
-  const int64_t size = file.value().bytes();
+  const int64_t size = file.bytes();
   if (size == 0) return mapped;  // mmap refuses to map nothing
-  void* address = mmap(nullptr, static_cast<size_t>(size), PROT_READ, MAP_PRIVATE, file.value().descriptor(), 0);
-  if (address == MAP_FAILED) return Status::Invalid(Format("%s: cannot map: %s", path.c_str(), std::strerror(errno)));
+  void* address = mmap(nullptr, static_cast<size_t>(size), PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
+  if (address == MAP_FAILED) return Status::Invalid(Format("%s: cannot map: %s", file.path().c_str(), std::strerror(errno)));
   mapped.bytes_ = {static_cast<const uint8_t*>(address), static_cast<size_t>(size)};
   return mapped;
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "model/open_file.h"
 
 namespace chorale {
 
@@ -13,6 +14,7 @@ class MappedFile {
  public:
   // Maps the whole file. `bytes` is the size that was verified earlier; a file of another size is refused. -1: any.
   static Result<MappedFile> Open(const std::string& path, int64_t bytes = -1);
+  static Result<MappedFile> Of(const OpenFile& file);
 
   MappedFile() = default;
   MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }

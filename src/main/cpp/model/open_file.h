@@ -20,9 +20,10 @@ class OpenFile {
   ~OpenFile();
 
   bool is_open() const { return descriptor_ >= 0; }
+  const std::string& path() const { return path_; }
   int descriptor() const { return descriptor_; }
   int64_t bytes() const { return bytes_; }
-  // Fills `out` from an offset. A file that became shorter since it was opened is an error, not a signal.
+  // Any thread. Fills `out` from an offset. A file that became shorter since it was opened is an error, not a signal.
   Status ReadAt(int64_t offset, std::span<uint8_t> out) const;
 
  private:

@@ -16,14 +16,16 @@ Status CheckCrc(const ManifestView& manifest, const SpanEntry& span, std::span<c
 }  // namespace
 
 Result<std::span<const uint8_t>> FileSpans::Map(const SpanEntry& span) {
-  MappedFile& file = files_[span.file];
-  if (file.bytes().empty()) {
-    Result<MappedFile> opened =
-        MappedFile::Open(std::string(manifest_.Path(span.file)), manifest_.files()[span.file].file_bytes);
+  File& file = files_[span.file];
+  if (file.mapped.bytes().empty()) {
+    Result<OpenFile> opened =
+        OpenFile::Open(std::string(manifest_.Path(span.file)), manifest_.files()[span.file].file_bytes);
     if (!opened.ok()) return opened.status();
-    file = std::move(opened).value();
+    Result<MappedFile> mapped = MappedFile::Of(opened.value());
+    if (!mapped.ok()) return mapped.status();
+    file = {std::move(opened).value(), std::move(mapped).value()};
   }
-  const std::span<const uint8_t> bytes = file.bytes().subspan(span.offset, span.bytes);
+  const std::span<const uint8_t> bytes = file.mapped.bytes().subspan(span.offset, span.bytes);
   CHORALE_RETURN_IF_ERROR(CheckCrc(manifest_, span, bytes));
   return bytes;
 }

@@ -11,11 +11,19 @@
 
 namespace chorale {
 
+// Bytes of a file that is open as long as the source lives; no file: there is none to be read.
+struct FilePlace {
+  const OpenFile* file = nullptr;
+  int64_t offset = 0;
+};
+
 class SpanSource {
  public:
   virtual ~SpanSource() = default;
-  // The bytes of a span; valid until the next call.
+  // The bytes of a span. A model's are valid as long as the source, an adapter's until the next call.
   virtual Result<std::span<const uint8_t>> Map(const SpanEntry& span) = 0;
+  // Where the bytes of a span that has been mapped may be read instead, by several threads at once.
+  virtual FilePlace PlaceOf(const SpanEntry&) const { return {}; }
 };
 
 // Maps each file when its first span is asked for. Checksums, where recorded, are checked.
@@ -23,10 +31,16 @@ class FileSpans final : public SpanSource {
  public:
   explicit FileSpans(const ManifestView& manifest) : manifest_(manifest), files_(manifest.files().size()) {}
   Result<std::span<const uint8_t>> Map(const SpanEntry& span) override;
+  FilePlace PlaceOf(const SpanEntry& span) const override { return {&files_[span.file].file, span.offset}; }
 
  private:
+  struct File {
+    OpenFile file;
+    MappedFile mapped;
+  };
+
   const ManifestView& manifest_;
-  std::vector<MappedFile> files_;
+  std::vector<File> files_;
 };
 
 // Reads each span when it is asked for. An adapter's files may be replaced or cut while they are read: through a mapping

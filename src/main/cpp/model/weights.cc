@@ -70,23 +70,32 @@ class Loader {
 Result<ModelWeights> ModelWeights::Load(const ManifestView& manifest, SpanSource& source, const Shard& shard,
                                         Backend& backend) {
   ModelWeights model;
-  model.spec = ShardSpec(manifest.spec(), shard);
-  model.vocab = VocabOf(manifest.spec(), shard);
-  const bool tied = model.spec.tied != 0;
+  const Status read = model.Read(manifest, source, shard, backend);
+  const Status arrived = backend.AwaitWeights();  // before what has been made ends, should reading have failed
+  CHORALE_RETURN_IF_ERROR(read);
+  CHORALE_RETURN_IF_ERROR(arrived);
+  model.ForEach([&model](const Weight& weight) { model.bytes += weight.bytes(); });
+  return model;
+}
+
+Status ModelWeights::Read(const ManifestView& manifest, SpanSource& source, const Shard& shard, Backend& backend) {
+  spec = ShardSpec(manifest.spec(), shard);
+  vocab = VocabOf(manifest.spec(), shard);
+  const bool tied = spec.tied != 0;
   Loader loader(manifest, source, shard, backend);
-  CHORALE_RETURN_IF_ERROR(loader.Matrix(kRoleEmbed, {0, model.spec.vocab}, &model.embed));
+  CHORALE_RETURN_IF_ERROR(loader.Matrix(kRoleEmbed, {0, spec.vocab}, &embed));
   // Tied and whole, the embedding is the head. A part of it is a matrix of its own.
-  if ((!tied || shard.count > 1) && model.vocab.size() > 0) {
-    CHORALE_RETURN_IF_ERROR(loader.Matrix(tied ? kRoleEmbed : kRoleHead, model.vocab, &model.head));
+  if ((!tied || shard.count > 1) && vocab.size() > 0) {
+    CHORALE_RETURN_IF_ERROR(loader.Matrix(tied ? kRoleEmbed : kRoleHead, vocab, &head));
   }
-  CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleFinalNorm, -1, &model.final_norm));
-  model.layers.resize(model.spec.layers);
-  for (int32_t layer = 0; layer < model.spec.layers; ++layer) {
-    LayerWeights& weights = model.layers[layer];
+  CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleFinalNorm, -1, &final_norm));
+  layers.resize(spec.layers);
+  for (int32_t layer = 0; layer < spec.layers; ++layer) {
+    LayerWeights& weights = layers[layer];
     weights.window = manifest.windows()[layer];
     CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleAttnNorm, layer, &weights.attn_norm));
     CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleMlpNorm, layer, &weights.mlp_norm));
-    if (model.spec.qk_norm != 0) {
+    if (spec.qk_norm != 0) {
       CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleQNorm, layer, &weights.q_norm));
       CHORALE_RETURN_IF_ERROR(loader.Vector(kRoleKNorm, layer, &weights.k_norm));
     }
@@ -95,8 +104,7 @@ Result<ModelWeights> ModelWeights::Load(const ManifestView& manifest, SpanSource
           loader.Linear(static_cast<Site>(site), layer, &weights.linear[site], &weights.bias[site]));
     }
   }
-  model.ForEach([&model](const Weight& weight) { model.bytes += weight.bytes(); });
-  return model;
+  return Status::Ok();
 }
 
 template <typename Visit>

@@ -48,6 +48,7 @@ struct ModelWeights {
   uint64_t Digest(const Backend& backend) const;
 
  private:
+  Status Read(const ManifestView& manifest, SpanSource& source, const Shard& shard, Backend& backend);
   template <typename Visit>
   void ForEach(const Visit& visit) const;
 };

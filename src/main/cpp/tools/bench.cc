@@ -10,12 +10,8 @@ namespace chorale {
 namespace {
 
 constexpr int64_t kWarmSteps = 8;
-
-std::string DeviceOf(const ShardedEngine& engine) {
-  const std::string text = engine.Describe();
-  const size_t begin = text.find("device=") + 7;
-  return text.substr(begin, text.find('\n', begin) - begin);
-}
+constexpr double kGemmFlops = 790e12;  // a second, of dense 16-bit products: what the library reaches on an H100
+constexpr double kMergeScale = 0.05;   // random adapters change weights by as much as those are, trained ones by some percent
 
 void AddSegment(testing::StepBuilder& step, int64_t adapter) {
   if (adapter < 0) {
@@ -67,6 +63,7 @@ void Bench::Run() {
       if (adapters > batch || adapters > std::ssize(model_.adapters)) continue;
       const double milliseconds = Decode(batch, adapters, base);
       if (adapters == 0) base = milliseconds;
+      if (options_.prompts > 0) Prompts(batch, adapters);
     }
   }
   if (!options_.merge.empty() && !model_.adapters.empty()) Merge();
@@ -154,9 +151,9 @@ Bench::Times Bench::DecodeSteps(int64_t batch, int64_t adapters, int64_t steps, 
     if (t == kWarmSteps) counters_ = engine_.counters();
     testing::StepBuilder step;
     if (extra) extra(step, t);
-    int64_t adapter = adapters == 0 ? -1 : 0;
+    int64_t adapter = AdapterOf(0, batch, adapters);
     for (int64_t i = 0; i < batch; ++i) {
-      const int64_t own = adapters == 0 ? -1 : i * adapters / batch;
+      const int64_t own = AdapterOf(i, batch, adapters);
       if (own != adapter) AddSegment(step, adapter);
       adapter = own;
       const auto position = static_cast<int32_t>(options_.context + t);
@@ -202,6 +199,40 @@ void Bench::Prefill(int64_t tokens, int64_t adapters) {
   history_.Record({"prefill", Format("%s, %lld tokens, %s", Model().c_str(), static_cast<long long>(tokens),
                                      Adapters(adapters).c_str()),
                    "tokens/s", rates, 0, roofs_text_});
+}
+
+void Bench::Prompts(int64_t batch, int64_t adapters) {
+  const int64_t tokens = options_.context, at_once = std::min<int64_t>(batch, engine_.Limits().rows_max / tokens);
+  if (at_once == 0) Fail("--prompts: a prompt of --context tokens does not fit into a step");
+  std::vector<double> times;
+  for (int64_t repeat = 0; repeat <= options_.prompts; ++repeat) {
+    const auto begin = Clock::now();
+    for (int64_t first = 0; first < batch; first += at_once) {
+      testing::StepBuilder step;
+      for (int64_t i = first; i < std::min(first + at_once, batch); ++i) {
+        AddPrompt(step, streams_[i].pages, 0, tokens);
+        AddSegment(step, AdapterOf(i, batch, adapters));
+        step.Sample();
+      }
+      Begin(step);
+      Await();
+    }
+    if (repeat > 0) times.push_back(Since(begin));
+  }
+  // The floor is that of the products, without attention and LoRA; of the head one row for each prompt.
+  const ModelSpec& spec = engine_.spec();
+  const double head = static_cast<double>(spec.vocab) * spec.hidden;
+  const double linears = static_cast<double>(model_.StepWeightBytes()) / static_cast<double>(model_.element_bytes) - head;
+  const auto rows = static_cast<double>(batch * tokens);
+  const double floor = 2 * (linears * rows + head * static_cast<double>(batch)) / kGemmFlops * 1e3;
+  const double wall = Median(times);
+  std::printf("prompts B=%-3" PRId64 " of %" PRId64 " tokens, %2" PRId64 " adapters: %.2f ms, %.0f tokens/s; floor of the "
+              "products %.2f ms, %.0f %%\n",
+              batch, tokens, adapters, wall, rows / wall * 1e3, floor, floor / wall * 100);
+  std::fflush(stdout);
+  history_.Record({"prompts", Format("%s, batch %lld, %lld tokens each, %s", Model().c_str(), static_cast<long long>(batch),
+                                     static_cast<long long>(tokens), Adapters(adapters).c_str()),
+                   "ms", times, floor, roofs_text_});
 }
 
 double Bench::Decode(int64_t batch, int64_t adapters, double base) {
@@ -256,7 +287,7 @@ void Bench::Merge() {
   for (int32_t repeat = 0; repeat < 5; ++repeat) {
     run({}, &plain);
     testing::StepBuilder merge, unmerge;
-    merge.Merge(0, 1.0f).Merged(0);
+    merge.Merge(0, kMergeScale).Merged(0);
     run(merge, &merged);
     unmerge.Unmerge();
     run(unmerge, &unmerged);

@@ -36,12 +36,18 @@ class Bench {
   void LoadAdapters();
   void FillContexts();
   void AddPrompt(testing::StepBuilder& step, const std::vector<int32_t>& pages, int64_t first, int64_t count) const;
+  // Which adapter a sequence of the batch has; -1: none. Those of one lie together.
+  static int64_t AdapterOf(int64_t sequence, int64_t batch, int64_t adapters) {
+    return adapters == 0 ? -1 : sequence * adapters / batch;
+  }
   Times DecodeSteps(int64_t batch, int64_t adapters, int64_t steps, const Extra& extra = {});
   void Begin(testing::StepBuilder& step);
   StepTime Await();
 
   // Prompts of `tokens` tokens in one step, several times.
   void Prefill(int64_t tokens, int64_t adapters);
+  // The prompts of a whole batch with their adapters, in as few steps as they fit into.
+  void Prompts(int64_t batch, int64_t adapters);
   // Milliseconds of a step.
   double Decode(int64_t batch, int64_t adapters, double base);
   // The first adapter is merged and taken out again, several times.

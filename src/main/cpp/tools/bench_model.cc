@@ -10,7 +10,6 @@
 #include "testing/tiny_model.h"
 
 namespace chorale {
-namespace {
 
 ModelSpec SpecOf(const std::string& shape) {
   // layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, context_max, rotary_dims, tied, qk_norm
@@ -18,6 +17,7 @@ ModelSpec SpecOf(const std::string& shape) {
       {"fable", {6, 192, 512, 6, 2, 32, 2048, 1024, 32, 1, 0, 0, 1e-5f, 1, 0.17677669f, 0}},
       {"qwen3-0.6b", {28, 1024, 3072, 16, 8, 128, 151936, 4096, 128, 1, 1, 0, 1e-6f, 1, 0.088388346f, 0}},
       {"llama-3.2-1b", {16, 2048, 8192, 32, 8, 64, 128256, 4096, 64, 1, 0, 0, 1e-5f, 1, 0.125f, 0}},
+      {"llama-3.2-3b", {28, 3072, 8192, 24, 8, 128, 128256, 4096, 128, 1, 0, 0, 1e-5f, 1, 0.088388346f, 0}},
       {"llama-3-8b", {32, 4096, 14336, 32, 8, 128, 128256, 8192, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0}},
       {"llama-2-7b", {32, 4096, 11008, 32, 32, 128, 32000, 4096, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0}},
       {"mistral-7b", {32, 4096, 14336, 32, 8, 128, 32768, 32768, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0}},
@@ -51,6 +51,14 @@ EngineConfig ConfigOf(const BenchOptions& options, const ModelSpec& spec) {
   config.sequences_max = config.samples_max = std::max<int64_t>(512, batch);
   return config;
 }
+
+std::string DeviceOf(const ShardedEngine& engine) {
+  const std::string text = engine.Describe();
+  const size_t begin = text.find("device=") + 7;
+  return text.substr(begin, text.find('\n', begin) - begin);
+}
+
+namespace {
 
 StagedAdapter StageOne(ShardedEngine& engine, const BenchOptions& options, int64_t seed, int64_t rank) {
   testing::TensorSet adapter =

@@ -28,6 +28,10 @@ struct BenchModel {
   int64_t TokenBytes() const;  // keys and values of a token
 };
 
+ModelSpec SpecOf(const std::string& shape);  // that --shape names
+EngineConfig ConfigOf(const BenchOptions& options, const ModelSpec& spec);
+std::string DeviceOf(const ShardedEngine& engine);
+
 void Check(const Status& status);
 
 template <typename T>

@@ -58,12 +58,12 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
   const std::map<std::string, std::string*> texts = {
       {"--image", &options.image},     {"--shape", &options.shape},     {"--backend", &options.backend},
       {"--mode", &options.mode},       {"--history", &options.history}, {"--library-dir", &options.library_dir},
-      {"--commit", &options.commit},   {"--merge", &options.merge},
+      {"--commit", &options.commit},   {"--merge", &options.merge},     {"--checkpoint", &options.checkpoint},
       {"--lora-sharding", &options.lora_sharding}};
   const std::map<std::string, int64_t*> numbers = {
       {"--seed", &options.seed},       {"--threads", &options.threads}, {"--graphs", &options.graphs},
       {"--context", &options.context}, {"--steps", &options.steps},     {"--uploads", &options.uploads},
-      {"--pool-bytes", &options.pool_bytes}, {"--shards", &options.shards}, {"--upload-percent", &options.upload_percent}};
+      {"--pool-bytes", &options.pool_bytes}, {"--prompts", &options.prompts}, {"--shards", &options.shards}, {"--upload-percent", &options.upload_percent}};
   const std::map<std::string, std::vector<int64_t>*> lists = {{"--batch", &options.batches},
                                                               {"--adapters", &options.adapters},
                                                               {"--rank", &options.ranks},
@@ -74,7 +74,9 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
     const std::string name = argv[i];
     if (i + 1 == argc) Fail(name + " needs a value, or is not an option");
     const std::string value = argv[++i];
-    if (name != "--history" && name != "--commit" && name != "--library-dir") options.command += " " + name + " " + value;
+    if (name != "--history" && name != "--commit" && name != "--library-dir" && name != "--checkpoint") {
+      options.command += " " + name + " " + value;
+    }
     if (const auto text = texts.find(name); text != texts.end()) {
       *text->second = value;
     } else if (const auto number = numbers.find(name); number != numbers.end()) {

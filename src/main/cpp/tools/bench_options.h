@@ -24,9 +24,11 @@ struct BenchOptions {
   std::vector<int64_t> prefills;         // prompts to time, tokens
   int64_t context = 32;                  // tokens that each sequence has when decoding begins
   int64_t steps = 64;
+  int64_t prompts = 0;                   // times that the prompts of a whole batch are computed; 0: never
   int64_t uploads = 0;                   // adapters to stream while a batch decodes; 0: none
   std::string merge;                     // shadow or in_place: merging the first adapter is timed; empty: it is not
   int64_t upload_percent = 85;           // of the measured peak
+  std::string checkpoint;                // folder for weights on the disk, whose loading is measured; empty: it is not
   std::string history, commit, command;  // file to append to; empty: none
 
   // Ends the process with a sentence when an option is wrong.

@@ -77,6 +77,7 @@ Status CudaBackend::Open() {
                                   properties.major, properties.minor));
   }
   Check(cudaStreamCreateWithFlags(&launcher_.stream, cudaStreamNonBlocking), "stream");
+  uploader_ = std::make_unique<WeightUploader>(shard_.index);
   launcher_.sm_count = properties.multiProcessorCount;
   launcher_.sm_major = properties.major;
   launcher_.overlap = !reference_;
@@ -121,6 +122,12 @@ Status CudaBackend::Open() {
   Check(cudaMemcpy(inv_freq_.data(), inv_freq_values_.data(), static_cast<size_t>(half) * 4, cudaMemcpyHostToDevice),
         "inverse frequencies");
   return ConnectShards();
+}
+
+Status CudaBackend::AwaitWeights() {
+  const Status arrived = uploader_->Finish();
+  uploader_.reset();
+  return arrived;
 }
 
 Status CudaBackend::Settle() {
@@ -196,37 +203,20 @@ Result<std::unique_ptr<Weight>> CudaBackend::MakeMatrix(std::span<const HostTens
   for (const HostTensor& part : parts) rows += part.rows;
   const int64_t cols = parts[0].cols, stride = Padded(cols);
   Result<DeviceMemory> memory = AllocateZeros(2 * Padded(rows) * stride, "a weight");
-  if (!memory.ok()) return memory.status();
+  if (!memory.ok()) {
+    uploader_->GiveUp(memory.status());
+    return memory.status();
+  }
   auto matrix = std::make_unique<CudaMatrix>(rows, cols, std::move(memory).value());
   auto* target = matrix->memory.data();
-  std::vector<float> wide;
   for (const HostTensor& part : parts) {
     const NoiseCut cut{.first = part.first, .cols = cols, .stride = part.contiguous() ? cols : part.stride};
     if (part.noise && cols == stride && cut.in_quads()) {  // made where it stays
       FillNormal(launcher_, element_, target, part.rows * cols, cut, part.noise->seed, part.noise->deviation);
-      target += part.rows * stride * 2;
-      continue;
+    } else {
+      uploader_->Add(part, DTypeOf(element_), target, stride);
     }
-    // What has another type than the device's is converted in pieces.
-    const int64_t piece_rows = std::max<int64_t>(1, (int64_t{4} << 20) / cols);
-    for (int64_t row = 0; row < part.rows; row += piece_rows) {
-      const int64_t count = std::min(piece_rows, part.rows - row);
-      const int64_t source_stride = part.contiguous() ? cols : part.stride;
-      const uint8_t* source = part.bytes.data() + (part.first + row * source_stride) * ElementBytes(part.dtype);
-      size_t source_pitch = static_cast<size_t>(source_stride) * 2;
-      if (part.noise || part.dtype != DTypeOf(element_)) {
-        wide.resize(static_cast<size_t>(count * cols));
-        staging_.resize(static_cast<size_t>(count * cols) * 2);
-        part.Read(row * cols, count * cols, wide.data());
-        ConvertFromFloat(wide.data(), DTypeOf(element_), count * cols, staging_.data());
-        source = staging_.data();
-        source_pitch = static_cast<size_t>(cols) * 2;
-      }
-      Check(cudaMemcpy2D(target, static_cast<size_t>(stride) * 2, source, source_pitch,
-                         static_cast<size_t>(cols) * 2, static_cast<size_t>(count), cudaMemcpyHostToDevice),
-            "a weight");
-      target += count * stride * 2;
-    }
+    target += part.rows * stride * 2;
   }
   FinishMatrix(matrix.get());
   return std::unique_ptr<Weight>(std::move(matrix));

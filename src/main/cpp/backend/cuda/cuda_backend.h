@@ -24,6 +24,7 @@
 #include "backend/cuda/pinned_store.h"
 #include "backend/cuda/step_graphs.h"
 #include "backend/cuda/step_tables.h"
+#include "backend/cuda/weight_uploader.h"
 #include "kernels/attention.h"
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
@@ -46,6 +47,7 @@ class CudaBackend final : public Backend {
   Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) override;
   Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) override;
   uint64_t Digest(const Weight& weight, uint64_t previous) const override;
+  Status AwaitWeights() override;
   Status Settle() override;
   Result<StagingMemory> AllocateStaging(int64_t bytes) override { return pinned_->Allocate(bytes); }
 
@@ -154,6 +156,7 @@ class CudaBackend final : public Backend {
   Launcher launcher_;
   std::unique_ptr<CublasLt> cublaslt_;  // null: own kernels only
   std::shared_ptr<PinnedStore> pinned_ = std::make_shared<PinnedStore>();
+  std::unique_ptr<WeightUploader> uploader_;  // until the weights are there
   DeviceMemory pool_;                   // one page more than page_count_: padded rows write there
   int32_t page_count_ = 0;
   std::unique_ptr<AdapterLoader> loader_;
@@ -218,7 +221,7 @@ class CudaBackend final : public Backend {
   DeviceMemory summaries_, drawn_, drawn_apart_;
   Turn turns_[2];
   std::atomic<int64_t> collected_{0};
-  std::vector<uint8_t> staging_;
+  std::vector<uint8_t> staging_;  // of activations that somebody looks at
 
   // With several shards.
   std::unique_ptr<NcclCommunicator> communicator_;
