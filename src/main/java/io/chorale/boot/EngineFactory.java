@@ -104,7 +104,8 @@ public class EngineFactory {
                 engine.recordDir().map(Path::toString).orElse(""),
                 engine.recordSteps(),
                 engine.shards(),
-                engine.loraSharding().key());
+                engine.loraSharding().key(),
+                engine.merging().key());
         return NativeEngine.create(config, model.manifest());
     }
 

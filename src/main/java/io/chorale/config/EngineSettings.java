@@ -35,6 +35,19 @@ public interface EngineSettings {
         }
     }
 
+    /** Where the sums of weights and a merged adapter go. */
+    enum Merging {
+        /** Into copies, or into the weights themselves where there is no memory for copies. */
+        AUTO,
+        SHADOW,
+        IN_PLACE;
+
+        /** As the engine names it. */
+        public String key() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
+
     /** What computes: auto, cpu, cuda or simulated. */
     @WithDefault("auto")
     Kind kind();
@@ -60,6 +73,14 @@ public interface EngineSettings {
     /** How adapters are cut among the shards: replicate or sharded. */
     @WithDefault("replicate")
     LoraSharding loraSharding();
+
+    /**
+     * Where an adapter is merged: shadow (copies of the weights that it touches), in-place (a GPU's weights themselves,
+     * with a log that gives them back to the bit, for which memory is kept at the start) or auto: copies, and in place
+     * where there is no memory for them.
+     */
+    @WithDefault("auto")
+    Merging merging();
 
     /** Whether the next step is planned and begun while the engine still computes the one before. */
     @WithDefault("true")

@@ -20,6 +20,7 @@ import java.util.Map;
  * @param recordSteps how many of them
  * @param shards parts that the model is cut into; memory and threads are shared out among them
  * @param loraSharding {@code replicate} or {@code sharded}: how adapters are cut
+ * @param merge {@code auto}, {@code shadow} or {@code in_place} (CUDA only): where adapters are merged
  */
 public record NativeEngineConfig(
         String backend,
@@ -35,10 +36,12 @@ public record NativeEngineConfig(
         String recordDir,
         int recordSteps,
         int shards,
-        String loraSharding) {
+        String loraSharding,
+        String merge) {
 
     public static NativeEngineConfig cpu(long poolBytes) {
-        return new NativeEngineConfig("cpu", "", 0, poolBytes, 256, 256, 4096, 512, 512, false, "", 64, 1, "replicate");
+        return new NativeEngineConfig(
+                "cpu", "", 0, poolBytes, 256, 256, 4096, 512, 512, false, "", 64, 1, "replicate", "auto");
     }
 
     public NativeEngineConfig withMode(String newMode) {
@@ -56,7 +59,8 @@ public record NativeEngineConfig(
                 recordDir,
                 recordSteps,
                 shards,
-                loraSharding);
+                loraSharding,
+                merge);
     }
 
     public NativeEngineConfig withPoison() {
@@ -74,7 +78,8 @@ public record NativeEngineConfig(
                 recordDir,
                 recordSteps,
                 shards,
-                loraSharding);
+                loraSharding,
+                merge);
     }
 
     public NativeEngineConfig withShards(int newShards, String newLoraSharding) {
@@ -92,7 +97,8 @@ public record NativeEngineConfig(
                 recordDir,
                 recordSteps,
                 newShards,
-                newLoraSharding);
+                newLoraSharding,
+                merge);
     }
 
     String lines(String libraryDir) {
@@ -115,6 +121,7 @@ public record NativeEngineConfig(
         }
         values.put("shards", shards);
         values.put("lora_sharding", loraSharding);
+        values.put("merge", merge);
         values.put("library_dir", libraryDir);
         return EngineLines.write(values);
     }
