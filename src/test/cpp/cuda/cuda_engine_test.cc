@@ -522,6 +522,37 @@ TEST_F(CudaEngineTest, MergesWhereThePoolHasAllTheMemory) {
   }
 }
 
+// In pieces, by several threads, from a file or from memory, as they are or converted: the same weights.
+TEST_F(CudaEngineTest, WeightsComeFromFiles) {
+  const ModelSpec spec = {2, 512, 1280, 8, 2, 64, 20011, 1024, 64, 0, 0, 0, 1e-5f, 1, 0.125f, 0};
+  testing::TempDirectory directory;
+  for (const int32_t dtype : {kBF16, kF32}) {
+    SCOPED_TRACE(dtype);
+    testing::TensorSet model = testing::RandomModel(spec, 8, {{kQ}, {}, dtype});
+    EngineConfig config;
+    config.backend = "cuda";
+    config.library_dir = directory_;
+    config.pool_bytes = 1 << 24;
+    config.poison = 1;
+    const auto digest = [&](std::vector<uint8_t> built, SpanSource* source) {
+      AlignedBytes manifest;
+      manifest.Assign(built);
+      Result<ManifestView> view = ManifestView::ParseModel(manifest.bytes());
+      EXPECT_TRUE(view.ok()) << view.status().message();
+      FileSpans files(view.value());
+      Result<std::unique_ptr<ShardedEngine>> engine =
+          ShardedEngine::Create(config, view.value(), source != nullptr ? *source : files);
+      EXPECT_TRUE(engine.ok()) << engine.status().message();
+      return engine.ok() ? engine.value()->WeightsDigest().value() : 0;
+    };
+    testing::MemorySpans memory(model.data);
+    const int64_t from_memory = digest(model.BuildFor("memory"), &memory);
+    EXPECT_EQ(digest(model.WriteTo(directory.File("weights")), nullptr), from_memory);
+    model.data[model.data.size() / 2] ^= 0x40;
+    EXPECT_NE(digest(model.WriteTo(directory.File("others")), nullptr), from_memory);
+  }
+}
+
 // Weights that are made on the device are those that the CPU makes: the embedding of a bfloat16 model to the bit.
 TEST_F(CudaEngineTest, MakesTheSameNumbersAsTheCpu) {
   const ModelSpec spec = Cases()[0].spec;
