@@ -34,9 +34,9 @@ const Part* FindPart(const char* name) {
 
 int main(int argc, char** argv) {
   using namespace chorale::cuda;
-  std::string file, commit = "unknown", command;
+  std::string file, commit = "unknown";
+  std::string command = "kernel_lab";  // as recorded: what was measured, not where the program and the record lie
   std::vector<const Part*> parts;
-  for (int i = 0; i < argc; ++i) command += std::string(i > 0 ? " " : "") + argv[i];
   for (int i = 1; i < argc; ++i) {
     const bool has_value = i + 1 < argc;
     if (std::strcmp(argv[i], "--history") == 0 && has_value) {
@@ -45,6 +45,7 @@ int main(int argc, char** argv) {
       commit = argv[++i];
     } else if (const Part* part = FindPart(argv[i]); part != nullptr) {
       parts.push_back(part);
+      command += std::string(" ") + part->name;
     } else {
       std::fprintf(stderr, "kernel_lab: %s is no part; there are", argv[i]);
       for (const Part& known : kParts) std::fprintf(stderr, " %s", known.name);
