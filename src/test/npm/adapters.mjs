@@ -5,27 +5,11 @@
 // URL is a running server with administration, which knows an adapter's folder "moral".
 
 import assert from 'node:assert/strict';
-import {mkdirSync, readFileSync} from 'node:fs';
-import {createRequire} from 'node:module';
-import {after, before, test} from 'node:test';
-import {chromium} from 'playwright-core';
+import {test} from 'node:test';
+import {axe, openBrowser} from './browser.mjs';
 
 const [url, key, screenshots] = process.argv.slice(2);
-const CHROMIUM_FLAGS = [
-  '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  '--disable-quic', '--no-first-run',
-];
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-let browser;
-before(async () => {
-  mkdirSync(screenshots, {recursive: true});
-  browser = await chromium.launch({executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: CHROMIUM_FLAGS});
-});
-after(async () => {
-  await Promise.race([browser?.close(), new Promise(done => setTimeout(done, 10_000))]);
-  setTimeout(() => process.exit(), 3_000).unref();
-});
+const browser = openBrowser(screenshots);
 
 async function put(name) {
   const {status} = await fetch(new URL(`/v1/adapters/${name}`, url), {

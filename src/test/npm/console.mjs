@@ -5,37 +5,21 @@
 // URL is a running server with the bundled model and its six adapters.
 
 import assert from 'node:assert/strict';
-import {mkdirSync, readFileSync} from 'node:fs';
-import {createRequire} from 'node:module';
-import {after, before, test} from 'node:test';
-import {chromium} from 'playwright-core';
+import {readFileSync} from 'node:fs';
+import {test} from 'node:test';
+import {axe, openBrowser} from './browser.mjs';
 import {Relay} from './relay.mjs';
 
 const [url, expectedFile, screenshots] = process.argv.slice(2);
 const STORY = 'Tell me a story about a fox named Kit.';
 const MODELS = ['fable', 'bullets', 'json', 'moral', 'pirate', 'robot', 'shout'];
-const CHROMIUM_FLAGS = [
-  '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  '--disable-quic', '--no-first-run',
-];
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** What transformers and PEFT answer at temperature 0. */
 const expected = new Map(JSON.parse(readFileSync(expectedFile, 'utf8'))
   .filter(({messages}) => messages.length === 1 && messages[0].content === STORY)
   .map(({adapter, text}) => [adapter ?? 'fable', text]));
 
-let browser;
-before(async () => {
-  mkdirSync(screenshots, {recursive: true});
-  browser = await chromium.launch({executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: CHROMIUM_FLAGS});
-});
-after(async () => {
-  // A browser that has gone without saying so must not keep this process: what was to be found out is known by now.
-  await Promise.race([browser?.close(), new Promise(done => setTimeout(done, 10_000))]);
-  setTimeout(() => process.exit(), 3_000).unref();
-});
+const browser = openBrowser(screenshots);
 
 /** A visit to the page, with what a test wants to know of it besides its looks. */
 async function visit({at = url, width = 1440, height = 1000, colorScheme = 'light', arrange = async () => {}} = {}) {
