@@ -41,52 +41,34 @@ public record LoadSnapshot(
         SchedulingState scheduling,
         PrefixState prefixes) {
 
-    public LoadSnapshot(
-            long takenNanos,
-            int waitingRequests,
-            int runningSequences,
-            long waitingTokens,
-            int pagesTotal,
-            int pagesKv,
-            int pagesAdapter,
-            int pagesFree,
-            int pagesQuarantined,
-            int[] residentAdapters,
-            long steps,
-            long rows,
-            long answerTokens,
-            long stepsFailed,
-            long preemptions,
-            long evictions,
-            long adapterLoads,
-            long earlyAborts,
-            long queueNanosEstimate) {
-        this(
-                takenNanos,
-                waitingRequests,
-                runningSequences,
-                waitingTokens,
-                pagesTotal,
-                pagesKv,
-                pagesAdapter,
-                pagesFree,
-                pagesQuarantined,
-                residentAdapters,
-                steps,
-                rows,
-                answerTokens,
-                stepsFailed,
-                preemptions,
-                evictions,
-                adapterLoads,
-                earlyAborts,
-                queueNanosEstimate,
-                SchedulingState.IDLE,
-                PrefixState.EMPTY);
-    }
-
     /** Before the first step. */
     public static LoadSnapshot idle(int pagesTotal) {
-        return new LoadSnapshot(0, 0, 0, 0, pagesTotal, 0, 0, pagesTotal, 0, new int[0], 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        return waiting(0, 0, pagesTotal, 0);
+    }
+
+    /** Nothing runs, and so much waits; {@code queueNanos} is the estimate of the time until a newcomer would start. */
+    public static LoadSnapshot waiting(int requests, long tokens, int pagesTotal, long queueNanos) {
+        return new LoadSnapshot(
+                0,
+                requests,
+                0,
+                tokens,
+                pagesTotal,
+                0,
+                0,
+                pagesTotal,
+                0,
+                new int[0],
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                queueNanos,
+                SchedulingState.IDLE,
+                PrefixState.EMPTY);
     }
 }

@@ -45,6 +45,18 @@ public record NativeEngineConfig(
     }
 
     public NativeEngineConfig withMode(String newMode) {
+        return with(newMode, poison, shards, loraSharding);
+    }
+
+    public NativeEngineConfig withPoison() {
+        return with(mode, true, shards, loraSharding);
+    }
+
+    public NativeEngineConfig withShards(int newShards, String newLoraSharding) {
+        return with(mode, poison, newShards, newLoraSharding);
+    }
+
+    private NativeEngineConfig with(String newMode, boolean newPoison, int newShards, String newLoraSharding) {
         return new NativeEngineConfig(
                 backend,
                 newMode,
@@ -55,45 +67,7 @@ public record NativeEngineConfig(
                 rowsMax,
                 sequencesMax,
                 samplesMax,
-                poison,
-                recordDir,
-                recordSteps,
-                shards,
-                loraSharding,
-                merge);
-    }
-
-    public NativeEngineConfig withPoison() {
-        return new NativeEngineConfig(
-                backend,
-                mode,
-                threads,
-                poolBytes,
-                slotsMax,
-                scratchMax,
-                rowsMax,
-                sequencesMax,
-                samplesMax,
-                true,
-                recordDir,
-                recordSteps,
-                shards,
-                loraSharding,
-                merge);
-    }
-
-    public NativeEngineConfig withShards(int newShards, String newLoraSharding) {
-        return new NativeEngineConfig(
-                backend,
-                mode,
-                threads,
-                poolBytes,
-                slotsMax,
-                scratchMax,
-                rowsMax,
-                sequencesMax,
-                samplesMax,
-                poison,
+                newPoison,
                 recordDir,
                 recordSteps,
                 newShards,

@@ -22,7 +22,7 @@ class AdmissionControllerTest {
     }
 
     private static LoadSnapshot waiting(int requests, long tokens, long queueNanos) {
-        return new LoadSnapshot(0, requests, 0, tokens, 4, 0, 0, 4, 0, new int[0], 0, 0, 0, 0, 0, 0, 0, 0, queueNanos);
+        return LoadSnapshot.waiting(requests, tokens, 4, queueNanos);
     }
 
     private Decision.Reject rejected(RequestSpec spec, int adapterPages, LoadSnapshot snapshot, int onTheWay) {
