@@ -164,13 +164,18 @@ Status CudaBackend::MakePool() {
     size_t free_bytes = 0, total_bytes = 0;
     Check(cudaMemGetInfo(&free_bytes, &total_bytes), "the device's memory");
     bytes = static_cast<int64_t>(free_bytes) - kKeptFreeBytes;
+    if (bytes < geometry_.page_bytes) {
+      return Status::Invalid(Format(
+          "of the device's %.1f GB, %.2f GB are free beside the model and what other programs hold, which leaves no page for "
+          "the pool: %.1f GB stay free for the driver, and a page of this model takes %lld bytes",
+          1e-9 * static_cast<double>(total_bytes), 1e-9 * static_cast<double>(free_bytes), 1e-9 * kKeptFreeBytes,
+          static_cast<long long>(geometry_.page_bytes)));
+    }
   }
   const int64_t pages = std::min<int64_t>(bytes / geometry_.page_bytes, INT32_MAX - 1);
   if (pages < 1) {
-    return Status::Invalid(Format("pool_bytes=%lld%s holds no page: a page of this model takes %lld bytes",
-                                  static_cast<long long>(bytes),
-                                  pool_bytes_ == 0 ? ", what the device's memory has left," : "",
-                                  static_cast<long long>(geometry_.page_bytes)));
+    return Status::Invalid(Format("pool_bytes=%lld holds no page: a page of this model takes %lld bytes",
+                                  static_cast<long long>(bytes), static_cast<long long>(geometry_.page_bytes)));
   }
   Result<DeviceMemory> pool = AllocateZeros((pages + 1) * geometry_.page_bytes, "the page pool");
   if (!pool.ok()) return pool.status();
