@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "shard/shard.h"
 
 namespace chorale {
 
@@ -34,7 +35,7 @@ class ShardGroup {
   // what it points to, as long as its owner leaves it alone.
   std::span<const void* const> Meet(int32_t shard, const void* item);
 
-  // The same on every shard: OK when all are; else the first failure, with the number of its shard.
+  // The same on every shard: OK when all are; else the first failure, with the number of its shard unless all have it.
   Status Agree(int32_t shard, const Status& status);
   // Everybody's number, by shard.
   std::vector<int64_t> Tell(int32_t shard, int64_t value);
@@ -58,5 +59,8 @@ class ShardGroup {
   std::mutex listeners_mutex_;  // held while they are told
   std::map<const void*, std::function<void()>> listeners_;
 };
+
+// Agree where there are several shards.
+Status AgreeOn(const Shard& shard, const Status& status);
 
 }  // namespace chorale
