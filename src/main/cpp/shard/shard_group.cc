@@ -22,17 +22,22 @@ std::span<const void* const> ShardGroup::Meet(int32_t shard, const void* item) {
 }
 
 Status ShardGroup::Agree(int32_t shard, const Status& status) {
-  const std::span<const void* const> all = Meet(shard, &status);
+  Status* own = nullptr;
+  {
+    std::lock_guard lock(mutex_);  // the meeting at hand ends only when this shard has come
+    own = &statuses_[meetings_ % 2][shard];
+  }
+  *own = status;
+  const std::span<const void* const> all = Meet(shard, own);
   const auto of = [&](size_t i) -> const Status& { return *static_cast<const Status*>(all[i]); };
   size_t first = 0;
   while (first + 1 < all.size() && of(first).ok()) ++first;
-  Status agreed = of(first);
+  const Status& agreed = of(first);
+  if (agreed.ok()) return agreed;
   const bool same = std::all_of(all.begin(), all.end(), [&](const void* one) {
     return static_cast<const Status*>(one)->message() == agreed.message();
   });
-  if (!same) agreed = agreed.WithMessage(Format("shard %zu: %s", first, agreed.message().c_str()));
-  Meet(shard, nullptr);  // until then the others read `status`
-  return agreed;
+  return same ? agreed : agreed.WithMessage(Format("shard %zu: %s", first, agreed.message().c_str()));
 }
 
 Status AgreeOn(const Shard& shard, const Status& status) {

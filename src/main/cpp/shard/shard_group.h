@@ -27,7 +27,8 @@ class ShardsAborted final : public std::runtime_error {
 
 class ShardGroup {
  public:
-  explicit ShardGroup(int32_t shards) : shards_(shards), items_{Items(shards), Items(shards)} {}
+  explicit ShardGroup(int32_t shards)
+      : shards_(shards), items_{Items(shards), Items(shards)}, statuses_{Statuses(shards), Statuses(shards)} {}
 
   int32_t shards() const { return shards_; }
 
@@ -48,11 +49,14 @@ class ShardGroup {
 
  private:
   using Items = std::vector<const void*>;
+  using Statuses = std::vector<Status>;
 
   const int32_t shards_;
   mutable std::mutex mutex_;
   std::condition_variable met_;
-  Items items_[2];  // of this meeting and the one before, whose list may still be read
+  // Of this meeting and the one before, whose list may still be read.
+  Items items_[2];
+  Statuses statuses_[2];  // what the shards agree on, so that nobody waits for the others to have read theirs
   int64_t meetings_ = 0;
   int32_t arrived_ = 0;
   std::string failure_;
