@@ -151,7 +151,7 @@ struct AllGatherParams {
   std::span<const int64_t> begins;
 };
 
-// W + scale * s * B * A of each part, rounded once, into a new weight; the base weight is only read.
+// W + scale * s * B * A of each part, rounded once.
 struct MergeParams {
   struct Part {
     int32_t target = 0;
@@ -164,7 +164,7 @@ struct MergeParams {
   std::span<const Part> parts;
 };
 
-// What subtracting a merge again would not give back.
+// What subtracting a merge in place would not give back.
 class MergeUndo {
  public:
   virtual ~MergeUndo() = default;
@@ -297,12 +297,16 @@ class Backend {
   virtual void ReadPage(int32_t page, uint8_t* out) = 0;
   virtual void WritePage(int32_t page, const uint8_t* bytes) = 0;
   virtual void ResetCounts(int32_t scratch) = 0;
-  virtual Result<std::unique_ptr<Weight>> Merge(const MergeParams& params) = 0;
-  // The same without a copy: the base weight itself changes, and Unmerge gives it back to the bit; MergeAgain merges what
-  // was unmerged. A backend may have only the copy.
-  virtual Result<std::unique_ptr<MergeUndo>> MergeInPlace(const MergeParams&) {
+  // What a merge can lack is asked for first: then either all shards go on, which may exchange factors, or none does.
+  // MakeShadow takes the memory for a merged copy of a weight, which Merge fills; the weight itself is only read.
+  virtual Result<std::unique_ptr<Weight>> MakeShadow(const Weight& base) = 0;
+  virtual void Merge(const MergeParams& params, Weight& shadow) = 0;
+  // Without a copy: PrepareMergeInPlace takes the memory for the log, MergeInPlace changes the base weight itself, Unmerge
+  // gives it back to the bit, and MergeAgain merges what was unmerged. A backend may have only the copy.
+  virtual Result<std::unique_ptr<MergeUndo>> PrepareMergeInPlace(const MergeParams&) {
     return Status::Invalid("backend=" + info().name + " merges into shadow weights only");
   }
+  virtual void MergeInPlace(const MergeParams&, const MergeUndo&) {}
   virtual void Unmerge(const MergeParams&, const MergeUndo&) {}
   virtual void MergeAgain(const MergeParams&) {}
   // What was begun has ended: memory that it used may be freed.

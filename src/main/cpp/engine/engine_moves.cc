@@ -73,7 +73,7 @@ Status Engine::RunMove(const ResolvedMove& resolved, StepJob* job) {
     case kMoveMerge: {
       Unmerge();  // first, so that two sets of merged weights never exist at once
       Result<std::unique_ptr<MergedWeights>> made =
-          MergedWeights::Make(weights_, resolved.adapter, move.scale, config_.merge_way(), *backend_);
+          MergedWeights::Make(weights_, resolved.adapter, move.scale, config_.merge_way(), shard_, *backend_);
       if (!made.ok()) return made.status();
       merged_ = std::move(made).value();
       ++merges_;

@@ -230,7 +230,7 @@ Status Engine::RunStep(StepJob* job) {
   const int64_t begin = Now();
   const Status prepared = Prepare(job);
   // One shard must not wait in a collective for another that does not come.
-  CHORALE_RETURN_IF_ERROR(shard_.count == 1 ? prepared : shard_.group->Agree(shard_.index, prepared));
+  CHORALE_RETURN_IF_ERROR(AgreeOn(shard_, prepared));
   const int64_t moved = Now();
   job->phase_nanos[kPhaseMoves] = moved - begin;
   if (step.rows() == 0) return Status::Ok();

@@ -1,6 +1,7 @@
 #include "lora/merge.h"
 
 #include "chorale/engine_c.h"
+#include "shard/shard_group.h"
 
 namespace chorale {
 
@@ -31,49 +32,55 @@ MergeParams MergedWeights::ParamsOf(const Touched& touched) const {
 
 Result<std::unique_ptr<MergedWeights>> MergedWeights::Make(const ModelWeights& base,
                                                            std::shared_ptr<const ResidentAdapter> adapter, float scale,
-                                                           MergeWay way, Backend& backend) {
+                                                           MergeWay way, const Shard& shard, Backend& backend) {
   if (!adapter->layout->mergeable()) {
     return Status::Invalid("MERGE of an adapter that does more than add to the linears of the layers");
   }
   std::unique_ptr<MergedWeights> merged(new MergedWeights(base, std::move(adapter), scale, backend));
-  if (way == MergeWay::kInPlace) {
-    CHORALE_RETURN_IF_ERROR(merged->MergeInPlace());
-    return merged;
+  Status made;
+  if (way != MergeWay::kInPlace) {
+    made = AgreeOn(shard, merged->MakeShadows());
+    if (made.ok()) {
+      merged->MergeIntoShadows();
+      return merged;
+    }
+    merged->shadows_.clear();
+    if (way == MergeWay::kShadow || made.code() != CH_RESOURCE_EXHAUSTED) return made;
   }
-  const Status made = merged->MakeShadows();
-  if (made.ok()) return merged;
-  merged->shadows_.clear();
-  if (way == MergeWay::kShadow || made.code() != CH_RESOURCE_EXHAUSTED) return made;
-  if (const Status status = merged->MergeInPlace(); !status.ok()) {
-    return Status::Exhausted(made.message() + "; in place: " + status.message());
+  if (const Status status = AgreeOn(shard, merged->PrepareMergeInPlace()); !status.ok()) {
+    return made.ok() ? status : Status::Exhausted(made.message() + "; in place: " + status.message());
   }
+  merged->MergeInPlace();
   return merged;
 }
 
 Status MergedWeights::MakeShadows() {
   shadows_.resize(base_.layers.size());
   for (const Touched& touched : touched_) {
-    Result<std::unique_ptr<Weight>> made = backend_.Merge(ParamsOf(touched));
+    Result<std::unique_ptr<Weight>> made = backend_.MakeShadow(*ParamsOf(touched).base);
     if (!made.ok()) return made.status();
     shadows_[touched.layer][touched.site] = std::move(made).value();
   }
   return Status::Ok();
 }
 
-Status MergedWeights::MergeInPlace() {
+void MergedWeights::MergeIntoShadows() {
+  for (const Touched& touched : touched_) backend_.Merge(ParamsOf(touched), *shadows_[touched.layer][touched.site]);
+  backend_.WaitForSteps();  // it is this step's time, and its failure if it is one
+}
+
+Status MergedWeights::PrepareMergeInPlace() {
   for (Touched& touched : touched_) {
-    Result<std::unique_ptr<MergeUndo>> made = backend_.MergeInPlace(ParamsOf(touched));
-    if (!made.ok()) {
-      for (Touched& done : touched_) {
-        if (done.undo != nullptr) backend_.Unmerge(ParamsOf(done), *done.undo);
-      }
-      backend_.WaitForSteps();  // for the logs, which end here
-      return made.status();
-    }
-    touched.undo = std::move(made).value();
+    Result<std::unique_ptr<MergeUndo>> prepared = backend_.PrepareMergeInPlace(ParamsOf(touched));
+    if (!prepared.ok()) return prepared.status();
+    touched.undo = std::move(prepared).value();
   }
-  base_is_merged_ = true;
   return Status::Ok();
+}
+
+void MergedWeights::MergeInPlace() {
+  for (const Touched& touched : touched_) backend_.MergeInPlace(ParamsOf(touched), *touched.undo);
+  base_is_merged_ = true;
 }
 
 void MergedWeights::Select(bool merged) {

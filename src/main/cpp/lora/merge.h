@@ -20,10 +20,11 @@ enum class MergeWay { kEither, kShadow, kInPlace };
 
 class MergedWeights {
  public:
-  // kEither: in place when there is no memory for copies. On failure the base is as it was.
+  // kEither: in place when there is no memory for copies. On failure the base is as it was. All shards merge, in the same
+  // way, or none: what one of them lacks all do without.
   static Result<std::unique_ptr<MergedWeights>> Make(const ModelWeights& base,
                                                      std::shared_ptr<const ResidentAdapter> adapter, float scale,
-                                                     MergeWay way, Backend& backend);
+                                                     MergeWay way, const Shard& shard, Backend& backend);
 
   // The matrix to use instead of the base's; null where the adapter leaves it alone, and in place.
   const Weight* at(int32_t layer, Site site) const { return shadows_.empty() ? nullptr : shadows_[layer][site].get(); }
@@ -43,7 +44,9 @@ class MergedWeights {
   MergedWeights(const ModelWeights& base, std::shared_ptr<const ResidentAdapter> adapter, float scale, Backend& backend);
   MergeParams ParamsOf(const Touched& touched) const;
   Status MakeShadows();
-  Status MergeInPlace();
+  Status PrepareMergeInPlace();
+  void MergeIntoShadows();
+  void MergeInPlace();
 
   const ModelWeights& base_;
   const std::shared_ptr<const ResidentAdapter> adapter_;

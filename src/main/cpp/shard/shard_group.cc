@@ -1,5 +1,7 @@
 #include "shard/shard_group.h"
 
+#include <algorithm>
+
 namespace chorale {
 
 std::span<const void* const> ShardGroup::Meet(int32_t shard, const void* item) {
@@ -20,14 +22,26 @@ std::span<const void* const> ShardGroup::Meet(int32_t shard, const void* item) {
 }
 
 Status ShardGroup::Agree(int32_t shard, const Status& status) {
-  const std::span<const void* const> all = Meet(shard, &status);
-  Status agreed;
-  for (int32_t i = 0; i < shards_ && agreed.ok(); ++i) {
-    const Status& one = *static_cast<const Status*>(all[i]);
-    if (!one.ok()) agreed = one.WithMessage(Format("shard %d: %s", i, one.message().c_str()));
+  Status* own = nullptr;
+  {
+    std::lock_guard lock(mutex_);  // the meeting at hand ends only when this shard has come
+    own = &statuses_[meetings_ % 2][shard];
   }
-  Meet(shard, nullptr);  // until then the others read `status`
-  return agreed;
+  *own = status;
+  const std::span<const void* const> all = Meet(shard, own);
+  const auto of = [&](size_t i) -> const Status& { return *static_cast<const Status*>(all[i]); };
+  size_t first = 0;
+  while (first + 1 < all.size() && of(first).ok()) ++first;
+  const Status& agreed = of(first);
+  if (agreed.ok()) return agreed;
+  const bool same = std::all_of(all.begin(), all.end(), [&](const void* one) {
+    return static_cast<const Status*>(one)->message() == agreed.message();
+  });
+  return same ? agreed : agreed.WithMessage(Format("shard %zu: %s", first, agreed.message().c_str()));
+}
+
+Status AgreeOn(const Shard& shard, const Status& status) {
+  return shard.count == 1 ? status : shard.group->Agree(shard.index, status);
 }
 
 std::vector<int64_t> ShardGroup::Tell(int32_t shard, int64_t value) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "shard/shard.h"
 
 namespace chorale {
 
@@ -26,7 +27,8 @@ class ShardsAborted final : public std::runtime_error {
 
 class ShardGroup {
  public:
-  explicit ShardGroup(int32_t shards) : shards_(shards), items_{Items(shards), Items(shards)} {}
+  explicit ShardGroup(int32_t shards)
+      : shards_(shards), items_{Items(shards), Items(shards)}, statuses_{Statuses(shards), Statuses(shards)} {}
 
   int32_t shards() const { return shards_; }
 
@@ -34,7 +36,7 @@ class ShardGroup {
   // what it points to, as long as its owner leaves it alone.
   std::span<const void* const> Meet(int32_t shard, const void* item);
 
-  // The same on every shard: OK when all are; else the first failure, with the number of its shard.
+  // The same on every shard: OK when all are; else the first failure, with the number of its shard unless all have it.
   Status Agree(int32_t shard, const Status& status);
   // Everybody's number, by shard.
   std::vector<int64_t> Tell(int32_t shard, int64_t value);
@@ -47,16 +49,22 @@ class ShardGroup {
 
  private:
   using Items = std::vector<const void*>;
+  using Statuses = std::vector<Status>;
 
   const int32_t shards_;
   mutable std::mutex mutex_;
   std::condition_variable met_;
-  Items items_[2];  // of this meeting and the one before, whose list may still be read
+  // Of this meeting and the one before, whose list may still be read.
+  Items items_[2];
+  Statuses statuses_[2];  // what the shards agree on, so that nobody waits for the others to have read theirs
   int64_t meetings_ = 0;
   int32_t arrived_ = 0;
   std::string failure_;
   std::mutex listeners_mutex_;  // held while they are told
   std::map<const void*, std::function<void()>> listeners_;
 };
+
+// Agree where there are several shards.
+Status AgreeOn(const Shard& shard, const Status& status);
 
 }  // namespace chorale

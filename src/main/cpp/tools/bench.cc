@@ -13,15 +13,15 @@ constexpr int64_t kWarmSteps = 8;
 constexpr double kGemmFlops = 790e12;  // a second, of dense 16-bit products: what the library reaches on an H100
 constexpr double kMergeScale = 0.05;   // random adapters change weights by as much as those are, trained ones by some percent
 
-void AddSegment(testing::StepBuilder& step, int64_t adapter) {
+}  // namespace
+
+void Bench::AddSegment(testing::StepBuilder& step, int64_t adapter) {
   if (adapter < 0) {
     step.Segment();
   } else {
     step.Segment({{static_cast<int32_t>(adapter), 1.0f}});
   }
 }
-
-}  // namespace
 
 double Median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
@@ -64,6 +64,7 @@ void Bench::Run() {
       const double milliseconds = Decode(batch, adapters, base);
       if (adapters == 0) base = milliseconds;
       if (options_.prompts > 0) Prompts(batch, adapters);
+      if (options_.churn > 0) Churn(batch, adapters);
     }
   }
   if (!options_.merge.empty() && !model_.adapters.empty()) Merge();

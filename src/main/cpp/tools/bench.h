@@ -31,6 +31,7 @@ class Bench {
   // May add moves to decode step t.
   using Extra = std::function<void(testing::StepBuilder& step, int64_t t)>;
 
+  static void AddSegment(testing::StepBuilder& step, int64_t adapter);  // -1: of the base model
   int32_t TakePage();
   std::vector<int32_t> TakePages(int64_t count);
   void LoadAdapters();
@@ -50,6 +51,8 @@ class Bench {
   void Prompts(int64_t batch, int64_t adapters);
   // Milliseconds of a step.
   double Decode(int64_t batch, int64_t adapters, double base);
+  // So many streams come and go, each with a prompt of its own.
+  void Churn(int64_t streams, int64_t adapters);
   // The first adapter is merged and taken out again, several times.
   void Merge();
   // A batch decodes while adapters stream through slots of their own.

@@ -63,7 +63,7 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
   const std::map<std::string, int64_t*> numbers = {
       {"--seed", &options.seed},       {"--layers", &options.layers},   {"--threads", &options.threads}, {"--graphs", &options.graphs},
       {"--context", &options.context}, {"--steps", &options.steps},     {"--uploads", &options.uploads},
-      {"--pool-bytes", &options.pool_bytes}, {"--prompts", &options.prompts}, {"--shards", &options.shards}, {"--upload-percent", &options.upload_percent}};
+      {"--pool-bytes", &options.pool_bytes}, {"--prompts", &options.prompts}, {"--churn", &options.churn}, {"--shards", &options.shards}, {"--upload-percent", &options.upload_percent}};
   const std::map<std::string, std::vector<int64_t>*> lists = {{"--batch", &options.batches},
                                                               {"--adapters", &options.adapters},
                                                               {"--rank", &options.ranks},
@@ -99,6 +99,7 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
     Fail("--merge " + options.merge + " is neither shadow nor in_place");
   }
   if (options.context < 1 || options.steps < 1) Fail("--context and --steps are at least 1");
+  if (options.churn > 0 && options.churn < 16) Fail("--churn is at least 16");
   if (options.shards < 1 || options.shards > kShardsMax) Fail(Format("--shards is not in [1, %d]", kShardsMax));
   if (options.lora_sharding != "replicate" && options.lora_sharding != "sharded") {
     Fail("--lora-sharding " + options.lora_sharding + " is neither replicate nor sharded");

@@ -26,6 +26,7 @@ struct BenchOptions {
   int64_t context = 32;                  // tokens that each sequence has when decoding begins
   int64_t steps = 64;
   int64_t prompts = 0;                   // times that the prompts of a whole batch are computed; 0: never
+  int64_t churn = 0;                     // steps in which the streams of a batch come and go; 0: none
   int64_t uploads = 0;                   // adapters to stream while a batch decodes; 0: none
   std::string merge;                     // shadow or in_place: merging the first adapter is timed; empty: it is not
   int64_t upload_percent = 85;           // of the measured peak

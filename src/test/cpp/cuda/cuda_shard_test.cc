@@ -1,9 +1,11 @@
-// A model on two GPUs is the model on one: needs two that reach each other, and skips itself without.
+// A model on several GPUs is the model on one: needs two that reach each other, skips itself without, and takes three and
+// four where they are.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstdlib>
 
+#include "shard/shard_cut.h"
 #include "testing/engine_harness.h"
 
 namespace chorale {
@@ -32,19 +34,12 @@ std::vector<Case> Cases() {
       {"wide", {2, 5120, 1024, 4, 2, 64, 500, 1024, 64, 0, 0, 0, 1e-5f, 1, 0.125f, 0}, {}},
       {"mha_128_window", {3, 256, 384, 2, 2, 128, 511, 1024, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0}, {{}, {24, 0, 40}}},
       {"qk_norm_128", {2, 256, 512, 4, 2, 128, 640, 1024, 128, 1, 1, 0, 1e-6f, 1, 0.088388346f, 0}, {}},
+      {"twelve_heads", {2, 384, 768, 12, 6, 32, 700, 1024, 32, 0, 0, 0, 1e-5f, 1, 0.17677669f, 0}, {}},
       {"fable", {3, 192, 512, 6, 2, 32, 2048, 1024, 32, 1, 0, 0, 1e-5f, 1, 0.17677669f, 0}, {}},
       {"all_biases", {2, 36, 52, 2, 1, 18, 61, 256, 12, 0, 0, 0, 1e-5f, 1, 0.23570226f, 0},
        {{kQ, kK, kV, kO, kGate, kUp, kDown}, {}}}};
   for (Case& c : cases) c.options.dtype = kBF16;
   return cases;
-}
-
-std::vector<std::pair<Case, std::string>> CasesAndSchemes() {
-  std::vector<std::pair<Case, std::string>> all;
-  for (const Case& c : Cases()) {
-    for (const char* scheme : {"replicate", "sharded"}) all.emplace_back(c, scheme);
-  }
-  return all;
 }
 
 // What a run without anybody looking gives: draws, their log-probabilities, and the pages at the end.
@@ -60,11 +55,36 @@ class CudaShardTest : public ::testing::Test {
     const char* directory = std::getenv("CHORALE_CUDA_LIBRARY_DIR");
     if (directory == nullptr) GTEST_SKIP() << "CHORALE_CUDA_LIBRARY_DIR does not say where libchorale_cuda.so is";
     directory_ = directory;
-    const Status status = Create(2);
-    const bool lacks = status.message().find("no device") != std::string::npos ||
-                       status.message().find("this machine shows 1") != std::string::npos;
-    if (lacks) GTEST_SKIP() << status.message();
-    ASSERT_TRUE(status.ok()) << status.message();
+    for (gpus_ = 1; gpus_ < kShardsMost; ++gpus_) {
+      const Status status = Create(gpus_ + 1);
+      const bool lacks = status.message().find("no device") != std::string::npos ||
+                         status.message().find(Format("this machine shows %d", gpus_)) != std::string::npos;
+      if (lacks && gpus_ == 1) GTEST_SKIP() << status.message();
+      if (lacks) break;
+      ASSERT_TRUE(status.ok()) << status.message();
+    }
+    RecordProperty("gpus", gpus_);
+  }
+
+  struct Cut {
+    Case model;
+    int32_t shards;
+    std::string scheme;
+    std::string Name() const { return Format("%s, %d shards, %s", model.name, shards, scheme.c_str()); }
+  };
+  // All that divide, over as many GPUs as there are.
+  std::vector<Cut> Cuts(bool sharded_too = true) const {
+    std::vector<Cut> cuts;
+    for (const Case& c : Cases()) {
+      for (int32_t shards = 2; shards <= gpus_; ++shards) {
+        for (const auto& [name, scheme] :
+             {std::pair{"replicate", LoraSharding::kReplicate}, {"sharded", LoraSharding::kSharded}}) {
+          if (!CheckShards(c.spec, shards, scheme).ok()) continue;
+          if (sharded_too || scheme == LoraSharding::kReplicate) cuts.push_back({c, shards, name});
+        }
+      }
+    }
+    return cuts;
   }
 
   Status Create(int32_t shards, const std::string& scheme = "replicate") const {
@@ -149,7 +169,9 @@ class CudaShardTest : public ::testing::Test {
     return run;
   }
 
-  static constexpr ModelSpec kSpec{2, 512, 1280, 8, 2, 128, 999, 1024, 128, 0, 0, 0, 1e-5f, 1, 0.088388346f, 0};
+  static constexpr int32_t kShardsMost = 4;
+  static constexpr ModelSpec kSpec{2, 384, 768, 12, 12, 32, 999, 1024, 32, 0, 0, 0, 1e-5f, 1, 0.17677669f, 0};
+  int32_t gpus_ = 0;  // at most kShardsMost of those that there are
   std::string directory_;
 };
 
@@ -177,9 +199,9 @@ class Variable {
 // Each share of a sum is rounded to 8 bits, as any input of a linear is; where the best two are further apart than the
 // noise of the logits, the same token is drawn.
 TEST_F(CudaShardTest, LogitsAndTokensAreThoseOfOneGpu) {
-  for (const auto& [c, scheme] : CasesAndSchemes()) {
-    SCOPED_TRACE(std::string(c.name) + ", " + scheme);
-    auto one = Make(c, 1), two = Make(c, 2, true, scheme);
+  for (const Cut& cut : Cuts()) {
+    SCOPED_TRACE(cut.Name());
+    auto one = Make(cut.model, 1), several = Make(cut.model, cut.shards, true, cut.scheme);
     std::vector<Generation> want, got;
     for (int32_t i = 0; i < 6; ++i) {
       Generation g;
@@ -189,7 +211,7 @@ TEST_F(CudaShardTest, LogitsAndTokensAreThoseOfOneGpu) {
       want.push_back(g);
       got.push_back(g);
     }
-    for (auto [harness, generations, chunk] : {std::tuple{one.get(), &want, 1000}, {two.get(), &got, 40}}) {
+    for (auto [harness, generations, chunk] : {std::tuple{one.get(), &want, 1000}, {several.get(), &got, 40}}) {
       std::vector<Generation*> pointers;
       for (Generation& g : *generations) pointers.push_back(&g);
       harness->Generate(pointers, 1, chunk);
@@ -211,12 +233,12 @@ TEST_F(CudaShardTest, LogitsAndTokensAreThoseOfOneGpu) {
 
 // The sum that the norm makes while nobody looks, and the one that is made to be looked at, are the same.
 TEST_F(CudaShardTest, LookingChangesNothing) {
-  for (const Case& c : Cases()) {
-    SCOPED_TRACE(c.name);
-    auto harness = Make(c, 2, false);
+  for (const Cut& cut : Cuts(false)) {
+    SCOPED_TRACE(cut.Name());
+    auto harness = Make(cut.model, cut.shards, false);
     const Played plain = Play(*harness, 4, 3);
     testing::LogitsKeeper keeper;
-    auto looked = Make(c, 2, false);
+    auto looked = Make(cut.model, cut.shards, false);
     Generation g;
     g.prompt = looked->Prompt(9, 0);
     g.pages = PagesOf(*looked, 0, 40);
@@ -227,9 +249,9 @@ TEST_F(CudaShardTest, LookingChangesNothing) {
 }
 
 TEST_F(CudaShardTest, ReplayedStepsAreThoseThatWereLaunched) {
-  for (const auto& [c, scheme] : CasesAndSchemes()) {
-    SCOPED_TRACE(std::string(c.name) + ", " + scheme);
-    auto eager = Make(c, 2, false, scheme), replayed = Make(c, 2, true, scheme);
+  for (const Cut& cut : Cuts()) {
+    SCOPED_TRACE(cut.Name());
+    auto eager = Make(cut.model, cut.shards, false, cut.scheme), replayed = Make(cut.model, cut.shards, true, cut.scheme);
     for (const int32_t sequences : {1, 5, 21}) {
       SCOPED_TRACE(sequences);
       const Played want = Play(*eager, sequences, 12), got = Play(*replayed, sequences, 12);
@@ -245,7 +267,8 @@ TEST_F(CudaShardTest, MergesAsOneGpuDoes) {
   for (const auto& [way, scheme] : {std::pair{"shadow", "replicate"}, {"in_place", "replicate"}, {"shadow", "sharded"}}) {
     SCOPED_TRACE(std::string(way) + ", " + scheme);
     std::vector<std::vector<float>> logits;
-    for (const int32_t shards : {1, 2}) {
+    for (const int32_t shards : {1, 2, 4}) {
+      if (shards > gpus_) continue;
       auto harness = Make(Cases()[0], shards, true, scheme);
       harness->config().merge = way;
       harness->config().poison = 1;
@@ -263,7 +286,7 @@ TEST_F(CudaShardTest, MergesAsOneGpuDoes) {
       harness->Run(unmerge.Unmerge());
       EXPECT_EQ(harness->engine().WeightsDigest().value(), before);
     }
-    EXPECT_LT(RelativeError(logits[1], logits[0]), 2e-2);
+    for (const std::vector<float>& several : logits) EXPECT_LT(RelativeError(several, logits[0]), 2e-2);
   }
 }
 
@@ -321,6 +344,10 @@ TEST_F(CudaShardTest, GpusThatDoNotReachEachOtherGoThroughNccl) {
   if (const Status status = Create(2); !status.ok()) GTEST_SKIP() << status.message();
   auto eager = Make(c, 2, false), replayed = Make(c, 2, true);
   EXPECT_NE(eager->engine().Describe().find("NCCL"), std::string::npos) << eager->engine().Describe();
+  if (gpus_ >= 4) {
+    auto four = Make(c, 4);
+    EXPECT_EQ(Play(*four, 5, 4).tokens.size(), 25u);
+  }
   const Played by_peers = Play(*peers, 5, 1), want = Play(*eager, 5, 12), got = Play(*replayed, 5, 12);
   EXPECT_EQ(want.tokens, got.tokens);
   EXPECT_TRUE(SameBits(want.logprobs, got.logprobs));
@@ -338,8 +365,7 @@ TEST_F(CudaShardTest, WithoutPeerAccessItSaysWhatWouldDo) {
 }
 
 TEST_F(CudaShardTest, MoreShardsThanGpusIsSaid) {
-  const Status status = Create(8);
-  if (status.ok()) GTEST_SKIP() << "this machine has eight";
+  const Status status = Create(12);
   EXPECT_NE(status.message().find("each takes a GPU of its own, and this machine shows"), std::string::npos)
       << status.message();
 }

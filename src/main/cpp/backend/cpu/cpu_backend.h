@@ -141,8 +141,6 @@ class CpuBackend : public Backend {
   int32_t own_part() const { return rank_parts_ > 1 ? shard_.index : 0; }
   // Between A x and B (A x), where each shard has computed a part of the former.
   void ExchangeRanks(const LoraSite& site);
-  // The same on every shard, before they go on to a collective.
-  Status Agree(const Status& status) const;
   LoraFactors ReadFactors(const MergeParams& params, int32_t target);
   // What adapters do outside the layers, after the base has done its part. Sums are in double on both paths.
   void AddToEmbedded(const EmbedParams& params);

@@ -34,14 +34,19 @@ FastBackend::FastBackend(const BackendParams& params, PageArena arena)
 
 Result<std::unique_ptr<Backend>> FastBackend::Create(const BackendParams& params, PageArena arena) {
   std::unique_ptr<FastBackend> backend(new FastBackend(params, std::move(arena)));
-  const int64_t heads = backend->spec_.heads / backend->spec_.kv_heads;
-  for (int32_t thread = 0; thread < backend->pool_.threads(); ++thread) {
-    Result<AnonymousMemory> scores = AnonymousMemory::Allocate(
-        heads * backend->score_stride_ * static_cast<int64_t>(sizeof(float)), "attention scores");
-    if (!scores.ok()) return scores.status();
-    backend->scores_.push_back(std::move(scores).value());
-  }
+  CHORALE_RETURN_IF_ERROR(backend->Open());
   return std::unique_ptr<Backend>(std::move(backend));
+}
+
+Status FastBackend::Open() {
+  const int64_t heads = spec_.heads / spec_.kv_heads;
+  for (int32_t thread = 0; thread < pool_.threads(); ++thread) {
+    Result<AnonymousMemory> scores =
+        AnonymousMemory::Allocate(heads * score_stride_ * static_cast<int64_t>(sizeof(float)), "attention scores");
+    if (!scores.ok()) return scores.status();
+    scores_.push_back(std::move(scores).value());
+  }
+  return Status::Ok();
 }
 
 // Runs body(slice, thread) for all slices; on this thread alone when there is too little to share.
@@ -197,11 +202,14 @@ void FastBackend::RunExpand(const ExpandItem& item, const GemmParams& params) {
   }
 }
 
-Result<std::unique_ptr<Weight>> FastBackend::Merge(const MergeParams& params) {
-  const PackedWeight& base = Packed(params.base);
+Result<std::unique_ptr<Weight>> FastBackend::MakeShadow(const Weight& base) {
   Result<std::unique_ptr<PackedWeight>> made = PackedWeight::Allocate(base.rows(), base.cols(), "shadow weights");
-  CHORALE_RETURN_IF_ERROR(Agree(made.status()));
-  const PackedWeight& shadow = *made.value();
+  if (!made.ok()) return made.status();
+  return std::unique_ptr<Weight>(std::move(made).value());
+}
+
+void FastBackend::Merge(const MergeParams& params, Weight& weight) {
+  const PackedWeight &base = Packed(params.base), &shadow = Packed(&weight);
   pool_.Run(base.panels(), [&](int64_t panel, int32_t) {
     std::copy_n(base.panel(panel), base.panel_floats(), shadow.panel(panel));
   });
@@ -216,7 +224,6 @@ Result<std::unique_ptr<Weight>> FastBackend::Merge(const MergeParams& params) {
       }
     });
   }
-  return std::unique_ptr<Weight>(std::move(made).value());
 }
 
 // One output's row of weights: W + scale * B A, the product in double, rounded once.

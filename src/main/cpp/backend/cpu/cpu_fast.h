@@ -24,7 +24,7 @@ class PackedWeight final : public Weight {
   AnonymousMemory memory_;
 };
 
-class FastBackend final : public CpuBackend {
+class FastBackend : public CpuBackend {
  public:
   static Result<std::unique_ptr<Backend>> Create(const BackendParams& params, PageArena arena);
 
@@ -34,7 +34,8 @@ class FastBackend final : public CpuBackend {
     const float* values = static_cast<const PackedWeight&>(weight).column_zero(index);
     for (int64_t k = 0; k < weight.cols(); ++k) out[k] = values[k * kPanelRows];
   }
-  Result<std::unique_ptr<Weight>> Merge(const MergeParams& params) override;
+  Result<std::unique_ptr<Weight>> MakeShadow(const Weight& base) override;
+  void Merge(const MergeParams& params, Weight& shadow) override;
 
   void Embed(const EmbedParams& params) override;
   void AddNorm(const AddNormParams& params) override;
@@ -44,8 +45,11 @@ class FastBackend final : public CpuBackend {
   void SwiGlu(const SwiGluParams& params) override;
   void Logits(const LogitsParams& params) override;
 
- private:
+ protected:
   FastBackend(const BackendParams& params, PageArena arena);
+  Status Open();
+
+ private:
 
   // A x of one group, use and target, for the ranks [rank_begin, rank_end).
   struct ShrinkItem {

@@ -62,13 +62,16 @@ float ReferenceBackend::LoraB(const ResidentAdapter& adapter, int32_t layer, int
   return reinterpret_cast<const float*>(LoraRow(adapter, layer, offset))[row % kTileColumns];
 }
 
-Result<std::unique_ptr<Weight>> ReferenceBackend::Merge(const MergeParams& params) {
-  const DenseWeight& base = Dense(params.base);
+Result<std::unique_ptr<Weight>> ReferenceBackend::MakeShadow(const Weight& base) {
   Result<AnonymousMemory> memory = AnonymousMemory::Allocate(
       base.rows() * base.cols() * static_cast<int64_t>(sizeof(float)), "shadow weights");
-  CHORALE_RETURN_IF_ERROR(Agree(memory.status()));
-  auto shadow = std::make_unique<DenseWeight>(base.rows(), base.cols(), std::move(memory).value());
-  std::copy(base.data(), base.data() + base.rows() * base.cols(), shadow->data());
+  if (!memory.ok()) return memory.status();
+  return std::unique_ptr<Weight>(std::make_unique<DenseWeight>(base.rows(), base.cols(), std::move(memory).value()));
+}
+
+void ReferenceBackend::Merge(const MergeParams& params, Weight& weight) {
+  const DenseWeight &base = Dense(params.base), &shadow = Dense(&weight);
+  std::copy(base.data(), base.data() + base.rows() * base.cols(), shadow.data());
   for (const MergeParams::Part& part : params.parts) {
     const LoraMatrices& lora = params.adapter->layout->at(params.layer, part.target);
     const LoraFactors factors = ReadFactors(params, part.target);
@@ -79,12 +82,11 @@ Result<std::unique_ptr<Weight>> ReferenceBackend::Merge(const MergeParams& param
         const float* a = factors.a.data() + k / kTileColumns * rank * kTileColumns + k % kTileColumns;
         double delta = 0;
         for (int64_t j = 0; j < rank; ++j) delta += static_cast<double>(factors.b[n * rank + j]) * a[j * kTileColumns];
-        float& weight = shadow->row(part.row_begin + n)[k];
-        weight = static_cast<float>(weight + scale * delta);
+        float& merged = shadow.row(part.row_begin + n)[k];
+        merged = static_cast<float>(merged + scale * delta);
       }
     }
   }
-  return std::unique_ptr<Weight>(std::move(shadow));
 }
 
 void ReferenceBackend::Embed(const EmbedParams& params) {

@@ -13,7 +13,8 @@ class ReferenceBackend final : public CpuBackend {
   Result<std::unique_ptr<Weight>> MakeMatrix(std::span<const HostTensor> parts) override;
   uint64_t Digest(const Weight& weight, uint64_t previous) const override;
   void ReadWeightRow(const Weight& weight, int64_t index, float* out) const override;
-  Result<std::unique_ptr<Weight>> Merge(const MergeParams& params) override;
+  Result<std::unique_ptr<Weight>> MakeShadow(const Weight& base) override;
+  void Merge(const MergeParams& params, Weight& shadow) override;
 
   void Embed(const EmbedParams& params) override;
   void AddNorm(const AddNormParams& params) override;

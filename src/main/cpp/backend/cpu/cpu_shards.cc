@@ -25,10 +25,6 @@ CollectiveCounts CpuBackend::collectives() const {
   return communicator_ == nullptr ? CollectiveCounts{} : communicator_->counts();
 }
 
-Status CpuBackend::Agree(const Status& status) const {
-  return shard_.count > 1 ? shard_.group->Agree(shard_.index, status) : status;
-}
-
 void CpuBackend::BeginSite(const LoraSite& site) {
   rank_parts_ = shard_.cuts_both_factors() && !SumsProducts(static_cast<Target>(site.first)) ? shard_.count : 1;
   rank_stride_ = rank_parts_ > 1 ? rank_parts_ * lora_->rank_part_max : lora_->rank_sum_max;

@@ -62,8 +62,10 @@ class CudaBackend final : public Backend {
   void ReadPage(int32_t page, uint8_t* out) override;
   void WritePage(int32_t page, const uint8_t* bytes) override;
   void ResetCounts(int32_t scratch) override;
-  Result<std::unique_ptr<Weight>> Merge(const MergeParams& params) override;
-  Result<std::unique_ptr<MergeUndo>> MergeInPlace(const MergeParams& params) override;
+  Result<std::unique_ptr<Weight>> MakeShadow(const Weight& base) override;
+  void Merge(const MergeParams& params, Weight& shadow) override;
+  Result<std::unique_ptr<MergeUndo>> PrepareMergeInPlace(const MergeParams& params) override;
+  void MergeInPlace(const MergeParams& params, const MergeUndo& undo) override;
   void Unmerge(const MergeParams& params, const MergeUndo& undo) override;
   void MergeAgain(const MergeParams& params) override;
   void WaitForSteps() override { Finish("steps"); }
@@ -123,7 +125,8 @@ class CudaBackend final : public Backend {
     return pool_.data() + page * geometry_.page_bytes + layer * geometry_.slice_bytes;
   }
   KvPages Kv(int32_t layer) const;
-  Status PlaceMergePages(const ResidentAdapter& adapter);
+  void PlaceMergePages(const ResidentAdapter& adapter);
+  void LaunchLoggedMerge(const MergeParams& params, LoraMergeArgs args);
   void LaunchMerge(const MergeParams& params, const DeviceMemory& weight, LoraMergeArgs args);
   int32_t PaddedRows(const StepPlan& plan) const;
   void AddRows();
@@ -181,6 +184,7 @@ class CudaBackend final : public Backend {
   bool capturing_ = false;
   bool observed_ = false;  // somebody has looked at intermediate results
   StepTables eager_tables_, late_tables_, merge_tables_;
+  std::vector<int32_t> placed_merge_pages_;  // what lies at merge_pages_
   const int32_t* merge_pages_ = nullptr;
   DeviceMemory merge_count_;
   DeviceMemory merge_factors_;  // with LoraSharding::kSharded: those of one linear, from all shards

@@ -24,18 +24,23 @@ Status CudaBackend::ReserveMergeLog() {
   return merge_log_.Reserve(std::max(whole / kLoggedPart, std::min(2 * whole, kLogBytesLeast)));
 }
 
-Status CudaBackend::PlaceMergePages(const ResidentAdapter& adapter) {
+// Throws where there is no memory for so small a table: other shards may be on their way to a collective.
+void CudaBackend::PlaceMergePages(const ResidentAdapter& adapter) {
   static const std::vector<int32_t> kOnePage = {0};  // of what GatherFactors puts together
+  const std::vector<int32_t>& pages = shard_.cuts_both_factors() ? kOnePage : adapter.pages;
+  if (pages == placed_merge_pages_) return;
+  placed_merge_pages_ = pages;
   merge_tables_.Begin();
-  merge_tables_.Add(shard_.cuts_both_factors() ? kOnePage : adapter.pages, &merge_pages_);
-  CHORALE_RETURN_IF_ERROR(merge_tables_.Place(launcher_.stream));
+  merge_tables_.Add(placed_merge_pages_, &merge_pages_);
+  const Status placed = merge_tables_.Place(launcher_.stream);
+  if (!placed.ok()) throw std::runtime_error(placed.message());
   merge_tables_.Send(launcher_.stream, 0);
-  return Status::Ok();
 }
 
 // One launch for each part of the weight that the adapter touches; `args` says what is done.
 void CudaBackend::LaunchMerge(const MergeParams& params, const DeviceMemory& weight, LoraMergeArgs args) {
   const CudaMatrix& base = Matrix(params.base);
+  PlaceMergePages(*params.adapter);
   loader_->WaitForLayer(params.adapter->slot, params.layer, launcher_.stream);
   args.pool = {pool_.data(), geometry_.page_bytes, static_cast<uint32_t>(geometry_.slice_bytes)};
   args.pages = merge_pages_;
@@ -55,31 +60,33 @@ void CudaBackend::LaunchMerge(const MergeParams& params, const DeviceMemory& wei
   }
 }
 
-Result<std::unique_ptr<Weight>> CudaBackend::Merge(const MergeParams& params) {
-  const CudaMatrix& base = Matrix(params.base);
-  CHORALE_RETURN_IF_ERROR(PlaceMergePages(*params.adapter));
+Result<std::unique_ptr<Weight>> CudaBackend::MakeShadow(const Weight& weight) {
+  const CudaMatrix& base = Matrix(&weight);
   Result<DeviceMemory> memory = DeviceMemory::Allocate(base.memory.bytes(), "shadow weights");
   if (!memory.ok()) return memory.status();
   auto shadow = std::make_unique<CudaMatrix>(base.rows(), base.cols(), std::move(memory).value());
-  Check(cudaMemcpyAsync(shadow->memory.data(), base.memory.data(), static_cast<size_t>(base.memory.bytes()),
-                        cudaMemcpyDeviceToDevice, launcher_.stream),
-        "shadow weights");
-  LaunchMerge(params, shadow->memory, {});
-  Finish("shadow weights");
   FinishMatrix(shadow.get());
   return std::unique_ptr<Weight>(std::move(shadow));
 }
 
-Result<std::unique_ptr<MergeUndo>> CudaBackend::MergeInPlace(const MergeParams& params) {
-  const CudaMatrix& base = Matrix(params.base);
-  if (base.memory.bytes() / 2 > UINT32_MAX) return Status::Invalid("a weight is too large to be merged in place");
-  CHORALE_RETURN_IF_ERROR(PlaceMergePages(*params.adapter));
-  const auto run = [&](LoraMergeArgs args) {
-    args.log_count = merge_count_.as<uint32_t>();
-    Check(cudaMemsetAsync(merge_count_.data(), 0, 4, launcher_.stream), "a merge");
-    LaunchMerge(params, base.memory, args);
-  };
-  run({.mode = MergeMode::kCount});
+void CudaBackend::Merge(const MergeParams& params, Weight& shadow) {
+  const DeviceMemory &base = Matrix(params.base).memory, &copy = Matrix(&shadow).memory;
+  Check(cudaMemcpyAsync(copy.data(), base.data(), static_cast<size_t>(base.bytes()), cudaMemcpyDeviceToDevice, launcher_.stream),
+        "shadow weights");
+  LaunchMerge(params, copy, {});
+  Check(launcher_.error, "shadow weights");
+}
+
+// Counts what it logs from the beginning.
+void CudaBackend::LaunchLoggedMerge(const MergeParams& params, LoraMergeArgs args) {
+  args.log_count = merge_count_.as<uint32_t>();
+  Check(cudaMemsetAsync(merge_count_.data(), 0, 4, launcher_.stream), "a merge");
+  LaunchMerge(params, Matrix(params.base).memory, args);
+}
+
+Result<std::unique_ptr<MergeUndo>> CudaBackend::PrepareMergeInPlace(const MergeParams& params) {
+  if (Matrix(params.base).memory.bytes() / 2 > UINT32_MAX) return Status::Invalid("a weight is too large to be merged in place");
+  LaunchLoggedMerge(params, {.mode = MergeMode::kCount});
   uint32_t count = 0;
   Check(cudaMemcpyAsync(&count, merge_count_.data(), 4, cudaMemcpyDeviceToHost, launcher_.stream), "a merge");
   Finish("a merge");
@@ -87,22 +94,20 @@ Result<std::unique_ptr<MergeUndo>> CudaBackend::MergeInPlace(const MergeParams& 
   Result<LogEntries> log = merge_log_.Take(count);
   if (!log.ok()) return log.status();
   undo->log = std::move(log).value();
-  run({.mode = MergeMode::kLog, .log_places = undo->log.places(), .log_bits = undo->log.bits()});
   return std::unique_ptr<MergeUndo>(std::move(undo));
+}
+
+void CudaBackend::MergeInPlace(const MergeParams& params, const MergeUndo& undo) {
+  const LogEntries& log = static_cast<const CudaMergeUndo&>(undo).log;
+  LaunchLoggedMerge(params, {.mode = MergeMode::kLog, .log_places = log.places(), .log_bits = log.bits()});
 }
 
 void CudaBackend::Unmerge(const MergeParams& params, const MergeUndo& undo) {
   const LogEntries& log = static_cast<const CudaMergeUndo&>(undo).log;
-  const Status placed = PlaceMergePages(*params.adapter);
-  if (!placed.ok()) throw std::runtime_error(placed.message());  // the weights would be lost
   LaunchMerge(params, Matrix(params.base).memory, {.mode = MergeMode::kUnmerge});
   RestoreWeights(launcher_, Matrix(params.base).memory.data(), log.places(), log.bits(), log.count());
 }
 
-void CudaBackend::MergeAgain(const MergeParams& params) {
-  const Status placed = PlaceMergePages(*params.adapter);
-  if (!placed.ok()) throw std::runtime_error(placed.message());
-  LaunchMerge(params, Matrix(params.base).memory, {});
-}
+void CudaBackend::MergeAgain(const MergeParams& params) { LaunchMerge(params, Matrix(params.base).memory, {}); }
 
 }  // namespace chorale::cuda

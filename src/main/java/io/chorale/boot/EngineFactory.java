@@ -22,6 +22,7 @@ import jakarta.enterprise.context.ApplicationScoped;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.function.Supplier;
 import org.jboss.logging.Logger;
 
 /** Makes the engine that the settings ask for. */
@@ -56,16 +57,29 @@ public class EngineFactory {
             case SIMULATED -> simulated(model.shape(), endTokens);
             case CPU -> computed("cpu", model);
             case CUDA -> computed("cuda", model);
-            case AUTO -> cudaMayRun() ? cudaOrCpu(model) : computed("cpu", model);
+            case AUTO ->
+                cudaMayRun()
+                        ? cudaOr(engine.shards(), () -> computed("cuda", model), () -> computed("cpu", model))
+                        : computed("cpu", model);
         };
     }
 
-    private Engine cudaOrCpu(ModelFiles model) {
+    /**
+     * CUDA, and where it cannot be had the CPU. Who asks for several shards on a machine with GPUs wants them computed
+     * there: a service a hundred times slower, of which a line in the log tells, is not what was meant.
+     */
+    static <E> E cudaOr(int shards, Supplier<E> cuda, Supplier<E> cpu) {
         try {
-            return computed("cuda", model);
+            return cuda.get();
         } catch (EngineFault fault) {
+            if (shards > 1) {
+                throw new EngineFault(
+                        fault.kind(),
+                        fault.getMessage() + " (chorale.engine.kind=cpu computes the " + shards
+                                + " shards without GPUs)");
+            }
             LOG.warnf("no CUDA (%s): the CPU computes", fault.getMessage());
-            return computed("cpu", model);
+            return cpu.get();
         }
     }
 

@@ -15,7 +15,7 @@ import java.util.OptionalLong;
 public interface EngineSettings {
     /** Where the model is computed. */
     enum Kind {
-        /** CUDA where its plugin and a driver are, else the CPU. */
+        /** CUDA where its plugin and a driver are, else the CPU; that too where CUDA fails and one shard is asked for. */
         AUTO,
         CPU,
         CUDA,
