@@ -5,14 +5,14 @@ import java.nio.file.Path;
 import java.util.List;
 
 /**
- * {@code ./chorale bench [engine] [scheduler] [http] [adapters]}: runs what is named, the first three when nothing is. {@code papers} and
- * {@code policies} write tables into docs/, from simulation alone. {@code ./chorale bench workload ...}: plays a workload
+ * {@code ./chorale bench [engine] [scheduler] [http] [adapters] [million]}: runs what is named, the first three when nothing
+ * is. {@code papers} and {@code policies} write tables into docs/, from simulation alone. {@code ./chorale bench workload ...}: plays a workload
  * against a server that runs.
  */
 public final class BenchCommand {
     private static final List<String> MEASURED = List.of("engine", "scheduler", "http");
     private static final List<String> ALL =
-            List.of("engine", "scheduler", "http", "adapters", "papers", "papers-fit", "policies");
+            List.of("engine", "scheduler", "http", "adapters", "million", "papers", "papers-fit", "policies");
 
     private BenchCommand() {}
 
@@ -52,10 +52,13 @@ public final class BenchCommand {
         }
         if (wanted.contains("scheduler")) {
             new LoopStepBench(history).run();
-            new SchedulerBench(history).run();
+            SchedulerBench.run(history);
         }
         if (wanted.contains("http")) {
             new HttpBench(history).run(engineTokensPerSecond);
+        }
+        if (wanted.contains("million")) {
+            new MillionBench(history).run();
         }
         if (wanted.contains("papers-fit")) {
             new PaperFit().run();

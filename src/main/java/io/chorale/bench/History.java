@@ -51,6 +51,7 @@ final class History {
         line.put("runs", sorted.length);
         line.put("min", round(sorted[0]));
         line.put("median", round(median));
+        line.put("p99", round(sorted[(int) (0.99 * (sorted.length - 1))]));
         line.put("max", round(sorted[sorted.length - 1]));
         if (!Double.isNaN(floor)) {
             line.put("target", round(floor));
@@ -64,11 +65,12 @@ final class History {
                 StandardOpenOption.APPEND);
         System.out.printf(
                 Locale.ROOT,
-                "%-28s %12.1f %-10s (min %.1f, max %.1f of %d runs%s)  %s%n",
+                "%-28s %12.1f %-10s (min %.1f, p99 %.1f, max %.1f of %d runs%s)  %s%n",
                 benchmark,
                 median,
                 unit,
                 sorted[0],
+                sorted[(int) (0.99 * (sorted.length - 1))],
                 sorted[sorted.length - 1],
                 sorted.length,
                 Double.isNaN(floor) ? "" : String.format(Locale.ROOT, "; target %.1f", floor),

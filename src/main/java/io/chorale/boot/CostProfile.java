@@ -23,7 +23,7 @@ final class CostProfile {
     CostProfile(Optional<Path> file) {
         this.file = file;
         costs = new LearnedCosts(
-                file.filter(Files::exists).map(CostProfile::read).orElse(StepCostModel.Linear.UNMEASURED));
+                file.filter(Files::exists).map(CostProfile::read).orElse(StepCostModel.Linear.FREE));
     }
 
     LearnedCosts costs() {

@@ -43,7 +43,7 @@ public interface SchedulerSettings {
 
     /**
      * File with what steps cost on this machine: read at start, corrected by every step, written at stop. Unset, or not there
-     * yet: nothing is known at first, and nothing is merged.
+     * yet: nothing is known at first, and nothing is merged before steps have shown that it pays.
      */
     Optional<Path> costProfile();
 }

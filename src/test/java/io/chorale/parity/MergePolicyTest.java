@@ -9,13 +9,11 @@ import io.chorale.core.model.LoadSnapshot;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SamplingParams;
 import io.chorale.core.model.SequenceEvent;
-import io.chorale.core.policy.BatchDemand;
+import io.chorale.core.policy.LearnedCosts;
 import io.chorale.core.policy.PolicySettings;
 import io.chorale.core.policy.PolicySettings.MergeRule;
 import io.chorale.core.policy.PolicySettings.Merging;
 import io.chorale.core.policy.StepCostModel;
-import io.chorale.core.policy.WeightMode;
-import io.chorale.core.policy.WeightModePolicy;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.StagedAdapter;
 import io.chorale.engine.jni.NativeEngineConfig;
@@ -44,6 +42,17 @@ class MergePolicyTest {
     private static final StepCostModel COSTS =
             new StepCostModel.Linear(2_000_000, 100_000, 10, 50_000, 0, 40_000, 20_000, 10_000_000);
 
+    private static final StepCostModel CHEAP_MERGES =
+            new StepCostModel.Linear(2_000_000, 100_000, 10, 50_000, 0, 40_000, 20_000, 0);
+
+    /** Tokens of an answer that is long enough to be merged for. */
+    private static final int SHORT = 3;
+
+    private static final int ROUNDS_MAX = 100;
+    private static final int UNIFORM_ROUNDS = 12;
+    /** More than a trial has. */
+    private static final int MERGED_STEPS = 100;
+
     private static SchedulerPolicies policies(MergeRule rule, boolean mixture) {
         return SchedulerPolicies.of(PolicySettings.CHORALE.with(Merging.of(rule, mixture)), COSTS);
     }
@@ -66,35 +75,68 @@ class MergePolicyTest {
         }
     }
 
-    /** Merges and takes back at every step, the adapters in turn. */
-    private static final class Restless implements WeightModePolicy {
-        private int asked;
-
-        @Override
-        public WeightMode choose(BatchDemand batch, long nowNanos) {
-            return asked++ % 2 == 1 || batch.adapterCount == 0
-                    ? WeightMode.UNMERGED
-                    : new WeightMode.Merged(batch.version[asked / 2 % batch.adapterCount], true);
+    /** Nobody told it what anything costs: it has to find out on this machine, at work. */
+    @Test
+    void skewedLoadIsMergedByCostsThatTheServerHasSeen() throws Exception {
+        SchedulerDriver unmerged = play(policies(MergeRule.ALWAYS_UNMERGED, false), 0.95);
+        try (EngineUnderTest under = new EngineUnderTest(MODEL, CONFIG)) {
+            long digest = under.engine.weightsDigest();
+            SchedulerDriver driver = driver(under, unmeasured(false));
+            for (int round = 0; round < ROUNDS_MAX && mergedSteps(driver) <= MERGED_STEPS; round++) {
+                round(driver, 0.95);
+            }
+            assertTrue(mergedSteps(driver) > MERGED_STEPS, () -> "little was merged: " + driver.scheduler.snapshot());
+            round(driver, 0.95);
+            assertSame(unmerged, driver);
+            assertEquals(digest, under.engine.weightsDigest(), "the base weights have changed");
         }
     }
 
     @Test
+    void uniformLoadIsNeverMergedToFindOut() throws Exception {
+        for (boolean mixture : new boolean[] {true, false}) {
+            try (EngineUnderTest under = new EngineUnderTest(MODEL, CONFIG)) {
+                SchedulerDriver driver = driver(under, unmeasured(mixture));
+                for (int round = 0; round < UNIFORM_ROUNDS; round++) {
+                    round(driver, 1.0 / NAMES.size());
+                }
+                assertEquals(0, mergedSteps(driver));
+            }
+        }
+    }
+
+    private static SchedulerPolicies unmeasured(boolean mixture) {
+        return SchedulerPolicies.of(
+                PolicySettings.CHORALE.with(Merging.of(MergeRule.COST, mixture)),
+                new LearnedCosts(StepCostModel.Linear.FREE));
+    }
+
+    private static long mergedSteps(SchedulerDriver driver) {
+        return driver.scheduler.snapshot().scheduling().mergedSteps();
+    }
+
+    private static void round(SchedulerDriver driver, double share) {
+        driver.answers.clear();
+        submit(driver, share);
+        driver.runAll();
+    }
+
+    /** The rule as it is, told that a merge costs nothing, and adapters that are in demand by turns. */
+    @Test
     void theBaseIsBitwiseAndAnswersAreTheSameAfterManySwitches() throws Exception {
         try (EngineUnderTest under = new EngineUnderTest(MODEL, CONFIG)) {
             long digest = under.engine.weightsDigest();
-            SchedulerDriver driver =
-                    driver(under, policies(MergeRule.COST, true).withWeightMode(new Restless()));
-            long id = 0;
-            while (driver.scheduler.snapshot().scheduling().merges() < SWITCHES) {
-                driver.submit(spec(id, AdapterSet.of((int) (id % 2))));
-                driver.submit(spec(id + 1, AdapterSet.of((int) ((id + 1) % 2))));
-                id += 2;
+            SchedulerDriver driver = driver(
+                    under,
+                    SchedulerPolicies.of(PolicySettings.CHORALE.with(Merging.of(MergeRule.COST, true)), CHEAP_MERGES));
+            for (long id = 0; driver.scheduler.snapshot().scheduling().merges() < SWITCHES; id++) {
+                driver.submit(spec(id, AdapterSet.of((int) (id % NAMES.size())), SHORT));
                 driver.runAll();
                 driver.answers.clear();
+                assertTrue(id < 2L * SWITCHES, () -> "it hardly switches: " + driver.scheduler.snapshot());
             }
             assertEquals(digest, under.engine.weightsDigest());
-            submit(driver, 0.9);
-            driver.runAll();
+            round(driver, 0.9);
             assertSame(play(policies(MergeRule.ALWAYS_UNMERGED, false), 0.9), driver);
         }
     }
@@ -115,7 +157,7 @@ class MergePolicyTest {
         for (int i = 0; i < REQUESTS; i++) {
             boolean popular = i * share % 1 + share >= 1;
             int version = popular ? 0 : 1 + i % (NAMES.size() - 1);
-            driver.submit(spec(i, AdapterSet.of(version)));
+            driver.submit(spec(i, AdapterSet.of(version), TOKENS));
         }
     }
 
@@ -128,11 +170,11 @@ class MergePolicyTest {
         return driver;
     }
 
-    private static RequestSpec spec(long id, AdapterSet adapters) {
+    private static RequestSpec spec(long id, AdapterSet adapters, int tokens) {
         int[] prompt = IntStream.range(0, 12)
                 .map(i -> 6 + (int) (31 * id + 7 * i) % 2000)
                 .toArray();
-        SamplingParams greedy = SamplingParams.greedy(TOKENS);
+        SamplingParams greedy = SamplingParams.greedy(tokens);
         SamplingParams sampling = new SamplingParams(
                 0, 0, 1, 0, 1, 0, 0, 0, greedy.tokensMax(), 0, new int[0], 0, new int[0], new float[0]);
         return new RequestSpec(id, 0, adapters, prompt, sampling, 0, 0, 0);

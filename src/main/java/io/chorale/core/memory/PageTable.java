@@ -25,6 +25,13 @@ public final class PageTable {
         return pages;
     }
 
+    /** Sees to it that so many pages can be added without an allocation. */
+    public void reserve(int pagesMax) {
+        if (pagesMax > pages.length) {
+            pages = Arrays.copyOf(pages, pagesMax);
+        }
+    }
+
     void add(int page) {
         if (count == pages.length) {
             pages = Arrays.copyOf(pages, Math.max(4, count * 2));

@@ -7,6 +7,9 @@ package io.chorale.core.policy;
  * it: nothing merged, the others along taking the merged adapter off, or the others held back while requests of the merged
  * adapter have their places.
  *
+ * <p>What the model doubts counts against merging. Where it cannot say whether merging pays, as before it has seen a merged
+ * step, that is tried for a few steps (see {@link MergeTrial}), and the rule above goes on with what the model has learned.
+ *
  * <p>Memory that the shadow weights take has a price while pages are short: their share of the pool could have held as
  * large a share of the batch.
  */
@@ -14,12 +17,15 @@ public final class CostRule implements WeightModePolicy {
     private static final int NONE = -1;
     /** What holding others back must save to be better than having them come along. */
     private static final double HOLDING_BACK = 1.25;
+    /** Standard deviations of doubt. */
+    private static final int SURE = 2;
 
     private final MergeCosts costs;
     private final boolean mixture;
     private final MergeWish together = new MergeWish(true);
     private final MergeWish alone = new MergeWish(false);
     private final int shadowPages;
+    private final MergeTrial trial = new MergeTrial();
     private int merged = NONE;
     private int leader = NONE;
     private long forgoneNanos;
@@ -37,10 +43,20 @@ public final class CostRule implements WeightModePolicy {
     @Override
     public WeightMode choose(BatchDemand batch, long nowNanos) {
         int most = batch.mostRunning();
-        if (most >= 0 && batch.version[most] != merged) {
-            consider(batch, most);
+        if (most >= 0) {
+            trial.watch(batch, most, costs.unmergedNanos(batch));
+            if (batch.version[most] != merged && !trial.running()) {
+                consider(batch, most);
+            }
         }
         int now = batch.indexOf(merged);
+        if (trial.running() && now >= 0 && trial.goesOn(isKnown(batch, now))) {
+            return merged(batch, now);
+        }
+        if (trial.running()) {
+            endTrial(batch, now);
+            now = batch.indexOf(merged);
+        }
         if (now < 0) {
             return merged == NONE ? WeightMode.UNMERGED : WeightMode.PAUSED;
         }
@@ -58,20 +74,49 @@ public final class CostRule implements WeightModePolicy {
         }
         int now = batch.indexOf(merged);
         long already = now < 0 ? 0 : Math.max(0, gainNanos(batch, now));
-        long gain = gainNanos(batch, candidate) - already;
+        long doubt = SURE * doubtNanos(batch, candidate);
+        long likely = gainNanos(batch, candidate) - already;
+        long gain = likely - doubt;
         forgoneNanos = Math.max(0, forgoneNanos + gain);
-        long price = costs.switchNanos(batch, candidate);
+        long price = costs.switchNanos(batch, candidate) + SURE * costs.switchDoubtNanos(batch, candidate);
         long stepsLeft = batch.tokensLeft[candidate] / Math.max(1, batch.running[candidate]);
-        if (gain > 0 && forgoneNanos >= price && gain * stepsLeft >= price) {
+        if (gain > 0) {
+            if (forgoneNanos >= price && gain * stepsLeft >= price) {
+                merged = leader;
+                forgoneNanos = 0;
+            }
+        } else if (merged == NONE && trial.pays(likely + doubt, stepsLeft, costs.switchNanos(batch, candidate))) {
+            trial.begin();
             merged = leader;
-            forgoneNanos = 0;
         }
+    }
+
+    /** It stays merged if that is sure to pay by now: the switch is paid for. */
+    private void endTrial(BatchDemand batch, int now) {
+        long price = now < 0 ? 0 : costs.switchNanos(batch, now);
+        long gain = now < 0 ? 0 : gainNanos(batch, now);
+        trial.end(price, gain);
+        forgoneNanos = 0;
+        if (now < 0 || gain <= SURE * doubtNanos(batch, now)) {
+            merged = NONE;
+        }
+    }
+
+    /** Whether the model is sure that it pays, or that it does not. */
+    private boolean isKnown(BatchDemand batch, int adapter) {
+        return Math.abs(gainNanos(batch, adapter)) > SURE * doubtNanos(batch, adapter);
     }
 
     private long gainNanos(BatchDemand batch, int adapter) {
         long unmerged = costs.unmergedNanos(batch);
         long memory = batch.pagesShort ? unmerged * shadowPages / Math.max(1, batch.pageCount) : 0;
         return unmerged - Math.min(togetherNanos(batch, adapter), aloneNanos(batch, adapter)) - memory;
+    }
+
+    private long doubtNanos(BatchDemand batch, int adapter) {
+        return comesAlong(batch, adapter)
+                ? costs.mixtureDoubtNanos(batch, adapter)
+                : costs.aloneDoubtNanos(batch, adapter);
     }
 
     private long togetherNanos(BatchDemand batch, int adapter) {
@@ -83,7 +128,12 @@ public final class CostRule implements WeightModePolicy {
         return mixture ? (long) (nanos * HOLDING_BACK) : nanos;
     }
 
+    /** Whether the others had better come along than be held back. */
+    private boolean comesAlong(BatchDemand batch, int adapter) {
+        return togetherNanos(batch, adapter) <= aloneNanos(batch, adapter);
+    }
+
     private WeightMode merged(BatchDemand batch, int adapter) {
-        return togetherNanos(batch, adapter) <= aloneNanos(batch, adapter) ? together.of(merged) : alone.of(merged);
+        return comesAlong(batch, adapter) ? together.of(merged) : alone.of(merged);
     }
 }

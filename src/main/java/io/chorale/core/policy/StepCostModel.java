@@ -13,6 +13,14 @@ public interface StepCostModel {
     }
 
     /**
+     * How far the difference between a step and so many times another may be off (one standard deviation); 0 where the model
+     * is sure of itself.
+     */
+    default long doubtNanos(StepShape step, StepShape other, double part) {
+        return 0;
+    }
+
+    /**
      * A sum of products: good enough for estimates and for a simulated engine.
      *
      * @param adapterNanos of each distinct adapter that is added to rows
@@ -33,12 +41,6 @@ public interface StepCostModel {
             implements StepCostModel {
         /** The order of magnitude of an 8B model on one large GPU. */
         public static final Linear LARGE_GPU = new Linear(6_000_000, 15_000, 2.5, 20_000, 0, 0, 80_000, 9_000_000);
-
-        /**
-         * Where nothing was measured: some large model, and adapters that cost nothing when they are there, so that nothing
-         * speaks for merging them.
-         */
-        public static final Linear UNMEASURED = new Linear(6_000_000, 15_000, 2.5, 0, 0, 0, 80_000, 0);
 
         public static final Linear FREE = of(0);
 

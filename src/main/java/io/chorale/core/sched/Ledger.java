@@ -130,6 +130,7 @@ final class Ledger {
     void run(Sequence sequence, long stepId, long nowNanos) {
         room.take(sequence, nowNanos);
         sequence.state = Sequence.State.RUNNING;
+        sequence.reserve(pool.geometry().pageTokens());
         sequence.runsSinceStep = stepId;
         sequence.keptPages = match(sequence);
         prefixes.share(sequence.match, sequence.pages);

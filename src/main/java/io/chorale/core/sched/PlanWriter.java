@@ -133,6 +133,11 @@ final class PlanWriter {
         }
         if (merged != null && !group.uses(merged)) {
             step.shape.adapterRows += rows; // the merged one is taken off
+            if (!step.takesMergedOff) {
+                step.takesMergedOff = true;
+                step.shape.adapters++;
+                step.shape.adapterPages += merged.pagesNeeded();
+            }
         }
     }
 

@@ -83,7 +83,12 @@ final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixToken
     @Nullable
     Sequence nextInStep;
 
-    private int[] answer = new int[8];
+    private static final int[] EMPTY = {};
+
+    /** Tokens of an answer for which there is memory from the beginning: shorter ones never grow. */
+    private static final int ANSWER_RESERVED = 1024;
+
+    private int[] answer = EMPTY;
     private int answered;
     private int pending;
 
@@ -169,10 +174,19 @@ final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixToken
         drawnSample = sample;
     }
 
+    /** It is about to run: memory is allocated now rather than from step to step. */
+    void reserve(int pageTokens) {
+        int reserved = Math.min(answerMax, Math.max(answered, ANSWER_RESERVED));
+        if (answer.length < reserved) {
+            answer = Arrays.copyOf(answer, reserved);
+        }
+        pages.reserve(Math.ceilDiv(prompt.length + reserved, pageTokens));
+    }
+
     /** The oldest pending token has been drawn. */
     void accept(int tokenId) {
         if (answered == answer.length) {
-            answer = Arrays.copyOf(answer, answered * 2);
+            answer = Arrays.copyOf(answer, Math.min(answerMax, answered * 2));
         }
         answer[answered++] = tokenId;
         pending--;

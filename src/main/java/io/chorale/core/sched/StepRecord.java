@@ -24,6 +24,8 @@ final class StepRecord {
 
     /** What its duration depends on. */
     final StepShape shape = new StepShape();
+    /** Somebody takes part in a merged step by taking the merged adapter off. */
+    boolean takesMergedOff;
 
     long plannedNanos;
     /** Requests that began with it. */
@@ -32,6 +34,7 @@ final class StepRecord {
     void reset(long stepId, long nowNanos) {
         plan.reset(stepId);
         shape.clear();
+        takesMergedOff = false;
         admitted = 0;
         plannedNanos = nowNanos;
         members.clear();
