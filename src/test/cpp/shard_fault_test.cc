@@ -168,6 +168,18 @@ TEST_P(ShardFaultTest, AnExportThatFailsEndsAll) {
   ExpectDead(step.Export({40}), "reading a page");
 }
 
+TEST_P(ShardFaultTest, AShardThatCannotBeMadeIsNamed) {
+  testing::TensorSet model = testing::RandomModel(testing::SmallSpec(), 1);
+  AlignedBytes manifest;
+  manifest.Assign(model.BuildFor("memory"));
+  Result<ManifestView> view = ManifestView::ParseModel(manifest.bytes());
+  testing::MemorySpans spans(model.data);
+  Fail(Fault::kNoPool);
+  const Status status = ShardedEngine::Create(Config(), view.value(), spans).status();
+  EXPECT_EQ(status.code(), CH_RESOURCE_EXHAUSTED);
+  EXPECT_EQ(status.message(), Format("shard %d: the page pool: a planted lack of memory", GetParam().shard));
+}
+
 TEST_P(ShardFaultTest, ThePoolIsAsLargeAsTheSmallestShards) {
   const std::vector<int32_t> expected = Answer(-1);
   const int32_t whole = harness().engine().Limits().page_count;

@@ -41,8 +41,8 @@ Result<std::unique_ptr<Engine>> CreateShard(const EngineConfig& config, const Ma
                                             SpanSource& source, const Shard& shard) {
   try {
     return Engine::Create(config, manifest, source, shard);
-  } catch (const ShardsAborted& aborted) {
-    return Status::Invalid(aborted.what());
+  } catch (const ShardsAborted&) {
+    throw;
   } catch (const std::bad_alloc&) {
     return Status::Exhausted("out of memory");
   } catch (const std::exception& error) {
@@ -59,27 +59,25 @@ Result<std::unique_ptr<ShardedEngine>> ShardedEngine::Create(const EngineConfig&
   auto group = std::make_unique<ShardGroup>(count);
   SharedSpans spans(source);
   std::vector<std::unique_ptr<Engine>> engines(count);
-  std::mutex mutex;
-  Status failure;  // the first
+  std::vector<Status> failures(count);  // of each shard's own; one that another has kept from going on has none
   const auto create = [&](int32_t index) {
     const Shard shard{
         .index = index, .count = count, .lora = config.sharding(), .group = count == 1 ? nullptr : group.get()};
-    Result<std::unique_ptr<Engine>> engine = CreateShard(ConfigOfShard(config, index), manifest, spans, shard);
-    if (engine.ok()) {
-      engines[index] = std::move(engine).value();
+    try {
+      Result<std::unique_ptr<Engine>> engine = CreateShard(ConfigOfShard(config, index), manifest, spans, shard);
+      failures[index] = engine.status();
+      if (engine.ok()) engines[index] = std::move(engine).value();
+    } catch (const ShardsAborted&) {
       return;
     }
-    {
-      std::lock_guard lock(mutex);
-      if (failure.ok()) failure = engine.status();
-    }
-    group->Abort(engine.status().message());  // the others need not come to where they would wait for this one
+    // The others need not come to where they would wait for this one.
+    if (!failures[index].ok()) group->Abort(failures[index].message());
   };
   std::vector<std::thread> threads;
   for (int32_t index = 1; index < count; ++index) threads.emplace_back(create, index);
   create(0);
   for (std::thread& thread : threads) thread.join();
-  if (!failure.ok()) return failure;
+  CHORALE_RETURN_IF_ERROR(FirstFailure(failures));
   return std::unique_ptr<ShardedEngine>(new ShardedEngine(manifest.spec(), std::move(group), std::move(engines)));
 }
 

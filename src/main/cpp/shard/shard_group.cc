@@ -22,22 +22,23 @@ std::span<const void* const> ShardGroup::Meet(int32_t shard, const void* item) {
 }
 
 Status ShardGroup::Agree(int32_t shard, const Status& status) {
-  Status* own = nullptr;
+  Statuses* statuses = nullptr;
   {
     std::lock_guard lock(mutex_);  // the meeting at hand ends only when this shard has come
-    own = &statuses_[meetings_ % 2][shard];
+    statuses = &statuses_[meetings_ % 2];
   }
-  *own = status;
-  const std::span<const void* const> all = Meet(shard, own);
-  const auto of = [&](size_t i) -> const Status& { return *static_cast<const Status*>(all[i]); };
+  (*statuses)[shard] = status;
+  Meet(shard, nullptr);
+  return FirstFailure(*statuses);
+}
+
+Status FirstFailure(std::span<const Status> statuses) {
   size_t first = 0;
-  while (first + 1 < all.size() && of(first).ok()) ++first;
-  const Status& agreed = of(first);
-  if (agreed.ok()) return agreed;
-  const bool same = std::all_of(all.begin(), all.end(), [&](const void* one) {
-    return static_cast<const Status*>(one)->message() == agreed.message();
-  });
-  return same ? agreed : agreed.WithMessage(Format("shard %zu: %s", first, agreed.message().c_str()));
+  while (first + 1 < statuses.size() && statuses[first].ok()) ++first;
+  const Status& failure = statuses[first];
+  const bool alike = std::all_of(statuses.begin(), statuses.end(),
+                                 [&](const Status& other) { return other.message() == failure.message(); });
+  return alike ? failure : failure.WithMessage(Format("shard %zu: %s", first, failure.message().c_str()));
 }
 
 Status AgreeOn(const Shard& shard, const Status& status) {

@@ -36,7 +36,7 @@ class ShardGroup {
   // what it points to, as long as its owner leaves it alone.
   std::span<const void* const> Meet(int32_t shard, const void* item);
 
-  // The same on every shard: OK when all are; else the first failure, with the number of its shard unless all have it.
+  // The FirstFailure of all shards', the same on every one.
   Status Agree(int32_t shard, const Status& status);
   // Everybody's number, by shard.
   std::vector<int64_t> Tell(int32_t shard, int64_t value);
@@ -64,6 +64,8 @@ class ShardGroup {
   std::map<const void*, std::function<void()>> listeners_;
 };
 
+// OK when all shards' are; else the first failure, with the number of its shard unless all have it.
+Status FirstFailure(std::span<const Status> statuses);
 // Agree where there are several shards.
 Status AgreeOn(const Shard& shard, const Status& status);
 

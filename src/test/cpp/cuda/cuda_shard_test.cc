@@ -337,6 +337,29 @@ TEST_F(CudaShardTest, AShardThatFailsFailsAllAtOnce) {
   EXPECT_NE(status.message().find("a device has gone"), std::string::npos) << status.message();
 }
 
+// The first GPU has less room, as something else is there: all use as many pages as it has, and are told so.
+TEST_F(CudaShardTest, ThePoolIsAsLargeAsTheFullestGpuAllows) {
+  const Case c = Cases()[0];
+  auto beside = Make(c, 1), equal = Make(c, 2), unequal = Make(c, 2);
+  beside->config().pool_bytes = int64_t{8} << 30;
+  beside->Open();
+  unequal->config().pool_bytes = 0;
+  unequal->Open();
+  const std::string text = unequal->engine().Describe();
+  for (const char* part : {"shard 0 has room for", "stay unused"}) EXPECT_NE(text.find(part), std::string::npos) << text;
+  const int32_t pages = unequal->engine().Limits().page_count;
+  equal->engine().SetObserver(nullptr);
+  unequal->engine().SetObserver(nullptr);
+  std::vector<testing::ResultReader> results;
+  for (auto [harness, page] : {std::pair{equal.get(), kFirstPage}, {unequal.get(), pages - 1}}) {
+    StepBuilder step;
+    results.push_back(harness->Run(step.Sequence({5, 6, 7}, 0, {page}, 3).Segment().Sample()));
+  }
+  EXPECT_EQ(results[0].drawn_ids()[0], results[1].drawn_ids()[0]);
+  StepBuilder beyond;
+  EXPECT_EQ(unequal->Begin(beyond.Sequence({5}, 0, {pages}, 1).Segment().Sample()).code(), CH_INVALID_ARGUMENT);
+}
+
 TEST_F(CudaShardTest, GpusThatDoNotReachEachOtherGoThroughNccl) {
   const Case c = Cases()[0];
   auto peers = Make(c, 2);

@@ -17,6 +17,7 @@ class FaultyBackend final : public FastBackend {
  public:
   static Result<std::unique_ptr<Backend>> Create(BackendParams params) {
     if (Has(params.shard.index, Fault::kPool)) params.pool_bytes /= 2;
+    if (Has(params.shard.index, Fault::kNoPool)) return Lack("the page pool");
     const ModelSpec& spec = params.spec;
     Result<PageArena> arena = PageArena::Create(
         PageGeometry::Of(spec.layers, spec.kv_heads, spec.head_dim, kF32, params.page_tokens), params.pool_bytes);

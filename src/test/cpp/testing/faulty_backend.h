@@ -8,6 +8,7 @@ namespace chorale::testing {
 enum class Fault : int32_t {
   kNone = 0,
   kPool,     // when it is made: its pool has half the pages
+  kNoPool,   // when it is made: no memory for a pool
   kStage,    // no memory for a staged adapter
   kShadow,   // no memory for merged weights
   kPrepare,  // no memory for what a step needs
