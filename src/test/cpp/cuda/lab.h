@@ -154,6 +154,7 @@ void CheckLayerOps(Lab& lab);
 void CheckGemm(Lab& lab);
 void CheckAttention(Lab& lab);
 void CheckLora(Lab& lab);
+void CheckForms(Lab& lab);
 void CheckSampling(Lab& lab);
 void CheckExchange(Lab& lab);
 void BenchKernels(Lab& lab);

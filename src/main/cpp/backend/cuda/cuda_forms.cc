@@ -40,7 +40,7 @@ Status CudaBackend::AddForms(const LoraBatch& lora) {
   head_rows_.clear();
   own_heads_.clear();
   form_counts_.clear();
-  int64_t v_floats = 0;
+  int64_t v_floats = 0, ranks_most = 0;
   if (kind_.gains || kind_.outer) {
     for (const chorale::LoraUse& use : lora.uses) form_uses_.push_back(FormOf(use));
     const auto any = [&](const chorale::LoraGroup& group, const auto& has) {
@@ -71,12 +71,13 @@ Status CudaBackend::AddForms(const LoraBatch& lora) {
       if (ranks == 0) continue;
       head_rows_.push_back({k, group->use_begin, group->use_end, static_cast<int32_t>(v_floats)});
       v_floats += ranks;
+      ranks_most = std::max(ranks_most, ranks);
     }
     form_counts_ = {static_cast<int32_t>(gain_rows_.size()), static_cast<int32_t>(embed_rows_.size()),
                     static_cast<int32_t>(head_rows_.size()), static_cast<int32_t>(own_heads_.size())};
   }
-  CHORALE_RETURN_IF_ERROR(Reserve(&head_v_, 4 * v_floats, "rank activations of the head"));
   const int64_t room = padded_ && !form_uses_.empty() ? rows_ : 0;
+  CHORALE_RETURN_IF_ERROR(Reserve(&head_v_, 4 * std::max(v_floats, room * ranks_most), "rank activations of the head"));
   const auto add = [&](const auto& entries, auto* list) {
     list->entries_max = static_cast<int32_t>(std::max<int64_t>(room, std::ssize(entries)));
     tables_->Add(entries, &list->entries, room);
