@@ -37,7 +37,7 @@ void RunSteps(EngineHarness& harness) {
   for (const bool decode : {false, true}) {
     StepBuilder step;
     for (int32_t i = 0; i < kSlots + 2; ++i) {
-      const auto count = 11 + 31 * i;
+      const auto count = 11 + 13 * i;
       std::vector<int32_t> pages;
       for (int32_t at = 0; at <= count; at += harness.page_tokens()) {
         pages.push_back(120 + i * 30 + static_cast<int32_t>(pages.size()));
@@ -77,7 +77,7 @@ std::vector<Generation> Prompts(const EngineHarness& harness) {
   std::vector<Generation> generations;
   for (int32_t i = 0; i < kSlots + 2; ++i) {
     Generation g;
-    g.prompt = harness.Prompt(5 + 17 * i, i);
+    g.prompt = harness.Prompt(5 + 9 * i, i);
     g.slot = i == kSlots + 1 ? kSlots - 1 : i - 1;
     for (int32_t page = 0; page < 12; ++page) g.pages.push_back(120 + i * 12 + page);
     generations.push_back(std::move(g));
