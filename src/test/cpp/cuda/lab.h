@@ -158,6 +158,7 @@ void CheckForms(Lab& lab);
 void CheckSampling(Lab& lab);
 void CheckExchange(Lab& lab);
 void BenchKernels(Lab& lab);
+void BenchForms(Lab& lab);
 void BenchStep(Lab& lab);
 void BenchExchange(Lab& lab);
 
