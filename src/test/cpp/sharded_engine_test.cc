@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "testing/adapter_forms.h"
 #include "testing/engine_harness.h"
 
 namespace chorale {
@@ -119,6 +120,28 @@ TEST_P(ShardedEngineTest, AnswersAsOneShardDoes) {
   Cut();
   LoadTwo();
   ExpectClose(expected, Answers());
+}
+
+// Beside rows without an adapter and with a plain one. Where the head is cut, some shards have no words at all.
+TEST_P(ShardedEngineTest, ComputesAllFormsOfAdaptersAsOneShardDoes) {
+  const auto answers = [this] {
+    LoadTwo();
+    std::vector<Generation> all = {Make(-1, 0), Make(0, 1, 2)};
+    int32_t page = 100;
+    for (const testing::Form form : testing::kForms) {
+      const auto slot = 2 + static_cast<int32_t>(form);
+      page += static_cast<int32_t>(harness_.Load(slot, testing::FormedAdapter(harness_.spec(), 20 + slot, form), page).pages);
+      all.push_back(Make(slot, slot, slot));
+    }
+    std::vector<Generation*> pointers;
+    for (Generation& one : all) pointers.push_back(&one);
+    harness_.Generate(pointers, kTokens, 8);
+    return all;
+  };
+  const std::vector<Generation> expected = answers();
+  Cut();
+  ExpectClose(expected, answers());
+  for (size_t i = 3; i < expected.size(); ++i) EXPECT_NE(expected[i].logits[0], expected[0].logits[0]);
 }
 
 TEST_P(ShardedEngineTest, MergesAsOneShardDoes) {

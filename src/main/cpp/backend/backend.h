@@ -164,6 +164,18 @@ struct MergeParams {
   std::span<const Part> parts;
 };
 
+// squares[n] += the sum over the weight's columns of (W[row_begin + n] + scale * (B A)[n])^2, in float64
+struct RowSquaresParams {
+  const Weight* weight = nullptr;
+  int64_t row_begin = 0;
+  const float* a = nullptr;   // [rank, a_stride], of which the first columns
+  int64_t a_stride = 0;
+  const float* b = nullptr;   // [squares.size(), rank]
+  int32_t rank = 0;
+  float scale = 1.0f;
+  std::span<double> squares;
+};
+
 // What subtracting a merge in place would not give back.
 class MergeUndo {
  public:
@@ -284,10 +296,8 @@ class Backend {
   // Memory of zeros for a staged adapter, from where loads are fast. Any thread.
   virtual Result<StagingMemory> AllocateStaging(int64_t bytes) = 0;
 
-  // Whether it computes all that an adapter may have (image_abi.h), not A and B of the layers' linears alone; such a one
-  // can read a row of a matrix back, whatever goes on meanwhile. Any thread.
-  virtual bool computes_all_adapters() const { return false; }
-  virtual void ReadWeightRow(const Weight&, int64_t, float*) const {}
+  // For the gains of DoRA, whatever goes on meanwhile. Any thread.
+  virtual Status AddRowSquares(const RowSquaresParams& params) = 0;
 
   // Moves. A load may go on while later steps run; whoever reads the adapter waits for it.
   virtual void LoadAdapter(const AdapterLoad& load) = 0;

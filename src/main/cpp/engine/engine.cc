@@ -127,7 +127,6 @@ std::string Engine::Describe() const {
                                                      {"layer_groups", layer_groups_},
                                                      {"weight_bytes", weight_bytes_},
                                                      {"shards", shard_.count},
-                                                     {"all_adapters", backend_->computes_all_adapters() ? 1 : 0},
                                                      {"steps_in_flight_max", kStepsInFlightMax}};
   for (const auto& [name, number] : numbers) text += Format("%s=%lld\n", name, static_cast<long long>(number));
   return text;
@@ -156,10 +155,10 @@ Status Engine::CheckAlive() {
   return Status::Dead(dead_text_);
 }
 
-Result<AdapterImage> Engine::Stage(const ManifestView& manifest, SpanSource& source) {
+Result<AdapterImage> Engine::Stage(const ManifestView& manifest, SpanSource& source, const AdapterGains& gains) {
   CHORALE_RETURN_IF_ERROR(CheckAlive());
   backend_->Bind();
-  Result<AdapterImage> image = StageAdapter(manifest, source, shapes_, weights_, *backend_);
+  Result<AdapterImage> image = StageAdapter(manifest, source, shapes_, gains, *backend_);
   if (image.ok() && image.value().layout()->page_count() > page_count_) {
     return Status::Invalid(Format("the adapter takes %d pages, the pool has %d",
                                   image.value().layout()->page_count(), page_count_));

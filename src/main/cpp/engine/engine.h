@@ -27,6 +27,7 @@
 #include "base/aligned_bytes.h"
 #include "engine/engine_config.h"
 #include "engine/step_recorder.h"
+#include "lora/adapter_gains.h"
 #include "lora/adapter_table.h"
 #include "lora/merge.h"
 #include "model/llama.h"
@@ -63,7 +64,8 @@ class Engine {
   std::span<const int32_t> drawn() const;  // in the step that was awaited last; valid until the next begins
 
   // Any thread.
-  Result<AdapterImage> Stage(const ManifestView& manifest, SpanSource& source);
+  Result<AdapterImage> Stage(const ManifestView& manifest, SpanSource& source, const AdapterGains& gains);
+  BasePart base() const { return {&weights_, &shapes_, backend_.get()}; }
   StagedAdapter Keep(AdapterImage image) { return adapters_->AddStaged(std::move(image)); }
   Status Release(int64_t handle) { return adapters_->ReleaseStaged(handle); }
 

@@ -134,9 +134,13 @@ Status ShardedEngine::Await(std::span<uint8_t> out, int64_t* bytes) {
 }
 
 Result<StagedAdapter> ShardedEngine::Stage(const ManifestView& manifest, SpanSource& source) {
+  std::vector<BasePart> bases;
+  for (const auto& engine : engines_) bases.push_back(engine->base());
+  const Result<AdapterGains> gains = AdapterGains::Of(manifest, source, bases);
+  if (!gains.ok()) return gains.status();
   std::vector<AdapterImage> images;
   for (const auto& engine : engines_) {
-    Result<AdapterImage> image = engine->Stage(manifest, source);
+    Result<AdapterImage> image = engine->Stage(manifest, source, gains.value());
     if (!image.ok()) return image.status();
     images.push_back(std::move(image).value());
   }

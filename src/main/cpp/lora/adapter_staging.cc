@@ -1,32 +1,14 @@
 #include "lora/adapter_staging.h"
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <utility>
 #include <vector>
 
 #include "base/convert.h"
-#include "model/host_tensor.h"
+#include "lora/adapter_tensor.h"
 
 namespace chorale {
 namespace {
-
-// Rows [begin, begin + rows) of the tensor as float32; its numbers must be such as `element` can hold.
-Status Read(SpanSource& source, const SpanEntry& span, int64_t begin, int64_t rows, int32_t element,
-            std::vector<float>* out) {
-  const Result<HostTensor> tensor = HostTensor::Of(span, source);
-  if (!tensor.ok()) return tensor.status();
-  out->resize(static_cast<size_t>(rows * span.cols));
-  tensor.value().Read(begin * span.cols, rows * span.cols, out->data());
-  const float largest = LargestFinite(element);
-  const auto bad = std::find_if_not(out->begin(), out->end(), [&](float value) { return std::abs(value) <= largest; });
-  if (bad != out->end()) {
-    return Status::Invalid(Format("%s: element %lld is %g", SpanName(span.role, span.layer).c_str(),
-                                  static_cast<long long>(begin * span.cols + (bad - out->begin())), *bad));
-  }
-  return Status::Ok();
-}
 
 // Puts element (j, i) of a matrix with one row a rank at its place; `at` reads the element of the tensor.
 template <typename At>
@@ -40,8 +22,8 @@ void Place(const TiledRows& rows, int32_t layer, int32_t element, AdapterImage* 
   }
 }
 
-// What the manifest has, and whether the backend computes it.
-Result<AdapterParts> PartsOf(const ManifestView& manifest, const LinearShapes& shapes, const Backend& backend) {
+// What the manifest has.
+AdapterParts PartsOf(const ManifestView& manifest, const LinearShapes& shapes) {
   AdapterParts parts;
   parts.linears.resize(static_cast<size_t>(shapes.layers) * kTargets);
   for (const SpanEntry& span : manifest.spans()) {
@@ -58,37 +40,29 @@ Result<AdapterParts> PartsOf(const ManifestView& manifest, const LinearShapes& s
       AdapterParts::Pair& pair = parts.linears[index(kRoleLoraB)];
       pair.rank = static_cast<int32_t>(span.cols);
       pair.scale = span.scale;
-    } else {
-      continue;  // an A says nothing that its B does not
-    }
-    const bool plain = span.role >= kRoleLoraB && span.role < kRoleMagnitude;
-    if (!plain && !backend.computes_all_adapters()) {
-      return Status::Invalid(SpanName(span.role, span.layer) + ": backend=" + backend.info().name +
-                             (shapes.shards > 1 ? " with several shards" : "") + " computes A and B of linears only");
-    }
+    }  // an A says nothing that its B does not
   }
   return parts;
 }
 
 class Stager {
  public:
-  Stager(const ManifestView& manifest, SpanSource& source, const LinearShapes& shapes, const ModelWeights& base,
-         Backend& backend, AdapterImage* image)
-      : manifest_(manifest), source_(source), shapes_(shapes), base_(base), backend_(backend), image_(*image),
-        element_(backend.geometry().element) {}
+  Stager(SpanSource& source, const LinearShapes& shapes, const AdapterGains& gains, int32_t element, AdapterImage* image)
+      : source_(source), shapes_(shapes), gains_(gains), image_(*image), element_(element) {}
 
   Status Stage(const SpanEntry& span) {
+    const AdapterLayout& layout = *image_.layout();
     switch (span.role) {
       case kRoleHead:
-        return WholeRows(span, image_.layout()->own_head());
+        return Rows(span, shapes_.head_begin, layout.own_head());
       case kRoleHeadA:
-        return WholeRows(span, image_.layout()->outer(kOuterHead).a);
+        return Rows(span, 0, layout.outer(kOuterHead).a);
       case kRoleHeadB:
-        return WholeColumns(span, image_.layout()->outer(kOuterHead).b);
+        return Columns(span, shapes_.head_begin, layout.outer(kOuterHead).b);
       case kRoleEmbedA:
-        return WholeRows(span, image_.layout()->outer(kOuterEmbed).a);
+        return Rows(span, 0, layout.outer(kOuterEmbed).a);
       case kRoleEmbedB:
-        return WholeColumns(span, image_.layout()->outer(kOuterEmbed).b);
+        return Columns(span, 0, layout.outer(kOuterEmbed).b);
       default:
         break;
     }
@@ -97,21 +71,23 @@ class Stager {
   }
 
  private:
-  Status WholeRows(const SpanEntry& span, const TiledRows& rows) {
-    CHORALE_RETURN_IF_ERROR(Read(source_, span, 0, span.rows, element_, &values_));
-    Place(rows, kOuterLayer, element_, &image_, [&](int32_t j, int32_t i) { return values_[j * span.cols + i]; });
+  // The tensor's rows from `begin` on, each a rank row.
+  Status Rows(const SpanEntry& span, int64_t begin, const TiledRows& place) {
+    CHORALE_RETURN_IF_ERROR(ReadTensor(source_, span, begin, place.rank, element_, &values_));
+    Place(place, kOuterLayer, element_, &image_, [&](int32_t j, int32_t i) { return values_[j * span.cols + i]; });
     return Status::Ok();
   }
 
-  Status WholeColumns(const SpanEntry& span, const TiledRows& rows) {
-    CHORALE_RETURN_IF_ERROR(Read(source_, span, 0, span.rows, element_, &values_));
-    Place(rows, kOuterLayer, element_, &image_, [&](int32_t j, int32_t i) { return values_[i * span.cols + j]; });
+  // The same, each a column.
+  Status Columns(const SpanEntry& span, int64_t begin, const TiledRows& place) {
+    CHORALE_RETURN_IF_ERROR(ReadTensor(source_, span, begin, place.columns, element_, &values_));
+    Place(place, kOuterLayer, element_, &image_, [&](int32_t j, int32_t i) { return values_[i * span.cols + j]; });
     return Status::Ok();
   }
 
   Status LinearA(const SpanEntry& span, int32_t target) {
     const LoraMatrices& place = image_.layout()->at(span.layer, target);
-    CHORALE_RETURN_IF_ERROR(Read(source_, span, place.rank_begin, place.a.rank, element_, &values_));
+    CHORALE_RETURN_IF_ERROR(ReadTensor(source_, span, place.rank_begin, place.a.rank, element_, &values_));
     const float* first = values_.data() + shapes_.in_begin[target];
     Place(place.a, span.layer, element_, &image_, [&](int32_t j, int32_t i) { return first[j * span.cols + i]; });
     return Status::Ok();
@@ -119,76 +95,40 @@ class Stager {
 
   Status LinearB(const SpanEntry& span, int32_t target) {
     const LoraMatrices& place = image_.layout()->at(span.layer, target);
-    CHORALE_RETURN_IF_ERROR(Read(source_, span, shapes_.out_begin[target], place.b.columns, element_, &values_));
+    CHORALE_RETURN_IF_ERROR(ReadTensor(source_, span, shapes_.out_begin[target], place.b.columns, element_, &values_));
     if (place.has_gain()) {
-      CHORALE_RETURN_IF_ERROR(Gains(span, target));
+      const std::span<const double> gains = gains_.at(span.layer, target);
+      const double* of_b = gains.data() + shapes_.out_begin[target];
+      const double* of_base = gains.data() + shapes_.base_begin[target];
       for (int64_t i = 0; i < place.b.columns; ++i) {
         for (int64_t j = 0; j < span.cols; ++j) {
-          values_[i * span.cols + j] = static_cast<float>(values_[i * span.cols + j] * gains_[i]);
+          values_[i * span.cols + j] = static_cast<float>(values_[i * span.cols + j] * of_b[i]);
         }
       }
-      Place(place.gain, span.layer, element_, &image_, [&](int32_t, int32_t i) { return static_cast<float>(gains_[i]); });
+      Place(place.gain, span.layer, element_, &image_, [&](int32_t, int32_t i) { return static_cast<float>(of_base[i]); });
     }
     Place(place.b, span.layer, element_, &image_, [&](int32_t j, int32_t i) { return values_[i * span.cols + j]; });
     return Status::Ok();
   }
 
-  // m / |W + s B A| of each output; values_ has B.
-  Status Gains(const SpanEntry& b, int32_t target) {
-    const SpanEntry* magnitude = manifest_.Find(kRoleMagnitude + target, b.layer);
-    const SpanEntry* a = manifest_.Find(kRoleLoraA + target, b.layer);
-    std::vector<float> magnitudes, inputs;
-    CHORALE_RETURN_IF_ERROR(Read(source_, *magnitude, 0, 1, element_, &magnitudes));
-    CHORALE_RETURN_IF_ERROR(Read(source_, *a, 0, a->rows, element_, &inputs));
-    const auto [site, row_begin] = PlaceOf(base_.spec, static_cast<Target>(target));
-    const Weight& weight = *base_.layers[b.layer].linear[site];
-    const int64_t rank = b.cols, cols = a->cols;
-    std::vector<float> row(static_cast<size_t>(cols));
-    std::vector<double> sums(row.size());
-    gains_.resize(static_cast<size_t>(b.rows));
-    for (int64_t n = 0; n < b.rows; ++n) {
-      backend_.ReadWeightRow(weight, row_begin + n, row.data());
-      std::fill(sums.begin(), sums.end(), 0.0);
-      for (int64_t j = 0; j < rank; ++j) {
-        const double factor = static_cast<double>(b.scale) * values_[n * rank + j];
-        const float* of_rank = inputs.data() + j * cols;
-        for (int64_t k = 0; k < cols; ++k) sums[k] += factor * of_rank[k];
-      }
-      double squares = 0;
-      for (int64_t k = 0; k < cols; ++k) squares += (row[k] + sums[k]) * (row[k] + sums[k]);
-      gains_[n] = magnitudes[n] / std::sqrt(squares);
-      if (!(std::abs(gains_[n]) <= LargestFinite(element_))) {
-        return Status::Invalid(Format("%s: element %lld is %g, for a row of weights whose norm is %g",
-                                      SpanName(magnitude->role, b.layer).c_str(), static_cast<long long>(n),
-                                      static_cast<double>(magnitudes[n]), std::sqrt(squares)));
-      }
-    }
-    return Status::Ok();
-  }
-
-  const ManifestView& manifest_;
   SpanSource& source_;
   const LinearShapes& shapes_;
-  const ModelWeights& base_;
-  Backend& backend_;
+  const AdapterGains& gains_;
   AdapterImage& image_;
   const int32_t element_;
   std::vector<float> values_;
-  std::vector<double> gains_;
 };
 
 }  // namespace
 
 Result<AdapterImage> StageAdapter(const ManifestView& manifest, SpanSource& source, const LinearShapes& shapes,
-                                  const ModelWeights& base, Backend& backend) {
+                                  const AdapterGains& gains, Backend& backend) {
   const PageGeometry& geometry = backend.geometry();
-  const Result<AdapterParts> parts = PartsOf(manifest, shapes, backend);
-  if (!parts.ok()) return parts.status();
-  AdapterLayout layout(shapes, geometry, parts.value());
+  AdapterLayout layout(shapes, geometry, PartsOf(manifest, shapes));
   Result<StagingMemory> memory = backend.AllocateStaging(layout.page_count() * geometry.page_bytes);
   if (!memory.ok()) return memory.status();
   AdapterImage image(std::move(layout), geometry, std::move(memory).value());
-  Stager stager(manifest, source, shapes, base, backend, &image);
+  Stager stager(source, shapes, gains, geometry.element, &image);
   for (const SpanEntry& span : manifest.spans()) CHORALE_RETURN_IF_ERROR(stager.Stage(span));
   return image;
 }

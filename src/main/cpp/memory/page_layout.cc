@@ -10,13 +10,19 @@ class Packer {
  public:
   explicit Packer(int32_t element_bytes) : element_bytes_(element_bytes) {}
 
-  // Places a matrix of `rank` rank rows, with room for `room`.
-  TiledRows Place(int32_t rank, int32_t room, int32_t columns) {
-    TiledRows rows{.offset = bytes_, .rank = room, .columns = columns, .element_bytes = element_bytes_};
+  struct Size {
+    int32_t rank = 0;
+    int32_t columns = 0;
+  };
+  // Places a matrix, with room for `room`.
+  TiledRows Place(const Size& size, const Size& room) {
+    TiledRows rows{.offset = bytes_, .rank = room.rank, .columns = room.columns, .element_bytes = element_bytes_};
     bytes_ = (bytes_ + rows.bytes() + kSliceAlign - 1) / kSliceAlign * kSliceAlign;
-    rows.rank = rank;
+    rows.rank = size.rank;
+    rows.columns = size.columns;
     return rows;
   }
+  TiledRows Place(const Size& size) { return Place(size, size); }
   int64_t bytes() const { return bytes_; }
 
  private:
@@ -50,10 +56,10 @@ AdapterLayout::AdapterLayout(const LinearShapes& shapes, const PageGeometry& geo
       const Part part = cut ? PartOf(pair.rank, shapes.shard, shapes.shards) : Part{0, pair.rank};
       const int32_t room = cut ? (pair.rank + shapes.shards - 1) / shapes.shards : pair.rank;
       LoraMatrices& matrices = matrices_[index];
-      matrices.a = packer.Place(static_cast<int32_t>(part.size()), room, shapes.in[target]);
-      matrices.b = packer.Place(pair.rank, pair.rank, shapes.out[target]);
-      if (pair.has_gain) matrices.gain = packer.Place(1, 1, shapes.out[target]);
-      mergeable_ = mergeable_ && !pair.has_gain;
+      matrices.a = packer.Place({static_cast<int32_t>(part.size()), shapes.in[target]}, {room, shapes.in[target]});
+      matrices.b = packer.Place({pair.rank, shapes.out[target]});
+      if (pair.has_gain) matrices.gain = packer.Place({1, shapes.base_out[target]});
+      has_gains_ = has_gains_ || pair.has_gain;
       matrices.scale = pair.scale;
       matrices.rank_begin = static_cast<int32_t>(part.begin);
       matrices.first_output = shapes.first_output[target];
@@ -66,16 +72,16 @@ AdapterLayout::AdapterLayout(const LinearShapes& shapes, const PageGeometry& geo
   }
   outer_page_ = page_count_;
   Packer packer(element_bytes);
-  const int32_t inputs[kOuters] = {shapes.hidden, shapes.vocab}, outputs[kOuters] = {shapes.vocab, shapes.hidden};
-  for (int32_t outer = 0; outer < kOuters; ++outer) {
-    const AdapterParts::Pair& pair = parts.outer[outer];
-    if (pair.rank == 0) continue;
-    outer_[outer].a = packer.Place(pair.rank, pair.rank, inputs[outer]);
-    outer_[outer].b = packer.Place(pair.rank, pair.rank, outputs[outer]);
-    outer_[outer].scale = pair.scale;
-  }
-  if (parts.has_head) own_head_ = packer.Place(shapes.vocab, shapes.vocab, shapes.hidden);
-  mergeable_ = mergeable_ && packer.bytes() == 0;
+  const auto place = [&](Outer which, int32_t inputs, int32_t outputs, int32_t outputs_room) {
+    const AdapterParts::Pair& pair = parts.outer[which];
+    if (pair.rank == 0) return;
+    outer_[which].a = packer.Place({pair.rank, inputs});
+    outer_[which].b = packer.Place({pair.rank, outputs}, {pair.rank, outputs_room});
+    outer_[which].scale = pair.scale;
+  };
+  place(kOuterHead, shapes.hidden, shapes.head, shapes.head_most);
+  place(kOuterEmbed, shapes.vocab, shapes.hidden, shapes.hidden);
+  if (parts.has_head) own_head_ = packer.Place({shapes.head, shapes.hidden}, {shapes.head_most, shapes.hidden});
   page_count_ += static_cast<int32_t>((packer.bytes() + geometry.page_bytes - 1) / geometry.page_bytes);
 }
 

@@ -13,7 +13,8 @@
 //   start at multiples of 512 bytes and so do slices: a rank row never straddles two slices, though a tile may.
 //   The gains of a DoRA target are a matrix of one rank row beside its B.
 //   Ranks are stored exactly. A shard (shard/) stores its part of A and B, but where that is a part of the ranks, which
-//   need not divide, it leaves room for the largest: matrices lie at the same places on every shard.
+//   need not divide, it leaves room for the largest: matrices lie at the same places on every shard. So it does outside
+//   the layers, where the words of a head are cut.
 //
 // What an adapter has outside the layers lies in pages of its own behind those of the layers: whole pages, one after
 //   another, are one range of bytes. In it, in the same tiles: A and B of the LM head, A and B of the embedding, and an LM
@@ -62,7 +63,7 @@ struct TiledRows {
 struct LoraMatrices {
   TiledRows a;        // columns: inputs; its rank is that of the shard's part
   TiledRows b;        // columns: outputs
-  TiledRows gain;     // DoRA: factors on the base's product, columns: outputs; else nothing
+  TiledRows gain;     // DoRA: factors on the base's product, columns: its outputs here; else nothing
   float scale = 0.0f;  // alpha / r or alpha / sqrt(r)
   int32_t rank_begin = 0;    // of the ranks, the first that A holds
   int32_t first_output = 0;  // of the linear's outputs here, the first that B holds
@@ -87,8 +88,13 @@ struct LinearShapes {
   int32_t out_begin[kTargets] = {};  // of the whole B's rows, the first
   int32_t first_output[kTargets] = {};  // see LoraMatrices
   bool cuts_rank[kTargets] = {};        // A holds a part of the ranks, B all
+  int32_t base_out[kTargets] = {};      // rows of the base's weight here, which are more than B's where both are cut
+  int32_t base_begin[kTargets] = {};    // of the whole weight's rows, the first
   int32_t hidden = 0;
   int32_t vocab = 0;
+  int32_t head = 0;        // rows of the LM head here
+  int32_t head_begin = 0;  // of the whole head's, the first
+  int32_t head_most = 0;   // that any shard holds
 };
 
 // What an adapter consists of.
@@ -115,7 +121,9 @@ class AdapterLayout {
   const LoraMatrices& outer(Outer which) const { return outer_[which]; }
   const TiledRows& own_head() const { return own_head_; }  // rank: words, columns: inputs; rank 0: none
   // Whether it changes the linears of the layers and nothing else, by adding to what they compute: such a one can be merged.
-  bool mergeable() const { return mergeable_; }
+  bool mergeable() const { return !has_gains_ && !has_outer(); }
+  bool has_gains() const { return has_gains_; }
+  bool has_outer() const { return page_count_ > outer_page_; }
   int32_t layers() const { return static_cast<int32_t>(matrices_.size()) / kTargets; }
   int32_t page_count() const { return page_count_; }
   int64_t slice_bytes() const { return slice_bytes_; }
@@ -127,7 +135,7 @@ class AdapterLayout {
   std::vector<LoraMatrices> matrices_;
   LoraMatrices outer_[kOuters];
   TiledRows own_head_;
-  bool mergeable_ = true;
+  bool has_gains_ = false;
   int64_t slice_bytes_ = 0;
   int32_t page_count_ = 0;
   int32_t outer_page_ = 0;

@@ -81,6 +81,8 @@ LinearShapes ShapesOf(const ModelSpec& whole, const Shard& shard) {
   for (int32_t t = 0; t < kTargets; ++t) {
     const auto target = static_cast<Target>(t);
     LinearCut cut = CutOf(whole, shard, target);
+    shapes.base_begin[t] = static_cast<int32_t>(cut.outputs.begin);
+    shapes.base_out[t] = static_cast<int32_t>(cut.outputs.size());
     if (shard.cuts_both_factors()) {
       if (SumsProducts(target)) {
         cut.outputs = PartOf(cut.outputs.size(), shard.index, shard.count);
@@ -93,6 +95,13 @@ LinearShapes ShapesOf(const ModelSpec& whole, const Shard& shard) {
     shapes.in[t] = static_cast<int32_t>(cut.inputs.size());
     shapes.out_begin[t] = static_cast<int32_t>(cut.outputs.begin);
     shapes.out[t] = static_cast<int32_t>(cut.outputs.size());
+  }
+  const Part words = VocabOf(whole, shard);
+  shapes.head_begin = static_cast<int32_t>(words.begin);
+  shapes.head = static_cast<int32_t>(words.size());
+  Shard other = shard;
+  for (other.index = 0; other.index < shard.count; ++other.index) {
+    shapes.head_most = std::max(shapes.head_most, static_cast<int32_t>(VocabOf(whole, other).size()));
   }
   return shapes;
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "shard/shard_cut.h"
+#include "testing/adapter_forms.h"
 #include "testing/engine_harness.h"
 
 namespace chorale {
@@ -228,6 +229,66 @@ TEST_F(CudaShardTest, LogitsAndTokensAreThoseOfOneGpu) {
         EXPECT_EQ(got[i].tokens.back(), want[i].tokens.back()) << "prompt " << i;
       }
     }
+  }
+}
+
+// Slots 0 and 1 are plain adapters, the others have a form each.
+constexpr int32_t kFormedSlots = 2 + static_cast<int32_t>(std::size(testing::kForms));
+
+void LoadForms(EngineHarness& harness) {
+  int32_t page = kFirstPage + 200;
+  for (const testing::Form form : testing::kForms) {
+    const auto slot = 2 + static_cast<int32_t>(form);
+    page += static_cast<int32_t>(harness.Load(slot, testing::FormedAdapter(harness.spec(), 30 + slot, form), page).pages);
+  }
+}
+
+TEST_F(CudaShardTest, AllFormsOfAdaptersAreThoseOfOneGpu) {
+  for (const Cut& cut : Cuts()) {
+    SCOPED_TRACE(cut.Name());
+    std::vector<std::vector<Generation>> answers;
+    for (const int32_t shards : {1, cut.shards}) {
+      auto harness = Make(cut.model, shards, true, cut.scheme);
+      LoadForms(*harness);
+      std::vector<Generation> all;
+      for (int32_t slot = -1; slot < kFormedSlots; ++slot) {
+        all.push_back({.prompt = harness->Prompt(22 + 17 * slot, slot + 1), .slot = slot, .pages = PagesOf(*harness, slot + 1, 150)});
+      }
+      std::vector<Generation*> pointers;
+      for (Generation& one : all) pointers.push_back(&one);
+      harness->Generate(pointers, 1, 40);
+      answers.push_back(std::move(all));
+    }
+    for (size_t i = 0; i < answers[0].size(); ++i) {
+      EXPECT_LT(RelativeError(answers[1][i].logits[0], answers[0][i].logits[0]), 2e-2) << "slot " << static_cast<int32_t>(i) - 1;
+    }
+  }
+}
+
+TEST_F(CudaShardTest, ReplayedStepsOfAllFormsAreThoseThatWereLaunched) {
+  for (const std::string scheme : {"replicate", "sharded"}) {
+    SCOPED_TRACE(scheme);
+    std::vector<std::vector<float>> logprobs;
+    for (const bool graphs : {false, true}) {
+      auto harness = Make(Cases()[0], 2, graphs, scheme);
+      LoadForms(*harness);
+      harness->engine().SetObserver(nullptr);
+      std::vector<float>& all = logprobs.emplace_back();
+      for (int32_t t = 0; t < 9; ++t) {
+        StepBuilder step;
+        for (int32_t i = 0; i < 9; ++i) {
+          const int32_t slot = (i + t) % (kFormedSlots + 1) - 1;
+          step.Sequence({i + 3 * t}, t, PagesOf(*harness, i, t + 1), 1);
+          if (slot < 0) step.Segment();
+          if (slot >= 0) step.Segment({{slot, 1.0f}});
+          step.Sample({.top_logprobs = 0});
+        }
+        const testing::ResultReader result = harness->Run(step);
+        all.insert(all.end(), result.drawn_logprobs().begin(), result.drawn_logprobs().end());
+      }
+      EXPECT_EQ(harness->engine().counters().graph_replays, graphs ? 8 : 0);
+    }
+    EXPECT_TRUE(SameBits(logprobs[0], logprobs[1]));
   }
 }
 

@@ -3,8 +3,8 @@
 //
 //   kernel_lab [--history FILE] [--commit NAME] PART...
 //
-// PART: layers, products, attention, lora, sampling, exchange: checks; bench: kernels; step: whole steps; sums: sums over
-// two devices
+// PART: layers, products, attention, lora, forms, sampling, exchange: checks; bench, forms_bench: kernels; step: whole steps;
+// sums: sums over two devices
 #include <cstring>
 #include <string>
 #include <vector>
@@ -19,8 +19,9 @@ struct Part {
   void (*run)(Lab&);
 };
 constexpr Part kParts[] = {{"layers", CheckLayerOps}, {"products", CheckGemm},       {"attention", CheckAttention},
-                           {"lora", CheckLora},       {"sampling", CheckSampling},   {"exchange", CheckExchange},
-                           {"bench", BenchKernels},   {"step", BenchStep},           {"sums", BenchExchange}};
+                           {"lora", CheckLora},       {"forms", CheckForms},         {"sampling", CheckSampling},
+                           {"exchange", CheckExchange}, {"bench", BenchKernels},     {"forms_bench", BenchForms},
+                           {"step", BenchStep},       {"sums", BenchExchange}};
 
 const Part* FindPart(const char* name) {
   for (const Part& part : kParts) {

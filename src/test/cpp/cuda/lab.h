@@ -154,9 +154,11 @@ void CheckLayerOps(Lab& lab);
 void CheckGemm(Lab& lab);
 void CheckAttention(Lab& lab);
 void CheckLora(Lab& lab);
+void CheckForms(Lab& lab);
 void CheckSampling(Lab& lab);
 void CheckExchange(Lab& lab);
 void BenchKernels(Lab& lab);
+void BenchForms(Lab& lab);
 void BenchStep(Lab& lab);
 void BenchExchange(Lab& lab);
 

@@ -92,7 +92,7 @@ class CpuBackend : public Backend {
   Result<std::unique_ptr<Weight>> MakeVector(std::span<const HostTensor> parts) override;
   Result<std::unique_ptr<Activation>> MakeActivation(ActivationKind kind, int64_t rows_max, int64_t cols) override;
 
-  bool computes_all_adapters() const override { return shard_.count == 1; }
+  Status AddRowSquares(const RowSquaresParams& params) override;
   Status Settle() override { return Status::Ok(); }
   Result<StagingMemory> AllocateStaging(int64_t bytes) override;
 
@@ -118,6 +118,7 @@ class CpuBackend : public Backend {
  protected:
   CpuBackend(const BackendParams& params, PageArena arena, BackendInfo info, int32_t threads);  // 0: one a core
 
+  virtual void ReadWeightRow(const Weight& weight, int64_t index, float* out) const = 0;
   int64_t OutputsOf(int32_t target) const { return OutWidth(spec_, static_cast<Target>(target)); }
   const uint8_t* LoraRow(const ResidentAdapter& adapter, int32_t layer, int64_t offset) const {
     if (layer == kOuterLayer) {

@@ -167,7 +167,28 @@ void FastBackend::RunShrink(const ShrinkItem& item, const GemmParams& params) {
   }
 }
 
-// y += scale * B v, adapter after adapter in the order of the segment; the base's product times the gains first
+// The base's product times the gains: what is still to be added has them in B.
+void FastBackend::MultiplyByGains(const LoraGroup& group, const GemmParams& params) {
+  const LoraSite& site = params.lora;
+  for (int32_t use = group.use_begin; use < group.use_end; ++use) {
+    const ResidentAdapter& adapter = *lora_->uses[use].adapter;
+    int64_t first = 0;  // of the target's outputs
+    for (int32_t target = site.first; target < site.first + site.count; ++target) {
+      const LoraMatrices& lora = adapter.layout->at(site.layer, target);
+      for (int32_t tile = 0; tile < lora.gain.tiles(); ++tile) {
+        const float* gains = GainsOf(adapter, site.layer, lora, tile);
+        const int64_t column = first + int64_t{tile} * kTileColumns;
+        const float* bias = params.bias == nullptr ? nullptr : Values(params.bias) + column;
+        for (int32_t row = group.row_begin; row < group.row_end; ++row) {
+          MultiplyProduct(gains, bias, lora.gain.used(tile), Cpu(params.y).row(row) + column);
+        }
+      }
+      first += OutputsOf(target);
+    }
+  }
+}
+
+// y += scale * B v, adapter after adapter in the order of the segment
 void FastBackend::RunExpand(const ExpandItem& item, const GemmParams& params) {
   const LoraSite& site = params.lora;
   const int32_t rows = item.group->row_end - item.group->row_begin;
@@ -189,11 +210,8 @@ void FastBackend::RunExpand(const ExpandItem& item, const GemmParams& params) {
         }
         const float scale = use.scale * lora.scale;
         const int64_t column = item.column + int64_t{item.tile} * kTileColumns;
-        const float* gain = GainsOf(*use.adapter, site.layer, lora, item.tile);
-        const float* bias = params.bias == nullptr ? nullptr : Values(params.bias) + column;
         for (int32_t row = 0; row < rows; ++row) {
           float* y = Cpu(params.y).row(item.group->row_begin + row) + column;
-          if (gain != nullptr) MultiplyProduct(gain, bias, lora.b.used(item.tile), y);
           for (int32_t i = 0; i < lora.b.used(item.tile); ++i) y[i] += scale * sums[row * kTileColumns + i];
         }
       }
@@ -292,6 +310,10 @@ void FastBackend::Gemm(const GemmParams& params) {
                             .y_stride = params.y->stride()});
            });
   if (params.lora.layer >= 0) ExchangeRanks(params.lora);
+  if (params.lora.layer >= 0 && lora_->has_gains) {
+    Parallel(std::ssize(lora_->groups), rows() * weight.rows(),
+             [&](int64_t slice, int32_t) { MultiplyByGains(lora_->groups[slice], params); });
+  }
   Parallel(static_cast<int64_t>(expands_.size()), lora_operations_,
            [&](int64_t slice, int32_t) { RunExpand(expands_[slice], params); });
 }

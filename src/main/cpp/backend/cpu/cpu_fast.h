@@ -30,10 +30,6 @@ class FastBackend : public CpuBackend {
 
   Result<std::unique_ptr<Weight>> MakeMatrix(std::span<const HostTensor> parts) override;
   uint64_t Digest(const Weight& weight, uint64_t previous) const override;
-  void ReadWeightRow(const Weight& weight, int64_t index, float* out) const override {
-    const float* values = static_cast<const PackedWeight&>(weight).column_zero(index);
-    for (int64_t k = 0; k < weight.cols(); ++k) out[k] = values[k * kPanelRows];
-  }
   Result<std::unique_ptr<Weight>> MakeShadow(const Weight& base) override;
   void Merge(const MergeParams& params, Weight& shadow) override;
 
@@ -67,11 +63,16 @@ class FastBackend : public CpuBackend {
     int64_t column;  // of the target's first output in y
   };
 
+  void ReadWeightRow(const Weight& weight, int64_t index, float* out) const override {
+    const float* values = static_cast<const PackedWeight&>(weight).column_zero(index);
+    for (int64_t k = 0; k < weight.cols(); ++k) out[k] = values[k * kPanelRows];
+  }
   template <typename Body>
   void Parallel(int64_t slices, int64_t operations, const Body& body);
   void PlanLora(const LoraSite& site);
   void RunShrink(const ShrinkItem& item, const GemmParams& params);
   void RunExpand(const ExpandItem& item, const GemmParams& params);
+  void MultiplyByGains(const LoraGroup& group, const GemmParams& params);
   void MergeOutput(const LoraFactors& factors, const LoraMatrices& lora, double scale, int64_t n,
                    float* column_zero) const;
   void PostRow(const QkvPostParams& params, int32_t row);

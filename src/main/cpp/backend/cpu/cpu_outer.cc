@@ -9,13 +9,6 @@ namespace {
 
 constexpr int64_t kWordsPerSlice = 512;
 
-// The group of a row, or null where only the base model is used.
-const LoraGroup* GroupOf(const LoraBatch& lora, int32_t row) {
-  const auto after = std::upper_bound(lora.groups.begin(), lora.groups.end(), row,
-                                      [](int32_t wanted, const LoraGroup& group) { return wanted < group.row_end; });
-  return after == lora.groups.end() || row < after->row_begin ? nullptr : &*after;
-}
-
 }  // namespace
 
 double CpuBackend::OuterDot(const ResidentAdapter& adapter, const TiledRows& rows, int32_t j, const float* x) const {
@@ -67,9 +60,9 @@ void CpuBackend::AddToLogits(const LogitsParams& params) {
   if (!lora_->has_outer) return;
   std::vector<double> v;
   for (int32_t k = 0; k < params.count; ++k) {
-    const LoraGroup* group = GroupOf(*lora_, step_->sample_row()[k]);
+    const LoraGroup* group = lora_->GroupOf(step_->sample_row()[k]);
     const float* x = Cpu(params.x).row(k);
-    float* logits = Cpu(params.logits).row(k);
+    float* logits = Cpu(params.logits).row(k) + params.first;
     for (int32_t use = group == nullptr ? 0 : group->use_begin; group != nullptr && use < group->use_end; ++use) {
       const ResidentAdapter& adapter = *lora_->uses[use].adapter;
       const TiledRows& own = adapter.layout->own_head();

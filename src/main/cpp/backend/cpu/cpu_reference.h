@@ -12,7 +12,6 @@ class ReferenceBackend final : public CpuBackend {
 
   Result<std::unique_ptr<Weight>> MakeMatrix(std::span<const HostTensor> parts) override;
   uint64_t Digest(const Weight& weight, uint64_t previous) const override;
-  void ReadWeightRow(const Weight& weight, int64_t index, float* out) const override;
   Result<std::unique_ptr<Weight>> MakeShadow(const Weight& base) override;
   void Merge(const MergeParams& params, Weight& shadow) override;
 
@@ -25,6 +24,7 @@ class ReferenceBackend final : public CpuBackend {
   void Logits(const LogitsParams& params) override;
 
  private:
+  void ReadWeightRow(const Weight& weight, int64_t index, float* out) const override;
   void AddLora(const GemmParams& params);
   void Shrink(const LoraGroup& group, int32_t row, const GemmParams& params);
   void Expand(const LoraGroup& group, int32_t row, const GemmParams& params);

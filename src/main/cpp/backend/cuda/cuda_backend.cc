@@ -153,6 +153,7 @@ Status CudaBackend::Settle() {
   CHORALE_RETURN_IF_ERROR(Reserve(&lora_ready_, 4 * rows * spec_.layers * kSites, "LoRA counters"));
   if (merges_in_place_) CHORALE_RETURN_IF_ERROR(ReserveMergeLog());
   CHORALE_RETURN_IF_ERROR(MakePool());
+  measure_ = std::make_unique<RowMeasure>(launcher_, element_);
   loader_ = std::make_unique<AdapterLoader>(pool_.data(), geometry_, slots_max_);
   Finish("weights");
   return Status::Ok();

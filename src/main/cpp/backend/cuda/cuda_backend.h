@@ -7,7 +7,7 @@
 //   cuda_moves.cc    pages and token counts                   cuda_step.cc    its operations
 //   cuda_sample.cc   drawing tokens and handing them out      cuda_look.cc    looking at results
 //   cuda_roofs.cc    what the device can do at best           cuda_shards.cc  what shards do together
-//   cuda_merge.cc    merging adapters into weights
+//   cuda_merge.cc    merging adapters into weights            cuda_forms.cc   DoRA, LoRA of embedding and head, own heads
 #pragma once
 
 #include <algorithm>
@@ -23,10 +23,12 @@
 #include "backend/cuda/nccl.h"
 #include "backend/cuda/peer_exchange.h"
 #include "backend/cuda/pinned_store.h"
+#include "backend/cuda/row_measure.h"
 #include "backend/cuda/step_graphs.h"
 #include "backend/cuda/step_tables.h"
 #include "backend/cuda/weight_uploader.h"
 #include "kernels/attention.h"
+#include "kernels/forms.h"
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
 #include "kernels/sample.h"
@@ -55,6 +57,7 @@ class CudaBackend final : public Backend {
   Status Settle() override;
   Result<StagingMemory> AllocateStaging(int64_t bytes) override { return pinned_->Allocate(bytes); }
 
+  Status AddRowSquares(const RowSquaresParams& params) override { return measure_->AddSquares(params); }
   void LoadAdapter(const AdapterLoad& load) override { loader_->Load(load); }
   void DropAdapter(int32_t slot) override { loader_->Drop(slot, launcher_.stream); }
   void PoisonPages(std::span<const int32_t> pages) override;
@@ -139,6 +142,12 @@ class CudaBackend final : public Backend {
   Status Reserve(DeviceMemory* memory, int64_t bytes, const char* purpose);
   int32_t LoraBlocks() const { return std::min(lora_groups_max_, 65535); }
   bool LoraArgs(const LoraSite& site, const CudaActivation& x, const CudaMatrix& weight, LoraSiteArgs* args);
+  FormUse FormOf(const chorale::LoraUse& use);
+  Status AddForms(const LoraBatch& lora);
+  void PlaceForms(const LoraBatch& lora);
+  void MultiplyByGains(const LoraSite& site, const Product& y);
+  void AddToEmbedded(const EmbedParams& params);
+  void AddToLogits(const LogitsParams& params, const Product& logits);
   bool CanStream(const CudaMatrix& weight, const CudaActivation& x, int32_t rows) const {
     return rows <= kStreamRowsMax && weight.mapped && x.mapped;
   }
@@ -220,6 +229,20 @@ class CudaBackend final : public Backend {
   DeviceMemory lora_ready_;          // [layers][kSites][lora_groups_max_] counters, zero when a forward pass begins
   DeviceMemory lora_counts_, lora_chunks_, lora_segments_, lora_tile_parts_;
   LoraTables lora_tables_;           // in these; no sites in a step that has no use for them
+
+  // Of the step's rows whose adapters do more than that; empty in nearly all steps.
+  std::vector<FormUse> form_uses_;
+  std::vector<uint32_t> form_gains_;
+  std::vector<FormRow> gain_rows_, embed_rows_, head_rows_;
+  std::vector<OwnHeadGroup> own_heads_;
+  std::vector<int32_t> form_counts_;  // of the four lists
+  const FormUse* device_form_uses_ = nullptr;
+  const uint32_t* device_form_gains_ = nullptr;
+  const int32_t* device_form_counts_ = nullptr;
+  FormList<FormRow> gain_list_, embed_list_, head_list_;
+  FormList<OwnHeadGroup> own_head_list_;
+  DeviceMemory head_v_;
+  std::unique_ptr<RowMeasure> measure_;
 
   std::map<int32_t, AttentionWork> attention_;  // by window
   std::vector<DecodeRow> decode_rows_;

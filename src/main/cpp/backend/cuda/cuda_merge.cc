@@ -99,6 +99,7 @@ Result<std::unique_ptr<MergeUndo>> CudaBackend::PrepareMergeInPlace(const MergeP
 
 void CudaBackend::MergeInPlace(const MergeParams& params, const MergeUndo& undo) {
   const LogEntries& log = static_cast<const CudaMergeUndo&>(undo).log;
+  measure_->BeginMerge(params.base);
   LaunchLoggedMerge(params, {.mode = MergeMode::kLog, .log_places = log.places(), .log_bits = log.bits()});
 }
 
@@ -106,8 +107,12 @@ void CudaBackend::Unmerge(const MergeParams& params, const MergeUndo& undo) {
   const LogEntries& log = static_cast<const CudaMergeUndo&>(undo).log;
   LaunchMerge(params, Matrix(params.base).memory, {.mode = MergeMode::kUnmerge});
   RestoreWeights(launcher_, Matrix(params.base).memory.data(), log.places(), log.bits(), log.count());
+  measure_->EndMerge(params.base, launcher_.stream);
 }
 
-void CudaBackend::MergeAgain(const MergeParams& params) { LaunchMerge(params, Matrix(params.base).memory, {}); }
+void CudaBackend::MergeAgain(const MergeParams& params) {
+  measure_->BeginMerge(params.base);
+  LaunchMerge(params, Matrix(params.base).memory, {});
+}
 
 }  // namespace chorale::cuda

@@ -52,6 +52,7 @@ void CudaBackend::Embed(const EmbedParams& params) {
   args.rotation = rotation_.as<float2>();
   args.rotary_pairs = spec_.rotary_dims / 2;
   cuda::Embed(launcher_, element_, rows_, args);
+  if (kind_.outer) AddToEmbedded(params);
 }
 
 void CudaBackend::AddNorm(const AddNormParams& params) {
@@ -175,6 +176,7 @@ void CudaBackend::Gemm(const GemmParams& params) {
   y.product = lora.y = Multiply(weight, x, rows_, y, half, beside ? &lora : nullptr);
   y.bias = Values(params.bias);
   y.lora = {};
+  if (has_lora && kind_.gains) MultiplyByGains(params.lora, y.product);
   if (!has_lora || beside) return;
   if (params.lora.first == kGate && lora.y.half && !observed_) {
     y.lora = lora;  // SwiGlu will
@@ -264,6 +266,7 @@ void CudaBackend::Logits(const LogitsParams& params) {
   if (params.count == 0) return;
   logits.product = Multiply(Matrix(params.head), Cuda(params.x), padded_ ? rows_ : params.count, logits, false, nullptr);
   logits.bias = nullptr;
+  if (kind_.outer) AddToLogits(params, logits.product);
 }
 
 }  // namespace chorale::cuda

@@ -58,7 +58,8 @@ Status CudaBackend::Prepare(const StepPlan& plan) {
   AddRows();
   CHORALE_RETURN_IF_ERROR(AddAttention());
   CHORALE_RETURN_IF_ERROR(AddSampling());
-  CHORALE_RETURN_IF_ERROR(AddLora(*plan.lora));  // last: its tables take the most room and are often empty
+  CHORALE_RETURN_IF_ERROR(AddLora(*plan.lora));  // late: its tables take the most room and are often empty
+  CHORALE_RETURN_IF_ERROR(AddForms(*plan.lora));
   CHORALE_RETURN_IF_ERROR(tables_->Place(launcher_.stream));
   int64_t first_matrix = 0, first_page = 0;
   for (size_t i = 0; i < lora_uses_.size(); ++i) {
@@ -67,6 +68,7 @@ Status CudaBackend::Prepare(const StepPlan& plan) {
     first_matrix += int64_t{spec_.layers} * kTargets;
     first_page += static_cast<int64_t>(plan.lora->uses[i].adapter->pages.size());
   }
+  PlaceForms(*plan.lora);
   tables_->Send(launcher_.stream, turn_);
   LoadLibraryKernels();
   return Status::Ok();

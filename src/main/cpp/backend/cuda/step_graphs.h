@@ -24,6 +24,8 @@ enum class LoraReach : int32_t { kNone = 0, kAttention, kAll };
 struct StepKind {
   int32_t rows = 0;           // as padded
   LoraReach lora = LoraReach::kNone;
+  bool gains = false;         // products are multiplied by the gains of adapters
+  bool outer = false;         // adapters act on the embedding or the logits
   int64_t weights = 0;        // StepPlan::weights
   auto operator<=>(const StepKind&) const = default;
 };

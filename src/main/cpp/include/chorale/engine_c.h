@@ -62,8 +62,7 @@ int32_t ch_engine_create(const uint8_t* config, int64_t config_bytes, const uint
 
 // Writes what the engine turned out to be, as lines "key=value\n": backend, device, mode, page_count, page_bytes,
 // page_tokens, slice_bytes, kv_type, layers, hidden, vocab, context_max, slots_max, scratch_max, rows_max,
-// sequences_max, samples_max, layer_groups, weight_bytes, shards, steps_in_flight_max, all_adapters (1: adapters may have
-// all that image_abi.h names, 0: A and B of the layers' linears). Bytes are of all shards together.
+// sequences_max, samples_max, layer_groups, weight_bytes, shards, steps_in_flight_max. Bytes are of all shards together.
 int32_t ch_engine_spec(int64_t engine, uint8_t* out, int64_t capacity, int64_t* bytes_out);
 
 // Hands over one step. The buffer is read completely before the call returns; it may be reused at once.

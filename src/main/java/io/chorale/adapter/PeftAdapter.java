@@ -45,7 +45,7 @@ public final class PeftAdapter {
         return open(directory, base, ServedForms.ALL, BaseCheck.OFF);
     }
 
-    /** @param served forms of adapters; others are refused by name */
+    /** @param served what is served of what adapters may be; all else is refused by name */
     static PeftAdapter open(Path directory, ModelShape base, ServedForms served, BaseCheck check)
             throws FileRejectedException {
         Path configFile = directory.resolve(CONFIG);
@@ -140,7 +140,7 @@ public final class PeftAdapter {
         }
 
         PeftAdapter verify() throws FileRejectedException {
-            problems.addAll(config.problems(served));
+            problems.addAll(config.problems());
             List<String> warnings = config.baseProblems(check);
             if (check.mode() == BaseCheck.Mode.ENFORCE) {
                 problems.addAll(warnings);
@@ -274,9 +274,7 @@ public final class PeftAdapter {
             if (!isPair(module, a, b) || a == null || b == null) {
                 return;
             }
-            if (!served.all()) {
-                problems.add(directory + ": LoRA on " + module + " is not served by " + served.engine());
-            } else if (config.usesDora()) {
+            if (config.usesDora()) {
                 problems.add(directory + ": DoRA on " + module + " is not served");
             } else if (config.replacesHead() && form == AdapterForm.LM_HEAD) {
                 problems.add(directory + ": " + module + " has LoRA and is in modules_to_save");
@@ -311,13 +309,13 @@ public final class PeftAdapter {
                 problem(head.name(), "has shape " + head.shape() + ", but the base model's LM head has " + wanted);
                 return;
             }
-            long bytes = (long) base.vocab() * base.hidden() * Float.BYTES;
+            long bytes = (long) base.vocab() * base.hidden() * served.elementBytes();
             if (bytes > served.headBytesMax()) {
                 problem(
                         head.name(),
                         "takes " + bytes + " bytes of memory; an LM head of an adapter's own may take "
                                 + served.headBytesMax() + " (chorale.adapters.head-bytes-max)");
-            } else if (isServable && served.all()) {
+            } else if (isServable) {
                 spans.add(span(TensorSpan.HEAD, TensorSpan.NO_LAYER, head, 1));
                 forms.add(AdapterForm.OWN_HEAD);
             }

@@ -98,7 +98,7 @@ final class PeftConfig {
     }
 
     /** Everything in the configuration that is not served. */
-    List<String> problems(ServedForms served) throws FileRejectedException {
+    List<String> problems() throws FileRejectedException {
         List<String> problems = new ArrayList<>();
         String type = config.text("peft_type", "LORA");
         if (!type.equals("LORA")) {
@@ -119,16 +119,10 @@ final class PeftConfig {
                     "is " + JsonObject.shown(init) + ": the adapter was trained on a changed base model; convert it to"
                             + " plain LoRA when saving it"));
         }
-        if (usesDora() && !served.all()) {
-            problems.add(problem("use_dora", "is set: DoRA is not served by " + served.engine()));
-        }
         for (String module : config.texts("modules_to_save")) {
             if (!module.equals("lm_head")) {
                 problems.add(problem(
                         "modules_to_save", "names " + JsonObject.shown(module) + "; only lm_head can be replaced"));
-            } else if (!served.all()) {
-                problems.add(
-                        problem("modules_to_save", "names lm_head, which " + served.engine() + " does not replace"));
             }
         }
         if (targetNames.isEmpty() && targetPattern == null) {

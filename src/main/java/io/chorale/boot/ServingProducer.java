@@ -138,10 +138,8 @@ public class ServingProducer {
         KnownDigests digests = new KnownDigests();
         Engine engine = createEngine(engines, base);
         spec = engine.spec();
-        ServedForms forms = new ServedForms(
-                "the engine " + spec.backend(),
-                spec.allAdapters(),
-                adapters.headBytesMax().asLongValue());
+        ServedForms forms =
+                new ServedForms(spec.elementBytes(), adapters.headBytesMax().asLongValue());
         AdapterFolder folder = new AdapterFolder(
                 base.files().shape(), forms, new BaseCheck(modeOf(adapters.baseCheck()), base.names()), digests);
         shelf = new AdapterShelf(folder, registry, digests, adapters.stateDir());

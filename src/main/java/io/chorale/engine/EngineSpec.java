@@ -11,7 +11,7 @@ package io.chorale.engine;
  * @param slotsMax adapters resident at once
  * @param scratchMax sequences with penalties at once
  * @param layerGroups groups of layers in which an adapter may be loaded
- * @param allAdapters whether it computes all that adapters may have, not A and B of the layers' linears alone
+ * @param elementBytes of a number of an adapter in memory
  */
 public record EngineSpec(
         String backend,
@@ -30,9 +30,9 @@ public record EngineSpec(
         int samplesMax,
         int layerGroups,
         long weightBytes,
-        boolean allAdapters) {
+        int elementBytes) {
 
-    /** Of an engine that computes all that adapters may have. */
+    /** Of an engine that keeps adapters in float32. */
     public EngineSpec(
             String backend,
             String device,
@@ -67,7 +67,7 @@ public record EngineSpec(
                 samplesMax,
                 layerGroups,
                 weightBytes,
-                true);
+                Float.BYTES);
     }
 
     public int pagesFor(int tokens) {

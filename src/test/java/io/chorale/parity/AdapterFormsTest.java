@@ -102,29 +102,30 @@ class AdapterFormsTest {
         }
     }
 
-    @ParameterizedTest
-    @MethodSource("forms")
-    void shardsRefuseThemByName(AdapterForm form) throws Exception {
-        OddModel model = OddModelsTest.models()
-                .filter(odd -> odd.model().name().equals("three-heads-tied"))
-                .findFirst()
-                .orElseThrow()
-                .model();
-        NativeEngineConfig shards =
-                NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES).withShards(3, "replicate");
-        try (EngineUnderTest under = new EngineUnderTest(model.write(folder), shards)) {
-            assertFalse(under.engine.spec().allAdapters());
-            Path files = make(model, form).files();
-            EngineFault refused = assertThrows(EngineFault.class, () -> under.stage(files));
-            assertEquals(EngineFault.Kind.REJECTED_INPUT, refused.kind());
-            assertTrue(
-                    String.valueOf(refused.getMessage()).contains("computes A and B of linears only"),
-                    refused::getMessage);
-        }
+    static Stream<Arguments> sharded() {
+        return Stream.of("replicate", "sharded")
+                .flatMap(scheme -> Arrays.stream(AdapterForm.values()).map(form -> Arguments.of(scheme, form)));
     }
 
-    static Stream<AdapterForm> forms() {
-        return Arrays.stream(AdapterForm.values());
+    /** Each shard has a part of the rows that norms are of, or of the words that a head has. */
+    @ParameterizedTest(name = "{0} {1}")
+    @MethodSource("sharded")
+    void shardsAgreeWithTheOracle(String scheme, AdapterForm form) throws Exception {
+        Odd odd = OddModelsTest.models()
+                .filter(one -> one.model().name().equals("linear-rope"))
+                .findFirst()
+                .orElseThrow();
+        NativeEngineConfig shards =
+                NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES).withShards(2, scheme);
+        try (EngineUnderTest under = new EngineUnderTest(odd.model().write(folder), shards)) {
+            Made made = make(odd.model(), form);
+            List<Generation> together = List.of(
+                    new Generation(OddModelsTest.prompt(odd.model(), 9), -1),
+                    new Generation(OddModelsTest.prompt(odd.model(), 21), under.load(made.files())));
+            under.driver.run(together, TOKENS, new Schedule(8, true));
+            check(odd, together.get(0), oracle -> {});
+            check(odd, together.get(1), made.change());
+        }
     }
 
     /** A row of weights that A and B cancel has no direction. */

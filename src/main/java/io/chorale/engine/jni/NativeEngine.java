@@ -62,7 +62,7 @@ public final class NativeEngine implements Engine {
                 number("samples_max"),
                 number("layer_groups"),
                 Long.parseLong(text("weight_bytes")),
-                number("all_adapters") == 1);
+                text("kv_type").equals("f32") ? Float.BYTES : Short.BYTES);
     }
 
     /**
