@@ -7,6 +7,7 @@ import io.chorale.adapter.AdapterAdministration;
 import io.chorale.adapter.AdapterAliases;
 import io.chorale.adapter.AdapterEntry;
 import io.chorale.adapter.AdapterFolder;
+import io.chorale.adapter.AdapterRefusal;
 import io.chorale.adapter.AdapterRegistry;
 import io.chorale.adapter.AdapterShelf;
 import io.chorale.adapter.AdapterSource;
@@ -16,7 +17,8 @@ import io.chorale.adapter.FileRejectedException;
 import io.chorale.adapter.KnownDigests;
 import io.chorale.adapter.NamedAdapter;
 import io.chorale.adapter.ServedForms;
-import io.chorale.adapter.source.SourceEvents;
+import io.chorale.adapter.source.ModelWish;
+import io.chorale.adapter.source.RemoteModels;
 import io.chorale.api.AdapterJson;
 import io.chorale.api.Answers;
 import io.chorale.api.BodyGuard;
@@ -63,6 +65,7 @@ import io.quarkus.runtime.StartupEvent;
 import io.quarkus.runtime.configuration.ConfigurationException;
 import io.quarkus.vertx.http.HttpServerStart;
 import io.smallrye.config.SmallRyeConfig;
+import io.vertx.core.Vertx;
 import jakarta.enterprise.event.Observes;
 import jakarta.enterprise.event.ObservesAsync;
 import jakarta.enterprise.inject.Produces;
@@ -109,6 +112,8 @@ public class ServingProducer {
     private final ModelCatalog catalog;
     private final EngineSpec spec;
     private final boolean hasText;
+    private final Optional<Path> modelDirectory;
+    private Optional<WaitingRoom> waitingRoom = Optional.empty();
 
     ServingProducer(
             ModelSettings model,
@@ -124,6 +129,7 @@ public class ServingProducer {
             ServiceFactory services,
             SourceFactory sources,
             SmallRyeConfig config,
+            Vertx vertx,
             MeterRegistry meters) {
         this.model = model;
         this.adapters = adapters;
@@ -134,7 +140,8 @@ public class ServingProducer {
         settings.pass();
         keyring = new Keyring(limits.keys());
         audit = openAudit();
-        BaseModel base = readModel();
+        BaseModel base = readModel(fetchedModel(sources.models(), vertx, config));
+        modelDirectory = base.directory();
         KnownDigests digests = new KnownDigests();
         Engine engine = createEngine(engines, base);
         spec = engine.spec();
@@ -154,8 +161,7 @@ public class ServingProducer {
         devices.bind(meters);
         callers = new Callers(service.door().tenants(), PolicyFactory.objectives(limits.objectives()));
         reload = new Reload(config, this::accept);
-        SourceEvents sourceEvents = new SourceEvents();
-        metrics.bind(sourceEvents);
+        metrics.bind(sources.events());
         ModelCatalog.Base served = new ModelCatalog.Base(
                 base.name(),
                 base.root(),
@@ -171,7 +177,7 @@ public class ServingProducer {
                 shelf,
                 Stream.concat(watched.stream(), adapters.roots().stream().flatMap(List::stream))
                         .toList(),
-                sources.create(sourceEvents),
+                sources.adapters(),
                 base.name(),
                 adapters.uploadBytesMax().asLongValue());
         hasText = base.text().isPresent();
@@ -213,11 +219,34 @@ public class ServingProducer {
         keyring.replace(newer.keys());
     }
 
-    private BaseModel readModel() {
+    /** The model from another machine, where one is named; until the service is there, the port says what it waits for. */
+    private Optional<BaseModel.Fetched> fetchedModel(RemoteModels models, Vertx vertx, SmallRyeConfig config) {
+        if (model.source().isEmpty()) {
+            return Optional.empty();
+        }
+        ModelWish wish = new ModelWish(model.source().get(), model.sha256());
+        ModelFetch fetch = new ModelFetch();
+        waitingRoom = Optional.of(WaitingRoom.open(
+                vertx,
+                config.getOptionalValue("quarkus.http.host", String.class).orElse("0.0.0.0"),
+                config.getOptionalValue("quarkus.http.port", Integer.class).orElse(8080),
+                fetch.progress()::sentence));
         try {
-            return BaseModel.read(model);
+            Path shelved = adapters.stateDir().orElseThrow().resolve("models");
+            return Optional.of(
+                    new BaseModel.Fetched(fetch.run(models, wish, shelved), wish.source(), wish.modelName()));
+        } catch (AdapterRefusal | IOException failed) {
+            throw refused("chorale.model.source", wish.source(), failed);
+        }
+    }
+
+    private BaseModel readModel(Optional<BaseModel.Fetched> fetched) {
+        try {
+            return BaseModel.read(model, fetched);
         } catch (FileRejectedException | TextException rejected) {
-            throw refused("chorale.model.dir", model.dir(), rejected);
+            throw fetched.isPresent()
+                    ? refused("chorale.model.source", fetched.get().source(), rejected)
+                    : refused("chorale.model.dir", model.dir(), rejected);
         }
     }
 
@@ -294,6 +323,7 @@ public class ServingProducer {
                 spec.pageTokens(),
                 (spec.pageCount() * spec.pageBytes()) >> 20,
                 spec.contextMax());
+        waitingRoom.ifPresent(WaitingRoom::close);
     }
 
     private Stream<NamedAdapter> pinnedAdapters() {
@@ -426,8 +456,10 @@ public class ServingProducer {
     @Produces
     @Singleton
     CompletionReader reader() {
-        boolean asked = model.generationConfig() && model.dummy().shape().isEmpty();
-        SamplingDefaults defaults = asked ? ModelDirectory.samplingDefaults(model.dir()) : SamplingDefaults.OPENAI;
+        SamplingDefaults defaults = modelDirectory
+                .filter(folder -> model.generationConfig())
+                .map(ModelDirectory::samplingDefaults)
+                .orElse(SamplingDefaults.OPENAI);
         return new CompletionReader(catalog, streams.choicesMax(), defaults);
     }
 

@@ -2,6 +2,7 @@ package io.chorale.boot;
 
 import io.chorale.adapter.BuiltInModel;
 import io.chorale.adapter.DummyAdapters;
+import io.chorale.adapter.source.ModelWish;
 import io.chorale.config.AccessSettings;
 import io.chorale.config.AdapterSettings;
 import io.chorale.config.EngineSettings;
@@ -64,7 +65,7 @@ public class SettingsCheck {
             SmallRyeConfig config) {
         this.limits = limits;
         groups(config);
-        model(model);
+        model(model, adapters);
         adapters.dir().ifPresent(dir -> directory("chorale.adapters.dir", dir));
         problems.notNegative("chorale.adapters.watch", adapters.watch());
         adapters.roots().ifPresent(roots -> roots.forEach(root -> directory("chorale.adapters.roots", root)));
@@ -148,7 +149,7 @@ public class SettingsCheck {
         }
     }
 
-    private void model(ModelSettings model) {
+    private void model(ModelSettings model, AdapterSettings adapters) {
         boolean dummy = model.loadFormat() == ModelSettings.LoadFormat.DUMMY;
         Optional<String> shape = model.dummy().shape();
         String shapeKey = "chorale.model.dummy.shape";
@@ -157,9 +158,28 @@ public class SettingsCheck {
             problems.check(
                     BuiltInModel.of(name).isPresent(), shapeKey, name, "must be one of " + BuiltInModel.labels());
         });
-        if (shape.isEmpty()) {
+        problems.bytes("chorale.model.fetch-bytes-max", model.fetchBytesMax(), 1, Long.MAX_VALUE);
+        if (model.source().isPresent()) {
+            source(new ModelWish(model.source().get(), model.sha256()), dummy, adapters);
+        } else if (shape.isEmpty()) {
             directory("chorale.model.dir", model.dir());
         }
+    }
+
+    private void source(ModelWish wish, boolean dummy, AdapterSettings adapters) {
+        String key = "chorale.model.source";
+        problems.check(!dummy, key, wish.source(), "is for chorale.model.load-format = files only");
+        wish.problem().ifPresent(rule -> problems.check(false, key, wish.source(), rule));
+        if (wish.problem().isEmpty()) {
+            wish.digestProblem()
+                    .ifPresent(rule -> problems.check(
+                            false, "chorale.model.sha256", wish.sha256().orElse(""), rule));
+        }
+        problems.check(
+                adapters.stateDir().isPresent(),
+                key,
+                wish.source(),
+                "needs chorale.adapters.state-dir, a folder to keep the model in");
     }
 
     /** @throws ConfigurationException with a line a problem */

@@ -1,5 +1,6 @@
 package io.chorale.config;
 
+import io.quarkus.runtime.configuration.MemorySize;
 import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithConverter;
 import io.smallrye.config.WithDefault;
@@ -21,7 +22,21 @@ public interface ModelSettings {
     @WithDefault("models/fable/model")
     Path dir();
 
-    /** Name that clients ask for. Unset: the name of the folder, or of the one above where the folder is called "model". */
+    /**
+     * Where the model is fetched from in place of that folder: hf://ORG/NAME@REVISION, or a folder with a file SHA256SUMS at
+     * https://HOST/PATH/ or s3://BUCKET/PATH/. It must be allowed (chorale.sources) and is kept in chorale.adapters.state-dir;
+     * what a revision stands for at the first start it stands for at every later one.
+     */
+    Optional<String> source();
+
+    /** SHA-256 of the file SHA256SUMS, where the source is not on the hub. */
+    Optional<String> sha256();
+
+    /** Bytes of the files of a model that is fetched. */
+    @WithDefault("512G")
+    MemorySize fetchBytesMax();
+
+    /** Name that clients ask for. Unset: the last part of the source, or the name of the folder, or of the one above where the folder is called "model". */
     Optional<String> name();
 
     /**

@@ -7,7 +7,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 
-/** Other machines that an administrator may fetch adapters from. */
+/** Other machines that the base model, and by an administrator's wish adapters, may be fetched from. */
 @ConfigMapping(prefix = "chorale.sources")
 public interface SourceSettings {
     /**

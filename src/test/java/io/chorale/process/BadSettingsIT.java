@@ -136,6 +136,17 @@ class BadSettingsIT {
         assertEquals(1, said.lines().filter(line -> line.contains("chorale.")).count(), said);
     }
 
+    /** A source takes the folder's place, so it is tried apart. */
+    @Test
+    void shouldSayWhatSourceOfTheModelCannotBe() throws Exception {
+        String key = "chorale.model.source";
+        String none = refused("bad-settings-source", List.of(bad(key, "org/model")));
+        assertTold(none, bad(key, "org/model", "= org/model: must be hf://ORG/NAME or", "https://HOST/PATH/"));
+        assertTold(none, bad(key, "org/model", "needs chorale.adapters.state-dir"));
+        Bad digest = bad("chorale.model.sha256", "12", "= 12: must be the SHA-256 of the folder's file SHA256SUMS");
+        assertTold(refused("bad-settings-digest", List.of(bad(key, "s3://bucket/model/"), digest)), digest);
+    }
+
     private static void assertTold(String log, Bad bad) {
         String name = bad.key().startsWith("chorale.objectives.urgent") ? "chorale.objectives.urgent" : bad.key();
         Stream<String> lines = log.lines().filter(line -> line.contains(name));

@@ -42,7 +42,7 @@ class RemoteSourcesTest {
     }
 
     private RemoteSources sources(String... redirects) {
-        RemoteSources.Rules rules = new RemoteSources.Rules(
+        SourceRules rules = new SourceRules(
                 List.of("hf://", hub.url() + "/files/", "s3://bucket/"),
                 URI.create(hub.url()),
                 Optional.of("hub-token"),
@@ -53,7 +53,8 @@ class RemoteSourcesTest {
                 Optional.of("secret"),
                 Duration.ofSeconds(2),
                 Duration.ofMillis(300));
-        return new RemoteSources(rules, source -> RemoteSourcesTest::threeTimes, InstantSource.fixed(Instant.EPOCH));
+        return new RemoteSources(
+                new SourceClient(rules, source -> RemoteSourcesTest::threeTimes, InstantSource.fixed(Instant.EPOCH)));
     }
 
     /** Tries again at once. */

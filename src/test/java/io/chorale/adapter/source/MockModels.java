@@ -1,0 +1,228 @@
+package io.chorale.adapter.source;
+
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicLong;
+
+/**
+ * A hub of models: what is put into it, in the shape of the Hugging Face hub's API and as a folder with SHA256SUMS under
+ * {@code /files/}. Organisations stand for manners: {@code good}; {@code breaks} off after every {@link #BREAK_BYTES};
+ * {@code rangeless} breaks off once a file, and always begins anew; {@code lies} about content, {@code fails}, {@code hangs},
+ * {@code gated}, {@code private}, {@code redirects} to another name of itself.
+ */
+public final class MockModels implements AutoCloseable {
+    static final int BREAK_BYTES = 2 << 20;
+
+    /** What came in. */
+    record Seen(String path, String authorization, String range) {}
+
+    final List<Seen> seen = new CopyOnWriteArrayList<>();
+    final AtomicLong bytesSent = new AtomicLong();
+    private final Map<String, byte[]> files = new ConcurrentHashMap<>();
+    private final Map<String, Integer> brokenOff = new ConcurrentHashMap<>();
+    private final HttpServer server;
+    private final CountDownLatch closed = new CountDownLatch(1);
+    private volatile long pauseMillis;
+
+    public MockModels() throws IOException {
+        server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 64);
+        server.createContext("/", this::answer);
+        server.setExecutor(Executors.newCachedThreadPool(
+                Thread.ofPlatform().daemon().name("mock-models-", 0).factory()));
+        server.start();
+    }
+
+    public String url() {
+        return "http://127.0.0.1:" + server.getAddress().getPort();
+    }
+
+    public void put(String file, byte[] content) {
+        files.put(file, content);
+    }
+
+    void remove(String file) {
+        files.remove(file);
+    }
+
+    /** Waits so long before each 64 KB. */
+    public void slowDown(long millis) {
+        pauseMillis = millis;
+    }
+
+    /** As the hub would name it: it changes with the files. */
+    String commit() {
+        MessageDigest digest = algorithm("SHA-1");
+        new TreeMap<>(files).forEach((name, content) -> {
+            digest.update(name.getBytes(StandardCharsets.UTF_8));
+            digest.update(content);
+        });
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
+    byte[] sums() {
+        StringBuilder lines = new StringBuilder();
+        new TreeMap<>(files)
+                .forEach((name, content) -> lines.append(hex("SHA-256", content))
+                        .append("  ")
+                        .append(name)
+                        .append('\n'));
+        return lines.toString().getBytes(StandardCharsets.UTF_8);
+    }
+
+    private void answer(HttpExchange exchange) throws IOException {
+        String path = exchange.getRequestURI().getPath();
+        seen.add(new Seen(path, header(exchange, "Authorization"), header(exchange, "Range")));
+        String[] parts = path.split("/", -1);
+        boolean isListing = path.startsWith("/api/models/");
+        String organisation = isListing ? parts[3] : parts[1];
+        String name = parts[parts.length - 1];
+        try (exchange) {
+            if (organisation.equals("fails")) {
+                exchange.sendResponseHeaders(500, -1);
+            } else if (organisation.equals("hangs") && !isListing) {
+                hang();
+            } else if (organisation.equals("private")) {
+                refuse(exchange, 401, "RepoNotFound");
+            } else if (organisation.equals("gated") && !isListing) {
+                refuse(exchange, 403, "GatedRepo");
+            } else if (isListing && !List.of("main", commit(), "refs/pr/1").contains(revision(path))) {
+                refuse(exchange, 404, "RevisionNotFound");
+            } else if (isListing) {
+                send(exchange, organisation, listing());
+            } else if (organisation.equals("redirects")) {
+                exchange.getResponseHeaders()
+                        .add("Location", url().replace("127.0.0.1", "localhost") + path.replace("redirects", "good"));
+                exchange.sendResponseHeaders(302, -1);
+            } else if (name.equals("SHA256SUMS")) {
+                send(exchange, organisation, sums());
+            } else if (!files.containsKey(name) || !isOfThisCommit(parts)) {
+                refuse(exchange, 404, "EntryNotFound");
+            } else {
+                send(exchange, organisation, content(organisation, name));
+            }
+        }
+    }
+
+    /** A file of the hub is only asked for by commit; of a folder there are no commits. */
+    private boolean isOfThisCommit(String[] parts) {
+        return parts[1].equals("files") || parts[4].equals(commit());
+    }
+
+    private static String revision(String path) {
+        return path.substring(path.indexOf("/revision/") + "/revision/".length());
+    }
+
+    private byte[] content(String organisation, String name) {
+        byte[] content = files.getOrDefault(name, new byte[0]);
+        if (organisation.equals("lies") && name.endsWith(".safetensors")) {
+            byte[] other = content.clone();
+            other[other.length / 2] ^= 1;
+            return other;
+        }
+        return content;
+    }
+
+    private byte[] listing() {
+        StringBuilder siblings = new StringBuilder();
+        new TreeMap<>(files).forEach((name, content) -> {
+            String lfs = name.endsWith(".safetensors")
+                    ? ",\"lfs\":{\"sha256\":\"" + hex("SHA-256", content) + "\",\"size\":" + content.length + "}"
+                    : "";
+            siblings.append(siblings.isEmpty() ? "" : ",")
+                    .append("{\"rfilename\":\"" + name + "\",\"size\":" + content.length + ",\"blobId\":\""
+                            + gitBlob(content) + "\"" + lfs + "}");
+        });
+        String json = "{\"id\":\"x/y\",\"sha\":\"" + commit() + "\",\"siblings\":[" + siblings
+                + ",{\"rfilename\":\"onnx/model.onnx\"},{\"rfilename\":\"../../evil.safetensors\"}]}";
+        return json.getBytes(StandardCharsets.UTF_8);
+    }
+
+    private static void refuse(HttpExchange exchange, int status, String code) throws IOException {
+        exchange.getResponseHeaders().add("X-Error-Code", code);
+        exchange.sendResponseHeaders(status, -1);
+    }
+
+    private void hang() {
+        try {
+            closed.await();
+        } catch (InterruptedException stopped) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void send(HttpExchange exchange, String organisation, byte[] whole) throws IOException {
+        String path = exchange.getRequestURI().getPath();
+        String range = organisation.equals("rangeless") ? "" : header(exchange, "Range");
+        int from = range.isEmpty() ? 0 : Integer.parseInt(range.replaceAll("[^0-9]", ""));
+        if (from > 0) {
+            exchange.getResponseHeaders()
+                    .add("Content-Range", "bytes " + from + "-" + (whole.length - 1) + "/" + whole.length);
+        }
+        exchange.sendResponseHeaders(from > 0 ? 206 : 200, whole.length == 0 ? -1 : whole.length - from);
+        boolean breaksOff = organisation.equals("breaks")
+                || (organisation.equals("rangeless") && brokenOff.merge(path, 1, Integer::sum) == 1);
+        byte[] rest =
+                Arrays.copyOfRange(whole, from, breaksOff ? Math.min(whole.length, from + BREAK_BYTES) : whole.length);
+        OutputStream body = exchange.getResponseBody();
+        for (int at = 0; at < rest.length; at += 1 << 16) {
+            pause();
+            int count = Math.min(1 << 16, rest.length - at);
+            body.write(rest, at, count);
+            bytesSent.addAndGet(count);
+        }
+        body.flush();
+    }
+
+    private void pause() {
+        try {
+            Thread.sleep(pauseMillis);
+        } catch (InterruptedException stopped) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private static String header(HttpExchange exchange, String name) {
+        String value = exchange.getRequestHeaders().getFirst(name);
+        return value == null ? "" : value;
+    }
+
+    private static String gitBlob(byte[] content) {
+        MessageDigest digest = algorithm("SHA-1");
+        digest.update(("blob " + content.length + "\0").getBytes(StandardCharsets.US_ASCII));
+        return HexFormat.of().formatHex(digest.digest(content));
+    }
+
+    static String hex(String algorithm, byte[] content) {
+        return HexFormat.of().formatHex(algorithm(algorithm).digest(content));
+    }
+
+    private static MessageDigest algorithm(String name) {
+        try {
+            return MessageDigest.getInstance(name);
+        } catch (NoSuchAlgorithmException impossible) {
+            throw new IllegalStateException(impossible);
+        }
+    }
+
+    @Override
+    public void close() {
+        closed.countDown();
+        server.stop(0);
+    }
+}
