@@ -3,6 +3,8 @@ package io.chorale.api;
 import io.chorale.serving.Door;
 import io.smallrye.mutiny.Uni;
 import io.smallrye.mutiny.subscription.UniEmitter;
+import io.vertx.core.buffer.Buffer;
+import io.vertx.core.streams.WriteStream;
 import java.time.Duration;
 import java.time.InstantSource;
 import java.util.UUID;
@@ -39,11 +41,17 @@ public final class Answers {
     /**
      * @param eventLoop of the connection: everything happens there, wherever the request was read
      * @param exchange that the answer belongs to
+     * @param connection that takes a stream's bytes, once its head is out
      */
-    Uni<Reply> answer(CompletionRequest request, ScheduledExecutorService eventLoop, Exchange exchange) {
+    Uni<Reply> answer(
+            CompletionRequest request,
+            ScheduledExecutorService eventLoop,
+            Exchange exchange,
+            WriteStream<Buffer> connection) {
         Uni<Reply> reply = Uni.createFrom().emitter(emitter -> {
             if (request.stream()) {
-                StreamedAnswer answer = new StreamedAnswer(request, catalog, json(request), emitter, exchange);
+                StreamedAnswer answer =
+                        new StreamedAnswer(request, catalog, json(request), emitter, exchange, connection);
                 emitter.onTermination(answer::stopOpening);
                 eventLoop.execute(() -> guarded(emitter, exchange, () -> answer.start(door, eventLoop, pingEvery)));
             } else {

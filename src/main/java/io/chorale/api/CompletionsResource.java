@@ -47,7 +47,8 @@ public class CompletionsResource {
         Exchange exchange = Exchange.begin(http, reporter);
         return RestMulti.fromUniResponse(
                 Reading.of(http, eventLoop, () -> reader.read(body, shape, caller))
-                        .flatMap(request -> answers.answer(request, eventLoop, exchange))
+                        .invoke(body::forget)
+                        .flatMap(request -> answers.answer(request, eventLoop, exchange, http.response()))
                         .onFailure()
                         .invoke(exchange::refused),
                 Reply::body,

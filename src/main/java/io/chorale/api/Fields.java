@@ -1,6 +1,7 @@
 package io.chorale.api;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.math.BigDecimal;
 import java.util.ArrayList;
 import java.util.List;
@@ -24,6 +25,16 @@ public record Fields(JsonNode object, String path) {
             throw Problem.invalid(400, "invalid_type", null, "The request body must be a JSON object.");
         }
         return new Fields(node, "");
+    }
+
+    /**
+     * Lets go of all values, which were read. The framework holds the body for as long as its answer is streamed, and a
+     * prompt as a tree is many times the size of its tokens.
+     */
+    void forget() {
+        if (object instanceof ObjectNode fields) {
+            fields.removeAll();
+        }
     }
 
     /** The value, or null where the field is absent or null. */
@@ -152,7 +163,10 @@ public record Fields(JsonNode object, String path) {
     static int[] integers(String name, JsonNode list, int min, int max) {
         int[] values = new int[list.size()];
         for (int i = 0; i < values.length; i++) {
-            values[i] = integer(name + "[" + i + "]", list.get(i), min, max);
+            JsonNode value = list.get(i);
+            // A prompt has thousands of them: the name is made for one that is refused.
+            boolean plain = value.isInt() && value.intValue() >= min && value.intValue() <= max;
+            values[i] = plain ? value.intValue() : integer(name + "[" + i + "]", value, min, max);
         }
         return values;
     }

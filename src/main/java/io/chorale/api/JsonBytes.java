@@ -1,5 +1,6 @@
 package io.chorale.api;
 
+import io.vertx.core.buffer.Buffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
@@ -28,6 +29,13 @@ final class JsonBytes {
     /** What was written since the last call. */
     byte[] take() {
         byte[] taken = Arrays.copyOf(bytes, length);
+        length = 0;
+        return taken;
+    }
+
+    /** The same, as Vert.x takes it. */
+    Buffer takeBuffer() {
+        Buffer taken = Buffer.buffer(length).appendBytes(bytes, 0, length);
         length = 0;
         return taken;
     }

@@ -60,6 +60,9 @@ public final class BenchCommand {
         if (wanted.contains("million")) {
             new MillionBench(history).run();
         }
+        if (wanted.contains("streams")) {
+            new StreamsBench(history).run();
+        }
         if (wanted.contains("papers-fit")) {
             new PaperFit().run();
         }

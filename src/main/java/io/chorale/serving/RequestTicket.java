@@ -8,22 +8,21 @@ import io.chorale.core.model.Usage;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.concurrent.atomic.AtomicReferenceArray;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The client's end of one accepted request: a bounded ring of events from the serving thread to the one thread that reads
+ * The client's end of one accepted request: a bounded queue of events from the serving thread to the one thread that reads
  * them, and a cancel flag the other way.
  *
- * <p>A reader that lets the ring fill up is too slow for the server to wait for: the request is dropped as {@link
- * DropReason#SLOW_CONSUMER}. The terminal event has its own place outside the ring, so that it always arrives, after all
+ * <p>A reader that lets the queue fill up is too slow for the server to wait for: the request is dropped as {@link
+ * DropReason#SLOW_CONSUMER}. The terminal event has its own place outside the queue, so that it always arrives, after all
  * others, exactly once.
  *
  * <table>
  * <caption>Who writes what</caption>
- * <tr><td>ring, written, terminal, the counters of time</td><td>serving thread</td></tr>
- * <tr><td>read, delivered</td><td>the reader: the executor's thread</td></tr>
+ * <tr><td>writing, written, terminal, the counters of time</td><td>serving thread</td></tr>
+ * <tr><td>reading, read, delivered</td><td>the reader: the executor's thread</td></tr>
  * <tr><td>cancelRequested</td><td>any thread</td></tr>
  * </table>
  */
@@ -33,7 +32,9 @@ public final class RequestTicket {
     private final TicketListener listener;
     private final Inbox inbox;
     private final long ttftNanosEstimate;
-    private final AtomicReferenceArray<@Nullable SequenceEvent> ring;
+    private final int eventsMax;
+    private EventRing writing;
+    private EventRing reading;
     private final AtomicLong written = new AtomicLong();
     private final AtomicLong read = new AtomicLong();
     private final AtomicBoolean signalled = new AtomicBoolean();
@@ -63,7 +64,9 @@ public final class RequestTicket {
         this.listener = listener;
         this.inbox = inbox;
         this.ttftNanosEstimate = ttftNanosEstimate;
-        this.ring = new AtomicReferenceArray<>(eventsMax);
+        this.eventsMax = eventsMax;
+        this.writing = new EventRing(0, Math.min(EventRing.EVENTS_AT_FIRST, eventsMax));
+        this.reading = writing;
         this.times = new RequestTimes(spec.arrivalNanos());
     }
 
@@ -92,15 +95,13 @@ public final class RequestTicket {
     public void drain(Consumer<? super SequenceEvent> consumer) {
         // Lowered before anything is read: what comes later raises it again and wakes the reader again.
         signalled.set(false);
-        // Read before the ring: when the end is seen, all that came before it is in the ring.
+        // Read before the events: when the end is seen, all that came before it is there.
         SequenceEvent end = terminal;
         long limit = written.get();
         for (long at = read.get(); at < limit; at++) {
-            int index = (int) (at % ring.length());
-            SequenceEvent event = ring.get(index);
-            ring.lazySet(index, null);
+            reading = reading.holding(at);
+            SequenceEvent event = reading.take(at);
             read.lazySet(at + 1);
-            Check.state(event != null, () -> "an event that was written is missing");
             consumer.accept(event);
         }
         if (end != null && !delivered) {
@@ -131,10 +132,14 @@ public final class RequestTicket {
     boolean offer(SequenceEvent event) {
         Check.state(!ended(), () -> "request " + id() + " gets an event after its end");
         long at = written.get();
-        if (at - read.get() >= ring.length()) {
+        long taken = read.get();
+        if (at - taken >= eventsMax) {
             return false;
         }
-        ring.lazySet((int) (at % ring.length()), event);
+        if (writing.isFull(at, taken)) {
+            writing = writing.followedBy(at, eventsMax);
+        }
+        writing.put(at, event);
         written.set(at + 1);
         return true;
     }

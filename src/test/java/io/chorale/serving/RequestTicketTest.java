@@ -53,6 +53,25 @@ class RequestTicketTest {
         }
     }
 
+    /** Fewer events than there is room for at first, and more, and as many as there may be; each time around the ring. */
+    @Test
+    void shouldHoldWhatAReaderFallsBehindBy() {
+        RequestTicket ticket = ticket(100);
+        int given = 0;
+        for (int behind : new int[] {1, 15, 16, 17, 40, 1, 100, 3, 99, 100}) {
+            List<Object> wanted = new ArrayList<>();
+            for (int i = 0; i < behind; i++) {
+                assertTrue(ticket.offer(token(given)));
+                wanted.add(given++);
+            }
+            assertEquals(behind < 100, ticket.offer(token(given)));
+            if (behind < 100) {
+                wanted.add(given++);
+            }
+            assertEquals(wanted, drain(ticket));
+        }
+    }
+
     @Test
     void shouldEndOnce() {
         RequestTicket ticket = ticket(2);
