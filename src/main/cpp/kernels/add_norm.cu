@@ -9,6 +9,7 @@ namespace chorale::cuda {
 namespace {
 
 constexpr int32_t kThreadsMax = 1024;
+constexpr int32_t kManyRows = 64;
 constexpr int32_t kFoursMax = 4;  // groups of four columns that a thread holds: hidden <= 4 * 4 * 1024
 // Over shards, what a thread waits for is on the way of everything: blocks of 512 or 256 threads, which leave registers to
 // the product after them, were slower (a sum of 8 KiB 1.8 us instead of 1.3; a step of 32 rows 3.49 and 3.70 ms instead of
@@ -84,6 +85,74 @@ __global__ void __maxnreg__(kShards && kFours <= 2 ? 48 : kShards || kFours > 1 
   }
 }
 
+// The same of many rows, whose product is whole: a thread has four places of 4 columns, whose loads are under way together,
+// and blocks are small, so that some load while others wait for their sum.
+// Requires   H at most 16 * 1024
+// Bound by   bytes: 14 H a row, 12 H where the product has 16 bits
+constexpr int32_t kManyFours = 4;
+template <typename T, bool kHalf>
+__global__ void __maxnreg__(64) AddNormManyKernel(const AddNormArgs args) {
+  __shared__ float scratch[32];
+  AllowSuccessor();
+  WaitForPredecessor();
+  const int32_t first = static_cast<int32_t>(threadIdx.x) * 4;
+  const int32_t step = static_cast<int32_t>(blockDim.x) * 4;
+  const int64_t row = blockIdx.x;
+  float* residual = args.residual + row * args.hidden;
+  float4 v[kManyFours];
+  uint4 delta[kManyFours];
+#pragma unroll
+  for (int32_t i = 0; i < kManyFours; ++i) {
+    const int32_t col = first + i * step;
+    v[i] = {0, 0, 0, 0};
+    if (col >= args.hidden) continue;
+    v[i] = *reinterpret_cast<const float4*>(residual + col);
+    if constexpr (kHalf) {
+      const uint2 packed = LoadStreaming8(static_cast<const T*>(args.delta.data) + row * args.delta.cols + col);
+      delta[i].x = packed.x, delta[i].y = packed.y;
+    } else {
+      delta[i] = LoadStreaming(args.delta.floats() + row * args.delta.cols + col);
+    }
+  }
+  float squares = 0.0f;
+#pragma unroll
+  for (int32_t i = 0; i < kManyFours; ++i) {
+    const int32_t col = first + i * step;
+    if (col >= args.hidden) continue;
+    float4 more;
+    if constexpr (kHalf) {
+      const float2 low = UnpackPair<T>(delta[i].x), high = UnpackPair<T>(delta[i].y);
+      more = {low.x, low.y, high.x, high.y};
+    } else {
+      more = {__uint_as_float(delta[i].x), __uint_as_float(delta[i].y), __uint_as_float(delta[i].z), __uint_as_float(delta[i].w)};
+    }
+    if (args.delta_bias != nullptr) {
+      const float4 bias = *reinterpret_cast<const float4*>(args.delta_bias + col);
+      more = {more.x + bias.x, more.y + bias.y, more.z + bias.z, more.w + bias.w};
+    }
+    v[i] = {v[i].x + more.x, v[i].y + more.y, v[i].z + more.z, v[i].w + more.w};
+    *reinterpret_cast<float4*>(residual + col) = v[i];
+    squares += v[i].x * v[i].x + v[i].y * v[i].y + v[i].z * v[i].z + v[i].w * v[i].w;
+  }
+  const float mean = BlockSum(squares, scratch) / static_cast<float>(args.hidden_real);
+  const float scale = rsqrtf(mean + args.eps);
+  T* out = static_cast<T*>(args.out) + row * args.hidden;
+#pragma unroll
+  for (int32_t i = 0; i < kManyFours; ++i) {
+    const int32_t col = first + i * step;
+    if (col >= args.hidden) continue;
+    const float4 w = *reinterpret_cast<const float4*>(args.norm + col);
+    *reinterpret_cast<uint2*>(out + col) = {PackPair<T>(v[i].x * scale * w.x, v[i].y * scale * w.y),
+                                            PackPair<T>(v[i].z * scale * w.z, v[i].w * scale * w.w)};
+  }
+}
+
+bool CanTakeMany(const AddNormArgs& args) {
+  const Product& delta = args.delta;
+  return delta.data != nullptr && delta.units_per_tile == delta.units_per_block && delta.lora == nullptr &&
+         args.exchange.shards <= 1 && args.hidden <= kManyFours * 4 * kThreadsMax;
+}
+
 // Computes   product partial 0 = the sum of all shards' products (each the sum of its partials) + bias
 // Grid       one block a row; a thread owns 4 columns, and others as AddNorm's do
 // Bound by   as AddNorm with kShards; for looking at intermediate results, not for serving
@@ -139,6 +208,14 @@ void WithFours(int32_t hidden, int32_t threads, F&& f) {
 }  // namespace
 
 void AddNorm(Launcher& launcher, Element element, int32_t rows, const AddNormArgs& args) {
+  if (rows >= kManyRows && CanTakeMany(args)) {
+    const int32_t warp_cols = kManyFours * 4 * 32, few = (args.hidden + warp_cols - 1) / warp_cols * 32;
+    WithElement(element, [&](auto type) {
+      using T = decltype(type);
+      launcher.Launch(args.delta.half ? AddNormManyKernel<T, true> : AddNormManyKernel<T, false>, dim3(rows), dim3(few), 0, args);
+    });
+    return;
+  }
   const bool shards = args.exchange.shards > 1;
   const int32_t threads = ThreadsOf(args.hidden);
   WithElement(element, [&](auto type) {

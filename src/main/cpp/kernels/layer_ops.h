@@ -61,6 +61,11 @@ struct QkvPostArgs {
 };
 void QkvPost(Launcher& launcher, Element element, int32_t rows, const QkvPostArgs& args);
 
+// The same of a product of many rows to which B v is still to be added: instead of LoraExpand and QkvPost. The groups cover
+// all rows, those of the base model alone too.
+bool CanQkvPostLora(const QkvPostArgs& args);
+void QkvPostLora(Launcher& launcher, Element element, const QkvPostArgs& args, int32_t groups_max, const LoraSiteArgs& lora);
+
 struct SwiGluArgs {
   Product gate_up;            // [T, 2 * intermediate]
   const float* bias = nullptr;  // [2 * intermediate] or null

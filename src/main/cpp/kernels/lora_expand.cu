@@ -32,41 +32,42 @@ __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs 
   const bool whole = col + 8 <= outputs && args.y.cols % 8 == 0 && first % 8 == 0;
   const int32_t groups = *args.group_count;
   LoraTileProduct<T> product(args, target, tile);
+  __shared__ uint4 pieces[LaneRows<4>::kRounds][4][LaneRows<4>::kThreads];  // [round][2 row's half + i]
+  const LaneRows<4> ahead{pieces};
   bool waited = false;
 #pragma unroll 1
   for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * args.pieces; index += static_cast<int32_t>(gridDim.y)) {
     const LoraGroup group = args.groups[index / args.pieces];
     const int32_t row_begin = index % args.pieces * kLoraPieceRows, row_end = min(row_begin + kLoraPieceRows, group.row_count);
     if (group.use_begin == group.use_end || row_begin >= row_end) continue;
-    product.Begin(group);
     if (!waited) WaitForPredecessor();
     waited = true;
-    // What was there comes a round ahead.
     const auto at = [&](int32_t row, int32_t side) {
       return static_cast<int64_t>(group.row_begin + row + lane / 4 + side * 8) * args.y.cols + first + col;
     };
-    const auto load = [&](int32_t row, uint4 (&old)[2][2]) {
+#pragma unroll 1
+    for (int32_t round = 0; round < LaneRows<4>::kRounds; ++round) {
 #pragma unroll
       for (int32_t side = 0; side < 2; ++side) {
+        const int32_t row = row_begin + round * 16;
         if (!whole || row + lane / 4 + side * 8 >= row_end) continue;
         if (args.y.half) {
-          old[side][0] = *reinterpret_cast<const uint4*>(static_cast<const T*>(args.y.data) + at(row, side));
+          ahead.Copy(round, side * 2, static_cast<const T*>(args.y.data) + at(row, side));
         } else {
-          const uint4* source = reinterpret_cast<const uint4*>(args.y.floats() + at(row, side));
-          old[side][0] = source[0];
-          old[side][1] = source[1];
+          ahead.Copy(round, side * 2, args.y.floats() + at(row, side));
+          ahead.Copy(round, side * 2 + 1, args.y.floats() + at(row, side) + 4);
         }
       }
-    };
-    uint4 old[2][2] = {}, next[2][2] = {};
-    load(row_begin, next);
+      CommitCopies();
+    }
+    product.Begin(group);
+    product.LoadRows(group, row_begin);
 #pragma unroll 1
-    for (int32_t row = row_begin; row < row_end; row += 16) {
-#pragma unroll
-      for (int32_t i = 0; i < 4; ++i) old[i / 2][i % 2] = next[i / 2][i % 2];
-      load(row + 16, next);
+    for (int32_t row = row_begin, round = 0; row < row_end; row += 16, ++round) {
       float d[4][4] = {};
       product.Add(group, row, d);
+      product.LoadRows(group, row + 16);
+      ahead.Wait(round);
 #pragma unroll
       for (int32_t side = 0; side < 2; ++side) {
         if (row + lane / 4 + side * 8 >= row_end) continue;
@@ -75,17 +76,18 @@ __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs 
 #pragma unroll
         for (int32_t i = 0; i < 8; ++i) sums[i] = d[i % 4][side * 2 + i / 4];
         if (args.y.half && whole) {
-          uint32_t* words = &old[side][0].x;
+          uint4 old = ahead.Read(round, side * 2);
+          uint32_t* words = &old.x;
 #pragma unroll
           for (int32_t i = 0; i < 4; ++i) {
             const float2 pair = UnpackPair<T>(words[i]);
             words[i] = PackPair<T>(pair.x + sums[2 * i], pair.y + sums[2 * i + 1]);
           }
-          *reinterpret_cast<uint4*>(static_cast<T*>(args.y.data) + place) = old[side][0];
+          *reinterpret_cast<uint4*>(static_cast<T*>(args.y.data) + place) = old;
         } else if (whole) {
 #pragma unroll
           for (int32_t i = 0; i < 2; ++i) {
-            const uint4 four = old[side][i];
+            const uint4 four = ahead.Read(round, side * 2 + i);
             *reinterpret_cast<float4*>(args.y.floats() + place + 4 * i) = {
                 __uint_as_float(four.x) + sums[4 * i], __uint_as_float(four.y) + sums[4 * i + 1],
                 __uint_as_float(four.z) + sums[4 * i + 2], __uint_as_float(four.w) + sums[4 * i + 3]};

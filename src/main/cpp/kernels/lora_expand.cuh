@@ -11,8 +11,8 @@ namespace chorale::cuda {
 
 inline constexpr int32_t kLoraHeld = 32;  // ranks of B in registers: as many as a warp has lanes
 
-// Warp w has outputs 32 (w % 4) .. of a tile of one target of the site.
-template <typename T>
+// Warp w of four has 32 outputs of a tile of one target of the site: 32 w .., or with kHalves 16 w .. and 64 + 16 w ..
+template <typename T, bool kHalves = false>
 class LoraTileProduct {
  public:
   __device__ __forceinline__ LoraTileProduct(const LoraSiteArgs& args, int32_t target, int32_t tile)
@@ -22,26 +22,44 @@ class LoraTileProduct {
   // Loads the first ranks of the group's first adapter: may go before WaitForPredecessor.
   __device__ __forceinline__ void Begin(const LoraGroup& group) {
     held_use_ = -1;
-    if (group.use_begin < group.use_end) Hold(group.use_begin, 0);
+    quick_ = false;
+    if (group.use_begin == group.use_end) return;
+    Hold(group.use_begin, 0);
+    const LoraMatrix* matrices = args_.uses[group.use_begin].matrices + args_.layer * 7 + args_.first_target;
+    rank_ = matrices[target_].rank;
+    v_col_ = 0;
+    for (int32_t t = 0; t < target_; ++t) v_col_ += LoraColumns(matrices[t].rank);
+    quick_ = group.use_begin + 1 == group.use_end && rank_ <= kLoraHeld;
   }
 
-  // d[i] += B v: of rows row + g (d[i][0], d[i][1]) and row + g + 8, counted in the group; outputs 8 q4 + i (d[i][0], d[i][2])
-  // and 8 q4 + 4 + i of the warp's 32.
+  // Lets the 16 rows' part of v come, of a group with one adapter whose B is held; to be called before Add of the same rows.
+  __device__ __forceinline__ void LoadRows(const LoraGroup& group, int32_t row) {
+    if (!quick_) return;
+#pragma unroll
+    for (int32_t c = 0; c < kLoraHeld / kLoraChunk; ++c) {
+      if (c * kLoraChunk < rank_) LoadChunk(group, row, v_col_ + c * kLoraChunk, v_[c]);
+    }
+  }
+
+  // d[i] += B v: of rows row + g (d[i][0], d[i][1]) and row + g + 8, counted in the group; with q4 = lane % 4 the warp's
+  // outputs 8 q4 + i (d[i][0], d[i][2]) and 8 q4 + 4 + i, or with kHalves the outputs 4 q4 + i of its halves.
   __device__ __forceinline__ void Add(const LoraGroup& group, int32_t row, float (&d)[4][4]) {
-    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, g = lane / 4, q4 = lane % 4;
-    const T* v = reinterpret_cast<const T*>(args_.v + group.v_offset) + static_cast<int64_t>(row + g) * group.v_cols + 2 * q4;
-    const bool low = row + g < group.row_count, high = row + g + 8 < group.row_count;
+    if (quick_) {
+#pragma unroll
+      for (int32_t c = 0; c < kLoraHeld / kLoraChunk; ++c) {
+        if (c * kLoraChunk < rank_) Multiply(v_[c], b_[c], d);
+      }
+      return;
+    }
+    int32_t before = 0;  // columns of v
 #pragma unroll 1
     for (int32_t u = group.use_begin; u < group.use_end; ++u) {
       const LoraMatrix* matrices = args_.uses[u].matrices + args_.layer * 7 + args_.first_target;
-      int32_t rank = 0;
-      const T* own = v;
+      int32_t rank = 0, own = 0;
 #pragma unroll 1
       for (int32_t t = 0; t < args_.targets; ++t) {
-        const int32_t columns = LoraColumns(matrices[t].rank);
-        if (t == target_) rank = matrices[t].rank;
-        if (t < target_) own += columns;
-        v += columns;
+        if (t == target_) rank = matrices[t].rank, own = before;
+        before += LoraColumns(matrices[t].rank);
       }
 #pragma unroll 1
       for (int32_t begin = 0; begin < rank; begin += kLoraHeld) {
@@ -49,14 +67,9 @@ class LoraTileProduct {
 #pragma unroll
         for (int32_t c = 0; c < kLoraHeld / kLoraChunk; ++c) {
           if (begin + c * kLoraChunk >= rank) break;
-          const T* source = own + begin + c * kLoraChunk;
-          const uint32_t a0 = low ? Load(source) : 0, a2 = low ? Load(source + 8) : 0;
-          const uint32_t a1 = high ? Load(source + 8 * group.v_cols) : 0, a3 = high ? Load(source + 8 * group.v_cols + 8) : 0;
-          const uint2(&b)[4] = b_[c];
-          Mma<T>(d[0], a0, a1, a2, a3, __byte_perm(b[0].x, b[1].x, 0x5410), __byte_perm(b[2].x, b[3].x, 0x5410));
-          Mma<T>(d[1], a0, a1, a2, a3, __byte_perm(b[0].x, b[1].x, 0x7632), __byte_perm(b[2].x, b[3].x, 0x7632));
-          Mma<T>(d[2], a0, a1, a2, a3, __byte_perm(b[0].y, b[1].y, 0x5410), __byte_perm(b[2].y, b[3].y, 0x5410));
-          Mma<T>(d[3], a0, a1, a2, a3, __byte_perm(b[0].y, b[1].y, 0x7632), __byte_perm(b[2].y, b[3].y, 0x7632));
+          uint32_t rows[4];
+          LoadChunk(group, row, own + begin + c * kLoraChunk, rows);
+          Multiply(rows, b_[c], d);
         }
       }
     }
@@ -65,13 +78,31 @@ class LoraTileProduct {
  private:
   static __device__ __forceinline__ uint32_t Load(const T* v) { return __ldcg(reinterpret_cast<const uint32_t*>(v)); }
 
-  // b_[c][i]: outputs 4 g .. of the warp's 32, of rank begin + 16 c + 2 q4 + i % 2 + i / 2 * 8; zero where there is none.
+  // 16 ranks of v from column `col` on, as the tensor cores want them: rows row + g and row + g + 8.
+  __device__ __forceinline__ void LoadChunk(const LoraGroup& group, int32_t row, int32_t col, uint32_t (&rows)[4]) const {
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, g = lane / 4, q4 = lane % 4;
+    const T* v = reinterpret_cast<const T*>(args_.v + group.v_offset) + static_cast<int64_t>(row + g) * group.v_cols + 2 * q4 + col;
+    const bool low = row + g < group.row_count, high = row + g + 8 < group.row_count;
+    rows[0] = low ? Load(v) : 0, rows[2] = low ? Load(v + 8) : 0;
+    rows[1] = high ? Load(v + 8 * group.v_cols) : 0, rows[3] = high ? Load(v + 8 * group.v_cols + 8) : 0;
+  }
+
+  static __device__ __forceinline__ void Multiply(const uint32_t (&v)[4], const uint2 (&b)[4], float (&d)[4][4]) {
+    Mma<T>(d[0], v[0], v[1], v[2], v[3], __byte_perm(b[0].x, b[1].x, 0x5410), __byte_perm(b[2].x, b[3].x, 0x5410));
+    Mma<T>(d[1], v[0], v[1], v[2], v[3], __byte_perm(b[0].x, b[1].x, 0x7632), __byte_perm(b[2].x, b[3].x, 0x7632));
+    Mma<T>(d[2], v[0], v[1], v[2], v[3], __byte_perm(b[0].y, b[1].y, 0x5410), __byte_perm(b[2].y, b[3].y, 0x5410));
+    Mma<T>(d[3], v[0], v[1], v[2], v[3], __byte_perm(b[0].y, b[1].y, 0x7632), __byte_perm(b[2].y, b[3].y, 0x7632));
+  }
+
+  // b_[c][i]: outputs 4 g .. of the warp's 32 (with kHalves 4 (g / 2) .. of its half g % 2), of rank
+  // begin + 16 c + 2 q4 + i % 2 + i / 2 * 8; zero where there is none.
   __device__ __forceinline__ void Hold(int32_t use_index, int32_t begin) {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, g = lane / 4, q4 = lane % 4;
     const LoraUse use = args_.uses[use_index];
     const LoraMatrix matrix = use.matrices[args_.layer * 7 + args_.first_target + target_];
     const int32_t width = LoraTileWidth(outputs_, tile_);
-    const int32_t col = static_cast<int32_t>(threadIdx.x) / 32 % 4 * 32 + g * 4;
+    const int32_t warp = static_cast<int32_t>(threadIdx.x) / 32 % 4;
+    const int32_t col = kHalves ? g % 2 * (kLoraTile / 2) + warp * 16 + g / 2 * 4 : warp * 32 + g * 4;
     const int32_t ranks = min(kLoraHeld, matrix.rank - begin);
     const uint8_t* row = args_.pool.pages;  // lane j finds row j
     if (lane < ranks) {
@@ -94,6 +125,24 @@ class LoraTileProduct {
   const int32_t target_, tile_, outputs_;
   int32_t held_use_ = -1, held_begin_ = -1;  // whose ranks are in b_, and from which on
   uint2 b_[kLoraHeld / kLoraChunk][4];
+  bool quick_ = false;         // one adapter, all of whose ranks are in b_
+  int32_t rank_ = 0, v_col_ = 0;  // its rank and where its part of a row of v begins
+  uint32_t v_[kLoraHeld / kLoraChunk][4];
+};
+
+// What a lane needs of the product for up to 64 rows, kCount times 16 bytes for each 16 rows: all of it is asked for before
+// the first is used. A lane reads what it has copied itself, so nothing but its own copies is waited for.
+template <int32_t kCount>
+struct LaneRows {
+  static constexpr int32_t kRounds = kLoraPieceRows / 16, kThreads = 128;
+  uint4 (&pieces)[kRounds][kCount][kThreads];  // in shared memory
+
+  __device__ __forceinline__ void Copy(int32_t round, int32_t i, const void* source) const {
+    CopyAsync16(SharedAddress(&pieces[round][i][threadIdx.x]), source, true);
+  }
+  // Every round is committed, those without rows too.
+  __device__ __forceinline__ void Wait(int32_t round) const { WaitForAllBut(kRounds - 1 - round); }
+  __device__ __forceinline__ uint4 Read(int32_t round, int32_t i) const { return pieces[round][i][threadIdx.x]; }
 };
 
 }  // namespace chorale::cuda

@@ -25,45 +25,49 @@ __global__ void __launch_bounds__(128, 4) SwiGluLoraKernel(const SwiGluArgs args
   const int32_t groups = *lora.group_count;
   const T* product = static_cast<const T*>(args.gate_up.data) + col;
   LoraTileProduct<T> gate_part(lora, 0, tile), up_part(lora, 1, tile);
+  __shared__ uint4 pieces[LaneRows<4>::kRounds][4][LaneRows<4>::kThreads];  // [round][2 row's half + gate, up]
+  const LaneRows<4> ahead{pieces};
   bool waited = false;
 #pragma unroll 1
   for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * kPieces; index += static_cast<int32_t>(gridDim.y)) {
     const LoraGroup group = lora.groups[index / kPieces];
     const int32_t row_begin = index % kPieces * kLoraPieceRows, row_end = min(row_begin + kLoraPieceRows, group.row_count);
     if (row_begin >= row_end) continue;
-    gate_part.Begin(group);
-    up_part.Begin(group);
     if (!waited) WaitForPredecessor();
     waited = true;
-    const auto load = [&](int32_t row, uint4 (&packed)[2][2]) {  // [row][gate, up]
+#pragma unroll 1
+    for (int32_t round = 0; round < LaneRows<4>::kRounds; ++round) {
 #pragma unroll
       for (int32_t side = 0; side < 2; ++side) {
-        const int32_t own = row + lane / 4 + side * 8;
-        packed[side][0] = packed[side][1] = {0, 0, 0, 0};
+        const int32_t own = row_begin + round * 16 + lane / 4 + side * 8;
         if (own >= row_end || col >= args.intermediate) continue;
         const T* source = product + static_cast<int64_t>(group.row_begin + own) * args.gate_up.cols;
-        packed[side][0] = *reinterpret_cast<const uint4*>(source);
-        packed[side][1] = *reinterpret_cast<const uint4*>(source + args.intermediate);
+        ahead.Copy(round, side * 2, source);
+        ahead.Copy(round, side * 2 + 1, source + args.intermediate);
       }
-    };
-    uint4 packed[2][2], next[2][2];
-    load(row_begin, next);
+      CommitCopies();
+    }
+    gate_part.Begin(group);
+    up_part.Begin(group);
+    gate_part.LoadRows(group, row_begin);
+    up_part.LoadRows(group, row_begin);
 #pragma unroll 1
-    for (int32_t row = row_begin; row < row_end; row += 16) {
-#pragma unroll
-      for (int32_t i = 0; i < 4; ++i) packed[i / 2][i % 2] = next[i / 2][i % 2];
-      load(row + 16, next);
+    for (int32_t row = row_begin, round = 0; row < row_end; row += 16, ++round) {
       float gates[4][4] = {}, ups[4][4] = {};
       gate_part.Add(group, row, gates);
       up_part.Add(group, row, ups);
+      gate_part.LoadRows(group, row + 16);
+      up_part.LoadRows(group, row + 16);
+      ahead.Wait(round);
 #pragma unroll
       for (int32_t side = 0; side < 2; ++side) {
         const int32_t own = row + lane / 4 + side * 8;
         if (own >= row_end || col >= args.intermediate) continue;
+        const uint4 gate8 = ahead.Read(round, side * 2), up8 = ahead.Read(round, side * 2 + 1);
         uint32_t out[4];
 #pragma unroll
         for (int32_t pair = 0; pair < 4; ++pair) {  // columns 2 pair and 2 pair + 1 of 8
-          const float2 gate2 = UnpackPair<T>((&packed[side][0].x)[pair]), up2 = UnpackPair<T>((&packed[side][1].x)[pair]);
+          const float2 gate2 = UnpackPair<T>((&gate8.x)[pair]), up2 = UnpackPair<T>((&up8.x)[pair]);
           float results[2];
 #pragma unroll
           for (int32_t i = 0; i < 2; ++i) {

@@ -55,8 +55,13 @@ void CheckEmbed(Lab& lab, Element element) {
   lab.Compare("embed rotation", got_rotation, want_rotation, 1e-6);
 }
 
-void CheckAddNorm(Lab& lab, Element element, int32_t rows, int32_t hidden, bool with_bias) {
+enum class Delta { kParts, kWhole, kHalves };  // the product as the engine's own kernel leaves it, or as a library does
+void CheckAddNorm(Lab& lab, Element element, int32_t rows, int32_t hidden, bool with_bias, Delta kind = Delta::kParts) {
   RandomProduct delta(lab, rows, hidden, 4096, 132);
+  if (kind != Delta::kParts) delta.product.units_per_tile = delta.product.units_per_block = 1;
+  const std::vector<Half> halves = lab.NormalHalves(element, int64_t{rows} * hidden, 1.0);
+  DeviceArray<Half> d_halves(halves);
+  if (kind == Delta::kHalves) delta.product = {d_halves.data(), 0, hidden, 1, 1, true};
   const std::vector<float> residual = lab.NormalFloats(int64_t{rows} * hidden, 2.0);
   const std::vector<float> norm = lab.NormalFloats(hidden, 1.0), bias = lab.NormalFloats(hidden, 1.0);
   DeviceArray<float> d_residual(residual), d_norm(norm), d_bias(bias);
@@ -75,8 +80,9 @@ void CheckAddNorm(Lab& lab, Element element, int32_t rows, int32_t hidden, bool 
   for (int32_t row = 0; row < rows; ++row) {
     double squares = 0;
     for (int32_t i = 0; i < hidden; ++i) {
-      const double sum = residual[row * hidden + i] + ProductValue(delta.product, delta.host, row, i) +
-                         (with_bias ? bias[i] : 0.0f);
+      const double product = kind == Delta::kHalves ? Widen(element, halves[row * hidden + i])
+                                                    : ProductValue(delta.product, delta.host, row, i);
+      const double sum = residual[row * hidden + i] + product + (with_bias ? bias[i] : 0.0f);
       sums.push_back(sum);
       squares += sum * sum;
     }
@@ -228,6 +234,9 @@ void CheckLayerOps(Lab& lab) {
   for (const Element element : {Element::kBf16, Element::kF16}) {
     CheckEmbed(lab, element);
     for (const int32_t hidden : {64, 192, 1000, 4096, 5120, 16384}) CheckAddNorm(lab, element, 3, hidden, hidden == 192);
+    for (const Delta kind : {Delta::kWhole, Delta::kHalves}) {
+      for (const int32_t hidden : {192, 1000, 4096, 16384}) CheckAddNorm(lab, element, 70, hidden, hidden == 192, kind);
+    }
     CheckQkvPost(lab, element, {32, 8, 128, 16, 128, false, false});
     CheckQkvPost(lab, element, {14, 2, 64, 64, 64, true, false});
     CheckQkvPost(lab, element, {6, 2, 32, 64, 32, false, true});

@@ -5,6 +5,7 @@
 
 #include "cuda/lab.h"
 #include "kernels/gemm.h"
+#include "kernels/kv_layout.cuh"
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
 #include "memory/page_layout.h"
@@ -40,6 +41,62 @@ void CheckSwiGluMany(Lab& lab, Element element, int32_t rows, int32_t cols, cons
     }
   }
   lab.Compare("swiglu of many rows with LoRA", Widened(element, out.Download()), want, 3e-3);
+}
+
+// QkvPost of a whole product of many rows, against its definition, as far as it goes to q and to the pages.
+void CheckQkvPostMany(Lab& lab, Element element, int32_t rows, const Shape& s, const LoraSiteArgs& lora,
+                      const std::vector<double>& lora_part) {
+  constexpr int32_t kTokens = 16;
+  const int32_t dims = s.head_dim, pairs = dims / 2, heads = s.outputs[0] / dims, pages = (rows + kTokens - 1) / kTokens;
+  const int32_t cols = s.outputs[0] + s.outputs[1] + s.outputs[2];
+  const std::vector<float> product = lab.NormalFloats(int64_t{rows} * cols, 1.0), bias = lab.NormalFloats(cols, 1.0);
+  std::vector<float2> rotation;
+  for (int32_t i = 0; i < rows * pairs; ++i) {
+    const double angle = lab.Normal(3.0);
+    rotation.push_back({static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))});
+  }
+  std::vector<int32_t> order(pages), positions(rows), row_pages(rows);
+  std::iota(order.begin(), order.end(), 0);
+  std::shuffle(order.begin(), order.end(), lab.random);
+  std::iota(positions.begin(), positions.end(), 0);
+  for (int32_t row = 0; row < rows; ++row) row_pages[row] = order[row / kTokens];
+  const int64_t page_elements = int64_t{2} * s.kv_heads * kTokens * dims;
+  DeviceArray<float> d_product(product), d_bias(bias);
+  DeviceArray<float2> d_rotation(rotation);
+  DeviceArray<int32_t> d_positions(positions), d_row_pages(row_pages);
+  DeviceArray<Half> q(int64_t{rows} * s.outputs[0]), pool(pages * page_elements);
+  QkvPostArgs args;
+  args.rows = {nullptr, d_positions.data(), d_row_pages.data()};
+  args.qkv = {d_product.data(), 0, cols, 1, 1};
+  args.bias = d_bias.data();
+  args.rotation = d_rotation.data();
+  args.rotary_pairs = pairs;
+  args.q = q.data();
+  args.heads = heads;
+  args.kv = {reinterpret_cast<uint8_t*>(pool.data()), page_elements * 2, kTokens, s.kv_heads, dims};
+  lab.Expect("qkv_post of many rows with LoRA is for this shape", CanQkvPostLora(args));
+  QkvPostLora(lab.launcher, element, args, 3, lora);
+  lab.Finish("qkv_post of many rows");
+  const std::vector<Half> got_q = q.Download(), got_pool = pool.Download();
+  std::vector<double> got, want;
+  for (int32_t row = 0; row < rows; ++row) {
+    for (int32_t head = 0; head < heads + 2 * s.kv_heads; ++head) {
+      const bool is_q = head < heads, is_v = head >= heads + s.kv_heads;
+      const auto at = [&](int32_t d) {
+        const int64_t place = int64_t{row} * cols + head * dims + d;
+        return product[place] + lora_part[place] + bias[head * dims + d];
+      };
+      for (int32_t d = 0; d < dims; ++d) {
+        const float2 angle = rotation[row * pairs + d % pairs];
+        want.push_back(is_v ? at(d) : d < pairs ? at(d) * angle.x - at(d + pairs) * angle.y : at(d) * angle.x + at(d - pairs) * angle.y);
+        const int32_t kv_head = head - heads - (is_v ? s.kv_heads : 0);
+        got.push_back(Widen(element, is_q ? got_q[(int64_t{row} * heads + head) * dims + d]
+                                          : got_pool[row_pages[row] * page_elements + KvHeadOffset(args.kv, is_v, kv_head) +
+                                                     KvOffsetInHead(args.kv, row % kTokens, d)]));
+      }
+    }
+  }
+  lab.Compare("qkv_post of many rows with LoRA", got, want, 3e-3);
 }
 
 // Adapters of random ranks in random pages of a pool that is NaN elsewhere; groups of rows with none, one or two of them.
@@ -201,6 +258,8 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
 
   if (s.targets == 2 && group_rows == kLoraGroupRowsMany) CheckSwiGluMany(lab, element, rows, cols, args, want);
 
+  if (s.targets == 3 && s.head_dim == 128 && group_rows == kLoraGroupRowsMany) CheckQkvPostMany(lab, element, rows, s, args, want);
+
   // The same beside a product of the same x: y.lora is written for the rows of the groups and nowhere else.
   if (lab.launcher.sm_major == 9 && group_rows == kLoraGroupRows) {
     const std::vector<Half> base = lab.NormalHalves(element, int64_t{cols} * stride, 1.0);
@@ -282,6 +341,7 @@ void CheckLora(Lab& lab) {
   for (const Element element : {Element::kBf16, Element::kF16}) {
     for (const int32_t group_rows : {kLoraGroupRows, kLoraGroupRowsMany}) {
       CheckSite(lab, element, {8, 128, kSiteQkv, kQ, 3, 4096, {4096, 1024, 1024}}, usual, group_rows);
+      CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows);
       CheckSite(lab, element, {8, 128, kSiteDown, kDown, 1, 14336, {1024, 0, 0}}, usual, group_rows);
       CheckSite(lab, element, {2, 32, kSiteQkv, kQ, 3, 192, {192, 64, 64}}, mixed, group_rows);
       CheckSite(lab, element, {2, 32, kSiteGateUp, kGate, 2, 192, {512, 512, 0}}, mixed, group_rows);

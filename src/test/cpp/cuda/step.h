@@ -101,7 +101,11 @@ class Step {
         post.q = q_.memory->data();
         post.heads = kHeads;
         post.kv = Kv(layer);
-        QkvPost(l, kElement, rows_, post);
+        if (pending_.groups != nullptr && parts.expand) {
+          QkvPostLora(l, kElement, post, group_count_host_, pending_);
+        } else {
+          QkvPost(l, kElement, rows_, post);
+        }
       }
       if (parts.attention) Attend(layer);
       delta = Linear(layer, 1, m[1], attended_, parts);
@@ -321,7 +325,7 @@ class Step {
     }
     LoraShrink(lab_.launcher, kElement, group_count_host_, args);
     args.y = Multiply(m, x, rows_);
-    if (site == 2) {
+    if (site == 0 || site == 2) {
       pending_ = args;
     } else if (parts.expand) {
       LoraExpand(lab_.launcher, kElement, group_count_host_, args);
@@ -369,7 +373,7 @@ class Step {
   std::unique_ptr<DeviceArray<LoraGroup>> groups_;
   std::unique_ptr<LoraTableMemory> tables_;
   LoraPlanArgs lora_plan_;
-  LoraSiteArgs pending_;  // what SwiGlu has to add
+  LoraSiteArgs pending_;  // what QkvPost or SwiGlu has to add
   std::unique_ptr<DeviceArray<SampleRow>> sample_rows_;
   std::unique_ptr<DeviceArray<SampleSummary>> summaries_;
 };

@@ -33,9 +33,9 @@ class CublasLt {
     void* y = nullptr;             // [rows, cols]
     bool half = false;             // y is of 16 bits, else float32
     int32_t rows = 0, cols = 0, inputs = 0;
-    int32_t choice = 0;            // the how-manieth best algorithm by the library's own guess
+    int32_t choice = kPreferred;   // or the how-manieth best algorithm by the library's own guess
   };
-  static constexpr int32_t kChoices = 8;
+  static constexpr int32_t kPreferred = -1, kChoices = 8;
   // y = x W^T. False when the library refuses, or has no such choice; then nothing has been launched.
   bool Gemm(Launcher& launcher, Element element, const GemmArgs& args);
   // Whether the kernel that Gemm would launch has been launched before: the library loads kernels when they are first
@@ -50,6 +50,7 @@ class CublasLt {
   CublasLt() = default;
   bool SelfTest(std::string* reason);
   Plan* PlanFor(Element element, const GemmArgs& args);
+  void Prefer(Plan* plan) const;
 
   std::unique_ptr<Functions> functions_;
   void* library_ = nullptr;

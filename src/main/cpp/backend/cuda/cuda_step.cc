@@ -178,8 +178,8 @@ void CudaBackend::Gemm(const GemmParams& params) {
   y.lora = {};
   if (has_lora && kind_.gains) MultiplyByGains(params.lora, y.product);
   if (!has_lora || beside) return;
-  if (params.lora.first == kGate && lora.y.half && !observed_) {
-    y.lora = lora;  // SwiGlu will
+  if (!observed_ && rows_ > kStreamRowsMax && (params.lora.first == kQ || (params.lora.first == kGate && lora.y.half))) {
+    y.lora = lora;  // QkvPost or SwiGlu will
   } else {
     LoraExpand(launcher_, element_, LoraBlocks(), lora);
   }
@@ -204,6 +204,13 @@ void CudaBackend::QkvPost(const QkvPostParams& params) {
   args.q = q_.data();
   args.heads = spec_.heads;
   args.kv = Kv(params.layer);
+  if (const LoraSiteArgs lora = std::exchange(qkv.lora, LoraSiteArgs{}); lora.groups != nullptr) {
+    if (CanQkvPostLora(args)) {
+      QkvPostLora(launcher_, element_, args, LoraBlocks(), lora);
+      return;
+    }
+    LoraExpand(launcher_, element_, LoraBlocks(), lora);
+  }
   cuda::QkvPost(launcher_, element_, rows_, args);
 }
 

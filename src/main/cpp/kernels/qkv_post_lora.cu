@@ -1,0 +1,120 @@
+#include <algorithm>
+
+#include "kernels/kv_layout.cuh"
+#include "kernels/layer_ops.h"
+#include "kernels/lora_expand.cuh"
+
+namespace chorale::cuda {
+namespace {
+
+constexpr int32_t kPieces = kLoraGroupRowsMany / kLoraPieceRows;
+constexpr int32_t kDims = kLoraTile, kPairs = kDims / 2;  // of a head
+
+// Computes   what QkvPost does (qkv_post.cu) of a whole float32 product of many rows, + B v (lora_expand.cuh)
+// Shapes     qkv [T, (h + 2 hk) 128]; v as LoraShrink leaves it; q [T, 128 h] T; pages as in kv_layout.cuh
+// Grid       (heads of q, k and v, groups x pieces of 64 rows): a tile of B is a head. A warp has 16 dims of either half of
+//            it, so that a lane has both dims of each pair that is rotated, 16 rows at a time, the product loaded to where
+//            the tensor cores leave B v
+// Requires   head_dim 128, all of it rotated, no norms; bases 16-byte aligned; the groups cover all rows
+// Bound by   bytes: 6 (h + 2 hk) 128 a row
+// Reference  cpu_reference.cc Gemm (LoRA part), QkvPost
+// Measured   within whole steps: docs/KERNELS.md
+template <typename T>
+__global__ void __launch_bounds__(128, 4) QkvPostLoraKernel(const QkvPostArgs args, const LoraSiteArgs lora) {
+  AllowSuccessor();
+  const KvPages& kv = args.kv;
+  const int32_t warp = static_cast<int32_t>(threadIdx.x) / 32, lane = static_cast<int32_t>(threadIdx.x) % 32;
+  const int32_t head = static_cast<int32_t>(blockIdx.x);
+  const bool is_q = head < args.heads, is_v = head >= args.heads + kv.kv_heads;
+  const int32_t target = is_q ? 0 : is_v ? 2 : 1, own_head = head - (is_q ? 0 : is_v ? args.heads + kv.kv_heads : args.heads);
+  const int32_t dim = warp * 16 + lane % 4 * 4;  // the first of the lane's four; the others are kPairs further
+  const int32_t groups = *lora.group_count;
+  const float* product = args.qkv.floats() + head * kDims + dim;
+  LoraTileProduct<T, true> part(lora, target, own_head);
+  __shared__ uint4 pieces[LaneRows<4>::kRounds][4][LaneRows<4>::kThreads];  // [round][2 row's half + half]
+  const LaneRows<4> ahead{pieces};
+  bool waited = false;
+#pragma unroll 1
+  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * kPieces; index += static_cast<int32_t>(gridDim.y)) {
+    const LoraGroup group = lora.groups[index / kPieces];
+    const int32_t row_begin = index % kPieces * kLoraPieceRows, row_end = min(row_begin + kLoraPieceRows, group.row_count);
+    if (row_begin >= row_end) continue;
+    if (!waited) WaitForPredecessor();
+    waited = true;
+#pragma unroll 1
+    for (int32_t round = 0; round < LaneRows<4>::kRounds; ++round) {
+#pragma unroll
+      for (int32_t side = 0; side < 2; ++side) {
+        const int32_t own = row_begin + round * 16 + lane / 4 + side * 8;
+        if (own >= row_end) continue;
+        const float* source = product + static_cast<int64_t>(group.row_begin + own) * args.qkv.cols;
+        ahead.Copy(round, side * 2, source);
+        ahead.Copy(round, side * 2 + 1, source + kPairs);
+      }
+      CommitCopies();
+    }
+    part.Begin(group);
+    part.LoadRows(group, row_begin);
+#pragma unroll 1
+    for (int32_t row = row_begin, round = 0; row < row_end; row += 16, ++round) {
+      float d[4][4] = {};
+      part.Add(group, row, d);
+      part.LoadRows(group, row + 16);
+      ahead.Wait(round);
+#pragma unroll
+      for (int32_t side = 0; side < 2; ++side) {
+        if (row + lane / 4 + side * 8 >= row_end) continue;
+        const int64_t own = group.row_begin + row + lane / 4 + side * 8;  // of the step
+        float y[2][4];
+#pragma unroll
+        for (int32_t half = 0; half < 2; ++half) {
+          const uint4 four = ahead.Read(round, side * 2 + half);
+          const uint32_t values[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+          for (int32_t i = 0; i < 4; ++i) {
+            y[half][i] = __uint_as_float(values[i]) + d[i][side * 2 + half];
+            if (args.bias != nullptr) y[half][i] += args.bias[head * kDims + half * kPairs + dim + i];
+          }
+        }
+        if (!is_v) {
+          const auto* rotation = reinterpret_cast<const float4*>(args.rotation + own * kPairs + dim);
+          const float4 angles[2] = {rotation[0], rotation[1]};  // (cosine, sine) of two pairs each
+#pragma unroll
+          for (int32_t i = 0; i < 4; ++i) {
+            const float cosine = i % 2 == 0 ? angles[i / 2].x : angles[i / 2].z;
+            const float sine = i % 2 == 0 ? angles[i / 2].y : angles[i / 2].w;
+            const float low = y[0][i], high = y[1][i];
+            y[0][i] = low * cosine - high * sine;
+            y[1][i] = high * cosine + low * sine;
+          }
+        }
+        const int32_t token = is_q ? 0 : args.rows.positions[own] % kv.page_tokens;
+        T* to = is_q ? static_cast<T*>(args.q) + (own * args.heads + own_head) * kDims
+                     : reinterpret_cast<T*>(kv.slices + args.rows.pages[own] * kv.page_bytes) + KvHeadOffset(kv, is_v, own_head);
+#pragma unroll
+        for (int32_t half = 0; half < 2; ++half) {
+          const int32_t d0 = half * kPairs + dim;
+          *reinterpret_cast<uint2*>(to + (is_q ? d0 : KvOffsetInHead(kv, token, d0))) = {PackPair<T>(y[half][0], y[half][1]),
+                                                                                      PackPair<T>(y[half][2], y[half][3])};
+        }
+      }
+    }
+  }
+  if (!waited) WaitForPredecessor();
+}
+
+}  // namespace
+
+bool CanQkvPostLora(const QkvPostArgs& args) {
+  return !args.qkv.half && args.qkv.lora == nullptr && args.qkv.units_per_tile == args.qkv.units_per_block &&
+         args.rotated == nullptr && args.q_norm == nullptr && args.k_norm == nullptr && args.kv.head_dim == kDims &&
+         args.rotary_pairs == kPairs;
+}
+
+void QkvPostLora(Launcher& launcher, Element element, const QkvPostArgs& args, int32_t groups_max, const LoraSiteArgs& lora) {
+  const dim3 grid(args.heads + 2 * args.kv.kv_heads, std::min(groups_max * kPieces, 65535));
+  WithElement(element,
+              [&](auto type) { launcher.Launch(QkvPostLoraKernel<decltype(type)>, grid, dim3(128), 0, args, lora); });
+}
+
+}  // namespace chorale::cuda
