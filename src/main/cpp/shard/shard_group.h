@@ -5,6 +5,7 @@
 // whoever waits, or comes later, gets ShardsAborted.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -57,7 +58,8 @@ class ShardGroup {
   // Of this meeting and the one before, whose list may still be read.
   Items items_[2];
   Statuses statuses_[2];  // what the shards agree on, so that nobody waits for the others to have read theirs
-  int64_t meetings_ = 0;
+  std::atomic<int64_t> meetings_ = 0;  // written under the lock, as failed_
+  std::atomic<bool> failed_ = false;
   int32_t arrived_ = 0;
   std::string failure_;
   std::mutex listeners_mutex_;  // held while they are told

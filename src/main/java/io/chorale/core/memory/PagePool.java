@@ -241,20 +241,24 @@ public final class PagePool {
         }
     }
 
-    /** Checks the whole ledger against itself. */
+    /**
+     * Checks the whole ledger against itself. A small model on large GPUs has millions of pages, and requests may come
+     * meanwhile: nothing is made for a page that is as it should be.
+     */
     public void verify() {
         for (PageUse kind : PageUse.values()) {
-            long seen = Arrays.stream(use).filter(its -> its == kind).count();
+            int seen = seen(kind);
             Check.state(seen == count(kind), () -> seen + " pages are " + kind + ", counted were " + count(kind));
         }
         for (int page = 0; page < use.length; page++) {
-            int at = page;
-            boolean owned = use[page] == PageUse.KV || use[page] == PageUse.ADAPTER;
-            Check.state(
-                    owned == references[page] > 0,
-                    () -> "page " + at + " is " + use[at] + " with " + references[at] + " owners");
-            boolean mayBeKept = use[page] != PageUse.FREE && use[page] != PageUse.ADAPTER;
-            Check.state(mayBeKept || !kept[page], () -> "page " + at + " is kept but " + use[at]);
+            PageUse its = use[page];
+            boolean owned = its == PageUse.KV || its == PageUse.ADAPTER;
+            if (owned != references[page] > 0) {
+                throw broken(page, "is " + its + " with " + references[page] + " owners");
+            }
+            if (kept[page] && (its == PageUse.FREE || its == PageUse.ADAPTER)) {
+                throw broken(page, "is kept but " + its);
+            }
         }
         boolean[] listed = new boolean[use.length];
         for (int i = 0; i < freeCount; i++) {
@@ -262,23 +266,41 @@ public final class PagePool {
         }
         int quarantined = 0;
         for (int page = quarantine.first(); page >= 0; page = quarantine.after(page), quarantined++) {
-            int at = page;
             check(page, PageUse.QUARANTINED, listed);
-            Check.state(givenBackStep[page] > lastCommitted, () -> "page " + at + " is quarantined too long");
+            if (givenBackStep[page] <= lastCommitted) {
+                throw broken(page, "is quarantined too long");
+            }
         }
         int reclaimable = 0;
         for (int page = cached.first(); page >= 0; page = cached.after(page), reclaimable++) {
-            int at = page;
             check(page, PageUse.CACHED, listed);
-            Check.state(kept[page], () -> "page " + at + " is cached but not kept");
+            if (!kept[page]) {
+                throw broken(page, "is cached but not kept");
+            }
         }
         boolean whole = quarantined == quarantinedCount && reclaimable == cachedCount;
         Check.state(whole, () -> "a page is lost from the chains");
     }
 
+    private int seen(PageUse kind) {
+        int seen = 0;
+        for (PageUse its : use) {
+            seen += its == kind ? 1 : 0;
+        }
+        return seen;
+    }
+
     private void check(int page, PageUse expected, boolean[] listed) {
-        Check.state(use[page] == expected, () -> "page " + page + " is listed as " + expected + " but is " + use[page]);
-        Check.state(!listed[page], () -> "page " + page + " is listed twice");
+        if (use[page] != expected) {
+            throw broken(page, "is listed as " + expected + " but is " + use[page]);
+        }
+        if (listed[page]) {
+            throw broken(page, "is listed twice");
+        }
         listed[page] = true;
+    }
+
+    private static IllegalStateException broken(int page, String how) {
+        return new IllegalStateException("page " + page + " " + how);
     }
 }

@@ -229,9 +229,9 @@ public final class PrefixCache {
         int listed = 0;
         for (int bucket = 0; bucket < buckets.length; bucket++) {
             for (int page = buckets[bucket]; page != NONE; page = nextInBucket[page]) {
-                int at = page;
-                boolean here = scopes[page] != null && ((int) hashes[page] & bucketMask) == bucket;
-                Check.state(here, () -> "page " + at + " is listed and has no entry");
+                if (scopes[page] == null || ((int) hashes[page] & bucketMask) != bucket) {
+                    throw new IllegalStateException("page " + page + " is listed and has no entry");
+                }
                 verify(page);
                 listed++;
             }
@@ -243,12 +243,18 @@ public final class PrefixCache {
     private void verify(int page) {
         PageUse use = pool.useOf(page);
         boolean kept = use == PageUse.KV || use == PageUse.CACHED || use == PageUse.QUARANTINED;
-        Check.state(kept, () -> "page " + page + " has an entry and is " + use);
+        if (!kept) {
+            throw new IllegalStateException("page " + page + " has an entry and is " + use);
+        }
         int previous = before[page];
         if (previous != NONE) {
-            Check.state(scopes[previous] != null, () -> "page " + previous + " has gone before page " + page);
-            boolean held = use != PageUse.KV || pool.useOf(previous) == PageUse.KV;
-            Check.state(held, () -> "page " + page + " is in use and page " + previous + " before it is not");
+            if (scopes[previous] == null) {
+                throw new IllegalStateException("page " + previous + " has gone before page " + page);
+            }
+            if (use == PageUse.KV && pool.useOf(previous) != PageUse.KV) {
+                throw new IllegalStateException(
+                        "page " + page + " is in use and page " + previous + " before it is not");
+            }
         }
     }
 }

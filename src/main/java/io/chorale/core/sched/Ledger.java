@@ -299,14 +299,17 @@ final class Ledger {
     }
 
     private void verifyOwners(int[] owners) {
-        for (int page = 0; page < owners.length; page++) {
-            int at = page;
+        for (int page = 0;
+                page < owners.length;
+                page++) { // of millions, perhaps: nothing is made for one that is right
             int counted = pool.useOf(page) == PageUse.KV ? pool.references(page) : 0;
-            Check.state(
-                    owners[page] == counted,
-                    () -> owners[at] + " sequences hold page " + at + ", the pool says " + counted);
-            Check.state(
-                    counted <= 1 || prefixes.has(page), () -> "page " + at + " has several owners and is not cached");
+            if (owners[page] != counted) {
+                throw new IllegalStateException(
+                        owners[page] + " sequences hold page " + page + ", the pool says " + counted);
+            }
+            if (counted > 1 && !prefixes.has(page)) {
+                throw new IllegalStateException("page " + page + " has several owners and is not cached");
+            }
         }
     }
 

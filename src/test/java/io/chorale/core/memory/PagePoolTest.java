@@ -2,7 +2,10 @@ package io.chorale.core.memory;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.sun.management.ThreadMXBean;
+import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -65,6 +68,19 @@ class PagePoolTest {
         pool.committed(begun);
         pool.verify();
         assertEquals(pool.geometry().pageCount(), pool.takeable());
+    }
+
+    /** It runs on the serving thread, between the last answer and the next request. */
+    @Test
+    void shouldVerifyMillionsOfPagesWithoutGarbage() {
+        PagePool pool = new PagePool(geometry(3_000_000));
+        pool.take(PageUse.KV, 1_000_000, new PageTable());
+        ThreadMXBean thread = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        long before = thread.getCurrentThreadAllocatedBytes();
+        pool.verify();
+        long bytesPerPage = (thread.getCurrentThreadAllocatedBytes() - before)
+                / pool.geometry().pageCount();
+        assertTrue(bytesPerPage <= 1, () -> bytesPerPage + " bytes a page: one is for whether it has been seen");
     }
 
     private static void giveBack(PagePool pool, List<PageTable> owners, int index) {
