@@ -199,11 +199,14 @@ TEST_P(ShardedEngineTest, AnAdapterTakesItsPartOfEachShard) {
   const StagedAdapter staged = harness_.Stage(adapter);
   const int64_t all = staged.pages * harness_.engine().Limits().page_bytes;
   EXPECT_EQ(staged.bytes, all);
+  EXPECT_EQ(harness_.engine().staged_bytes(), all);
   if (GetParam().scheme == "sharded") {
     EXPECT_LE(all, whole * 3 / 2);  // what is more is rounding: to pages, and of tiles to 16 columns
   } else {
     EXPECT_LE(all, whole * GetParam().shards);
   }
+  EXPECT_TRUE(harness_.engine().Release(staged.handle).ok());
+  EXPECT_EQ(harness_.engine().staged_bytes(), 0);
 }
 
 TEST_P(ShardedEngineTest, PagesAreCopiedAndMovedInAllShards) {

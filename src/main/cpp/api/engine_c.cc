@@ -213,6 +213,13 @@ CH_EXPORT int32_t ch_adapter_release(int64_t engine, int64_t staged) {
   return chorale::WithEngine(engine, [&](ShardedEngine& e) { return e.Release(staged); });
 }
 
+CH_EXPORT int32_t ch_adapter_bytes(int64_t engine, int64_t* bytes_out) {
+  return chorale::WithEngine(engine, [&](ShardedEngine& e) {
+    *bytes_out = e.staged_bytes();
+    return Status::Ok();
+  });
+}
+
 CH_EXPORT int32_t ch_adapter_poison(int64_t engine, int64_t staged) {
   return chorale::WithEngine(engine, [&](ShardedEngine& e) { return e.PoisonAdapter(staged); });
 }

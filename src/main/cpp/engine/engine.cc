@@ -5,7 +5,6 @@
 
 #include "backend/backend_registry.h"
 #include "engine/step_job.h"
-#include "lora/adapter_staging.h"
 #include "shard/shard_cut.h"
 #include "shard/shard_group.h"
 
@@ -158,7 +157,7 @@ Status Engine::CheckAlive() {
 Result<AdapterImage> Engine::Stage(const ManifestView& manifest, SpanSource& source, const AdapterGains& gains) {
   CHORALE_RETURN_IF_ERROR(CheckAlive());
   backend_->Bind();
-  Result<AdapterImage> image = StageAdapter(manifest, source, shapes_, gains, *backend_);
+  Result<AdapterImage> image = StageAdapter(manifest, source, shapes_, gains, *backend_, staged_bytes_);
   if (image.ok() && image.value().layout()->page_count() > page_count_) {
     return Status::Invalid(Format("the adapter takes %d pages, the pool has %d",
                                   image.value().layout()->page_count(), page_count_));

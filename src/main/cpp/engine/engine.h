@@ -28,6 +28,7 @@
 #include "engine/engine_config.h"
 #include "engine/step_recorder.h"
 #include "lora/adapter_gains.h"
+#include "lora/adapter_staging.h"
 #include "lora/adapter_table.h"
 #include "lora/merge.h"
 #include "model/llama.h"
@@ -67,6 +68,7 @@ class Engine {
   Result<AdapterImage> Stage(const ManifestView& manifest, SpanSource& source, const AdapterGains& gains);
   BasePart base() const { return {&weights_, &shapes_, backend_.get()}; }
   StagedAdapter Keep(AdapterImage image) { return adapters_->AddStaged(std::move(image)); }
+  int64_t staged_bytes() const { return *staged_bytes_; }  // of host memory
   Status Release(int64_t handle) { return adapters_->ReleaseStaged(handle); }
 
   // Audit; refused unless the engine was created with poison=1. The last two wait for begun steps.
@@ -127,6 +129,7 @@ class Engine {
   const std::vector<int64_t> pages_of_shards_;
   const int32_t page_count_;    // the least of them
   const int64_t weight_bytes_;  // of all shards
+  const std::shared_ptr<StagedBytes> staged_bytes_ = std::make_shared<StagedBytes>(0);
   std::unique_ptr<AdapterTable> adapters_;
   OpObserver* observer_ = nullptr;
 

@@ -153,6 +153,12 @@ Result<StagedAdapter> ShardedEngine::Stage(const ManifestView& manifest, SpanSou
   return staged;
 }
 
+int64_t ShardedEngine::staged_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& engine : engines_) bytes += engine->staged_bytes();
+  return bytes;
+}
+
 Status ShardedEngine::Release(int64_t handle) {
   return OnAll([&](Engine& engine) { return engine.Release(handle); });
 }

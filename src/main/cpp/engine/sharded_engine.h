@@ -31,6 +31,7 @@ class ShardedEngine {
   Status Await(std::span<uint8_t> out, int64_t* bytes);
   Result<StagedAdapter> Stage(const ManifestView& manifest, SpanSource& source);
   Status Release(int64_t handle);
+  int64_t staged_bytes() const;  // of all shards
   Status PoisonAdapter(int64_t handle);
   Status PoisonPages(std::span<const int32_t> pages);
   Result<int64_t> WeightsDigest();

@@ -10,7 +10,8 @@ namespace {
 constexpr int32_t kThreads = kLoraTile;
 constexpr int32_t kShrinkBlocks = 8, kShrinkWarps = 8;  // a row's ranks go to as many warps in turn
 constexpr int32_t kExpandEntries = 8;                   // rows that have blocks of their own; others come in turn
-constexpr int32_t kHeadWarps = 8, kHeadBlocksPerSm = 4, kHeadTiles = 4;
+constexpr int32_t kHeadWarps = 8, kHeadBlocksPerSm = 3;
+constexpr int32_t kHeadWords = 4, kHeadTiles = 32 / kHeadWords;  // of a warp at a time: a lane finds one row each
 
 // Row `rank_row` of tile `tile`. Ranges may be large: counted in pieces of the shortest row, which divides all offsets.
 template <typename T>
@@ -21,6 +22,33 @@ __device__ __forceinline__ const T* OuterRow(const OuterArgs& args, const int32_
                                                 int64_t{rank_row} * LoraTileWidth(matrix.columns, tile) * 2) / kPiece);
   const uint32_t page_pieces = static_cast<uint32_t>(args.page_bytes / kPiece), page = place / page_pieces;
   return reinterpret_cast<const T*>(args.pool + pages[page] * args.page_bytes + int64_t{place - page * page_pieces} * kPiece);
+}
+
+// What a lane has found, in all lanes.
+template <typename T>
+__device__ __forceinline__ const T* FromLane(const T* found, int32_t lane) {
+  return reinterpret_cast<const T*>(__shfl_sync(0xffffffffu, reinterpret_cast<uint64_t>(found), lane));
+}
+
+// The sum over ranks j of B[j][column of the thread] * v[j], where each lane gives the v of one rank in 32.
+template <typename T, typename V>
+__device__ __forceinline__ float OuterOutput(const OuterArgs& args, const int32_t* pages, const OuterMatrix& b, int32_t tile,
+                                             const V& v) {
+  const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+  const bool has_column = static_cast<int32_t>(threadIdx.x) < LoraTileWidth(b.columns, tile);
+  float sum = 0;
+  for (int32_t begin = 0; begin < b.rank; begin += 32) {
+    const int32_t ranks = min(32, b.rank - begin);
+    const T* row = lane < ranks ? OuterRow<T>(args, pages, b, tile, begin + lane) : nullptr;
+    const float factor = lane < ranks ? v(begin + lane) : 0.0f;
+#pragma unroll 8
+    for (int32_t j = 0; j < ranks; ++j) {
+      const T* source = FromLane(row, j);
+      const float value = has_column ? ToFloat(source[threadIdx.x]) : 0.0f;
+      sum = fmaf(value, __shfl_sync(0xffffffffu, factor, j), sum);
+    }
+  }
+  return sum;
 }
 
 // Four columns of a row of 16-bit elements.
@@ -45,33 +73,30 @@ __global__ void __launch_bounds__(kThreads) EmbedLoraKernel(const EmbedLoraArgs 
   AllowSuccessor();
   const int32_t tile = static_cast<int32_t>(blockIdx.x);
   const int32_t col = tile * kLoraTile + static_cast<int32_t>(threadIdx.x);
-  const bool listed = static_cast<int32_t>(blockIdx.y) < *args.rows.count && col < args.columns;
+  const bool listed = static_cast<int32_t>(blockIdx.y) < *args.rows.count;
   const FormRow entry = listed ? args.rows.entries[blockIdx.y] : FormRow{};
   int32_t id = args.token_ids[entry.row];
   WaitForPredecessor();
-  if (!listed) return;
   if (id < 0) id = max(0, args.drawn[-id - 1]);  // as Embed
   float& out = args.residual[int64_t{entry.row} * args.hidden + col];
   for (int32_t u = entry.use_begin; u < entry.use_end; ++u) {
     const FormUse& use = args.outer.uses[u];
-    float sum = 0;
-    for (int32_t j = 0; j < use.embed.b.rank; ++j) {
-      const float a = ToFloat(OuterRow<T>(args.outer, use.outer_pages, use.embed.a, id / kLoraTile, j)[id % kLoraTile]);
-      sum = fmaf(ToFloat(OuterRow<T>(args.outer, use.outer_pages, use.embed.b, tile, j)[threadIdx.x]), a, sum);
-    }
-    out += use.scale * use.embed.scale * sum;
+    const float sum = OuterOutput<T>(args.outer, use.outer_pages, use.embed.b, tile, [&](int32_t j) {
+      return ToFloat(OuterRow<T>(args.outer, use.outer_pages, use.embed.a, id / kLoraTile, j)[id % kLoraTile]);
+    });
+    if (col < args.columns) out += use.scale * use.embed.scale * sum;
   }
 }
 
 // Computes   logits[k] = W x[k] with the head W of the group's adapter, in place of the base's
 // Shapes     W in tiles of 128 columns, [words][128] T; x [K, H] T; logits Product [K, words], f32
-// Grid       4 blocks a multiprocessor: a warp has every so-many-th word, for all rows of a group at a time; a lane 4 columns
-//            of each tile, so that a row's sum has the same order whatever its group
+// Grid       3 blocks a multiprocessor: a warp has 4 words at a time, for all rows of a group; a lane 4 columns of each tile,
+//            so that a row's sum has the same order whatever its group
 // Bound by   bytes: 2 H a word, for each 8 rows of one adapter
 // Reference  cpu_outer.cc AddToLogits
-// Measured   not by itself
+// Measured   docs/KERNELS.md
 template <typename T>
-__global__ void __launch_bounds__(kHeadWarps * 32) OwnHeadKernel(const HeadArgs args) {
+__global__ void __launch_bounds__(kHeadWarps * 32, 2) OwnHeadKernel(const HeadArgs args) {
   AllowSuccessor();
   const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
   const int32_t warp = static_cast<int32_t>(blockIdx.x) * kHeadWarps + static_cast<int32_t>(threadIdx.x) / 32;
@@ -82,35 +107,48 @@ __global__ void __launch_bounds__(kHeadWarps * 32) OwnHeadKernel(const HeadArgs 
     const FormUse& use = args.outer.uses[group.use];
     const OuterMatrix head = use.own_head;
     const int32_t tiles = (head.columns + kLoraTile - 1) / kLoraTile;
-    for (int32_t word = warp; word < head.rank; word += warps) {
-      float sums[kOwnHeadRows] = {};
-      for (int32_t tile = 0; tile < tiles; tile += kHeadTiles) {
-        float4 weights[kHeadTiles];
-#pragma unroll
-        for (int32_t i = 0; i < kHeadTiles; ++i) {
-          weights[i] = {0, 0, 0, 0};
-          if ((tile + i) * kLoraTile + lane * 4 >= head.columns) continue;
-          weights[i] = LoadFour(OuterRow<T>(args.outer, use.outer_pages, head, tile + i, word) + lane * 4);
+#pragma unroll 1
+    for (int32_t word = warp * kHeadWords; word < head.rank; word += warps * kHeadWords) {
+      float sums[kHeadWords][kOwnHeadRows] = {};
+#pragma unroll 1
+      for (int32_t begin = 0; begin < tiles; begin += kHeadTiles) {
+        const int32_t found_tile = begin + lane / kHeadWords, found_word = word + lane % kHeadWords;
+        const T* found = nullptr;
+        if (found_tile < tiles && found_word < head.rank) {
+          found = OuterRow<T>(args.outer, use.outer_pages, head, found_tile, found_word);
         }
 #pragma unroll
-        for (int32_t i = 0; i < kHeadTiles; ++i) {
-          const int32_t col = (tile + i) * kLoraTile + lane * 4;
+        for (int32_t t = 0; t < kHeadTiles; ++t) {
+          const int32_t col = (begin + t) * kLoraTile + lane * 4;
+          float4 weights[kHeadWords];
+#pragma unroll
+          for (int32_t w = 0; w < kHeadWords; ++w) {
+            const T* source = FromLane(found, t * kHeadWords + w);
+            const bool valid = source != nullptr && col < head.columns;
+            weights[w] = valid ? LoadFour(source + lane * 4) : float4{0, 0, 0, 0};
+          }
           if (col >= head.columns) continue;
 #pragma unroll
           for (int32_t r = 0; r < kOwnHeadRows; ++r) {
             if (r >= group.count) break;
-            const T* x = static_cast<const T*>(args.x) + int64_t{group.rows[r]} * args.stride;
-            sums[r] = Dot(sums[r], weights[i], LoadFour(x + col));
+            const float4 x = LoadFour(static_cast<const T*>(args.x) + int64_t{group.rows[r]} * args.stride + col);
+#pragma unroll
+            for (int32_t w = 0; w < kHeadWords; ++w) sums[w][r] = Dot(sums[w][r], weights[w], x);
           }
         }
       }
-      const int32_t partials = PartialCount(args.logits, word);
 #pragma unroll
-      for (int32_t r = 0; r < kOwnHeadRows; ++r) {
-        const float sum = WarpSum(sums[r]);
-        if (r >= group.count || lane >= partials) continue;
-        const int64_t at = int64_t{group.rows[r]} * args.logits.cols + word;
-        args.logits.floats()[lane * args.logits.partial_stride + at] = lane == 0 ? sum : 0.0f;
+      for (int32_t w = 0; w < kHeadWords; ++w) {
+        if (word + w >= head.rank) break;
+        const int32_t partials = PartialCount(args.logits, word + w);
+#pragma unroll
+        for (int32_t r = 0; r < kOwnHeadRows; ++r) {
+          if (r >= group.count) break;
+          const float sum = WarpSum(sums[w][r]);
+          if (lane >= partials) continue;
+          const int64_t at = int64_t{group.rows[r]} * args.logits.cols + word + w;
+          args.logits.floats()[lane * args.logits.partial_stride + at] = lane == 0 ? sum : 0.0f;
+        }
       }
     }
   }
@@ -135,9 +173,16 @@ __global__ void __launch_bounds__(kShrinkWarps * 32) HeadShrinkKernel(const Head
     const FormUse& use = args.outer.uses[u];
     const OuterMatrix& a = use.head.a;
     for (int32_t j = warp; j < a.rank; j += kShrinkBlocks * kShrinkWarps) {
+      const int32_t tiles = (a.columns + kLoraTile - 1) / kLoraTile;
       float sum = 0;
-      for (int32_t tile = 0, col = lane * 4; col < a.columns; ++tile, col += kLoraTile) {
-        sum = Dot(sum, LoadFour(OuterRow<T>(args.outer, use.outer_pages, a, tile, j) + lane * 4), LoadFour(x + col));
+      for (int32_t begin = 0; begin < tiles; begin += 32) {
+        const T* found = begin + lane < tiles ? OuterRow<T>(args.outer, use.outer_pages, a, begin + lane, j) : nullptr;
+#pragma unroll 8
+        for (int32_t t = 0; t < min(32, tiles - begin); ++t) {
+          const T* source = FromLane(found, t);
+          const int32_t col = (begin + t) * kLoraTile + lane * 4;
+          if (col < a.columns) sum = Dot(sum, LoadFour(source + lane * 4), LoadFour(x + col));
+        }
       }
       sum = WarpSum(sum);
       if (lane == 0) v[j] = sum;
@@ -158,20 +203,16 @@ __global__ void __launch_bounds__(kThreads) HeadExpandKernel(const HeadArgs args
   const int32_t tile = static_cast<int32_t>(blockIdx.x);
   const int32_t word = tile * kLoraTile + static_cast<int32_t>(threadIdx.x), count = *args.rows.count;
   WaitForPredecessor();
-  if (word >= args.words) return;
   for (int32_t index = static_cast<int32_t>(blockIdx.y); index < count; index += static_cast<int32_t>(gridDim.y)) {
     const FormRow entry = args.rows.entries[index];
     float& out = args.logits.floats()[int64_t{entry.row} * args.logits.cols + word];
     const float* v = args.v + entry.v_offset;
     for (int32_t u = entry.use_begin; u < entry.use_end; ++u) {
       const FormUse& use = args.outer.uses[u];
-      const OuterMatrix& b = use.head.b;
-      float sum = 0;
-      for (int32_t j = 0; j < b.rank; ++j) {
-        sum = fmaf(ToFloat(OuterRow<T>(args.outer, use.outer_pages, b, tile, j)[threadIdx.x]), v[j], sum);
-      }
-      out += use.scale * use.head.scale * sum;
-      v += b.rank;
+      const float sum =
+          OuterOutput<T>(args.outer, use.outer_pages, use.head.b, tile, [&](int32_t j) { return v[j]; });
+      if (word < args.words) out += use.scale * use.head.scale * sum;
+      v += use.head.b.rank;
     }
   }
 }

@@ -45,6 +45,15 @@ AdapterParts PartsOf(const ManifestView& manifest, const LinearShapes& shapes) {
   return parts;
 }
 
+StagingMemory Counted(StagingMemory memory, int64_t bytes, std::shared_ptr<StagedBytes> staged) {
+  *staged += bytes;
+  auto give_back = memory.get_deleter();
+  return StagingMemory(memory.release(), [=](uint8_t* data) {
+    give_back(data);
+    *staged -= bytes;
+  });
+}
+
 class Stager {
  public:
   Stager(SpanSource& source, const LinearShapes& shapes, const AdapterGains& gains, int32_t element, AdapterImage* image)
@@ -122,12 +131,14 @@ class Stager {
 }  // namespace
 
 Result<AdapterImage> StageAdapter(const ManifestView& manifest, SpanSource& source, const LinearShapes& shapes,
-                                  const AdapterGains& gains, Backend& backend) {
+                                  const AdapterGains& gains, Backend& backend,
+                                  std::shared_ptr<StagedBytes> staged) {
   const PageGeometry& geometry = backend.geometry();
   AdapterLayout layout(shapes, geometry, PartsOf(manifest, shapes));
-  Result<StagingMemory> memory = backend.AllocateStaging(layout.page_count() * geometry.page_bytes);
+  const int64_t bytes = layout.page_count() * geometry.page_bytes;
+  Result<StagingMemory> memory = backend.AllocateStaging(bytes);
   if (!memory.ok()) return memory.status();
-  AdapterImage image(std::move(layout), geometry, std::move(memory).value());
+  AdapterImage image(std::move(layout), geometry, Counted(std::move(memory).value(), bytes, std::move(staged)));
   Stager stager(source, shapes, gains, geometry.element, &image);
   for (const SpanEntry& span : manifest.spans()) CHORALE_RETURN_IF_ERROR(stager.Stage(span));
   return image;

@@ -5,6 +5,7 @@
 
 #include "cuda/lab.h"
 #include "kernels/forms.h"
+#include "kernels/probe.h"
 #include "memory/page_layout.h"
 
 namespace chorale::cuda {
@@ -124,9 +125,12 @@ void BenchNorms(Lab& lab) {
 }  // namespace
 
 void BenchForms(Lab& lab) {
-  std::printf("forms of adapters, Llama-3-8B shape, bf16\n");
   {
     const Placed placed(lab);
+    DeviceArray<uint32_t> sink(1);
+    const double us = lab.Microseconds(1, [&] { ReadOnce(lab.launcher, placed.pool->data(), placed.pool->bytes(), sink.data()); });
+    lab.read_bandwidth = static_cast<double>(placed.pool->bytes()) / us * 1e6;
+    std::printf("forms of adapters, Llama-3-8B shape, bf16; read bandwidth %.3f TB/s\n", lab.read_bandwidth / 1e12);
     for (const int32_t rows : {1, 8, 32}) BenchRows(lab, placed, rows);
   }
   BenchNorms(lab);

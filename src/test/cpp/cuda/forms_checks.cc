@@ -94,7 +94,7 @@ struct Formed {
 
 template <typename Entry>
 struct List {
-  explicit List(const std::vector<Entry>& entries) : device(entries), count({static_cast<int32_t>(entries.size())}) {}
+  explicit List(const std::vector<Entry>& entries) : device(entries), count(std::vector<int32_t>{static_cast<int32_t>(entries.size())}) {}
   // Launched for more than there are, as recorded steps are.
   FormList<Entry> list() const { return {device.data(), count.data(), static_cast<int32_t>(device.size()) + 3}; }
   DeviceArray<Entry> device;

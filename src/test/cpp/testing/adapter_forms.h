@@ -10,11 +10,12 @@ namespace chorale::testing {
 enum class Form { kDora, kHead, kEmbed, kOwnHead };
 inline constexpr Form kForms[] = {Form::kDora, Form::kHead, Form::kEmbed, Form::kOwnHead};
 
-// A and B of some linears, and what makes the form: ranks that divide by nothing, and differ from layer to layer.
+// What makes the form, and with DoRA and LoRA of the head A and B of some linears too: ranks that divide by nothing, and differ
+// from layer to layer.
 inline TensorSet FormedAdapter(const ModelSpec& spec, uint64_t seed, Form form) {
   const auto rank_of = [&](int32_t layer, Target t) {
     if (form == Form::kDora) return (layer + t) % 5 == 4 ? 0 : 1 + (layer * 7 + t * 5) % 13;
-    return t == kV || t == kDown ? 3 + layer : 0;
+    return form == Form::kHead && (t == kV || t == kDown) ? 3 + layer : 0;
   };
   TensorSet set = RandomAdapter(spec, seed, rank_of, 1.5f);
   TensorWriter writer(&set, seed + 1000);
@@ -27,7 +28,7 @@ inline TensorSet FormedAdapter(const ModelSpec& spec, uint64_t seed, Form form) 
       for (int32_t layer = 0; layer < spec.layers; ++layer) {
         for (int32_t t = 0; t < kTargets; ++t) {
           const auto target = static_cast<Target>(t);
-          // Plain LoRA beside it where the numbers say so: the same adapter may have both.
+          // One linear has LoRA alone: an adapter may have both.
           if (rank_of(layer, target) == 0 || (layer == 1 && target == kK)) continue;
           writer.Add(RoleOf(kRoleMagnitude, target), layer, 1, OutWidth(spec, target), 1.1f, 0.6f);
         }

@@ -6,7 +6,8 @@
 //     no structs by value, no per-request state on this side.
 //   * An engine is a handle; 0 is never a valid handle.
 //   * Threads: ch_engine_begin / _late / _await are called by one thread (the serving thread).
-//     ch_adapter_stage and ch_adapter_release may be called by any thread at any time, and only touch host memory.
+//     ch_adapter_stage, _release and _bytes may be called by any thread at any time. They touch host memory only, but that
+//     staging DoRA reads the base's weights.
 #pragma once
 
 #include <stdint.h>
@@ -83,6 +84,9 @@ int32_t ch_adapter_stage(int64_t engine, const uint8_t* manifest, int64_t manife
 
 // Frees a staged adapter. Loads that were begun keep it alive until they end.
 int32_t ch_adapter_release(int64_t engine, int64_t staged);
+
+// Host memory that staged adapters have and nobody has freed, in *bytes_out: released ones too, while a load needs them.
+int32_t ch_adapter_bytes(int64_t engine, int64_t* bytes_out);
 
 // Test and audit hooks; refused by name unless the engine was created with poison=1.
 //   ch_adapter_poison fills the host image with NaN; ch_pool_poison fills the given pages of the pool with NaN;

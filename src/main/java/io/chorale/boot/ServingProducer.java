@@ -157,6 +157,7 @@ public class ServingProducer {
         service = services.create(engine, registry, source, metrics, profile);
         server = services.device(spec, base.files().shape(), profile);
         metrics.bind(service.door());
+        metrics.bind(engine);
         devices = new DeviceMetrics(devicesOf(engineSettings), System::nanoTime);
         devices.bind(meters);
         callers = new Callers(service.door().tenants(), PolicyFactory.objectives(limits.objectives()));

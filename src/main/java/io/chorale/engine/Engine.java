@@ -9,7 +9,7 @@ import io.chorale.core.sched.StepPlan;
  *
  * <p>{@code begin} and {@code await} belong to the serving thread. At most two steps may be begun and not yet awaited;
  * the plan is read completely before {@code begin} returns, the outcome is valid until the next {@code await}.
- * {@code stage} and {@code release} may be called by any thread and touch host memory only.
+ * {@code stage}, {@code release} and {@code stagedBytes} may be called by any thread.
  */
 public interface Engine extends AutoCloseable {
     EngineSpec spec();
@@ -28,6 +28,9 @@ public interface Engine extends AutoCloseable {
     StagedAdapter stage(AdapterWeights weights);
 
     void release(StagedAdapter adapter);
+
+    /** Host memory that staged adapters have and the engine has not freed: released ones too, while a load needs them. */
+    long stagedBytes();
 
     @Override
     void close();

@@ -49,6 +49,11 @@ public enum Metric {
     ADAPTERS_RESIDENT(Kind.GAUGE, "adapters", "", "Adapters in the page pool."),
     ADAPTER_LOADS(Kind.COUNTER, "loads", "", "Adapters brought into the page pool."),
     ADAPTER_STAGING(Kind.TIMER, "seconds", "", "Time to read, check and lay out an adapter in host memory."),
+    ADAPTER_HOST_BYTES(
+            Kind.GAUGE,
+            "bytes",
+            "",
+            "Host memory that the engine has for adapters, also of those released while a load needs them."),
     ADAPTER_EVICTIONS(Kind.COUNTER, "evictions", "", "Idle adapters that left the page pool."),
     SOURCE_CALLS(
             Kind.COUNTER,

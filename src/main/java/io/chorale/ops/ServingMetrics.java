@@ -9,6 +9,7 @@ import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SequenceEvent;
 import io.chorale.core.sched.StepOutcome;
 import io.chorale.core.sched.StepPlan;
+import io.chorale.engine.Engine;
 import io.chorale.serving.Door;
 import io.chorale.serving.RequestTimes;
 import io.chorale.serving.ServingObserver;
@@ -133,6 +134,13 @@ public final class ServingMetrics implements ServingObserver {
         ofSnapshot(Metric.MERGES, "", door, load -> load.scheduling().merges());
         ofSnapshot(Metric.MERGED_STEPS, "", door, load -> load.scheduling().mergedSteps());
         ofSnapshot(Metric.EARLY_ABORTS, "", door, LoadSnapshot::earlyAborts);
+    }
+
+    /** Binds what the engine knows of itself. */
+    public void bind(Engine engine) {
+        Gauge.builder(Metric.ADAPTER_HOST_BYTES.meterName(), engine, Engine::stagedBytes)
+                .description(Metric.ADAPTER_HOST_BYTES.sentence())
+                .register(registry);
     }
 
     /** Binds what happens at the places that adapters are fetched from. */

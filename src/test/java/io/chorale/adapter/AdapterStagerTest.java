@@ -59,6 +59,11 @@ class AdapterStagerTest {
         }
 
         @Override
+        public long stagedBytes() {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
         public EngineSpec spec() {
             throw new UnsupportedOperationException();
         }

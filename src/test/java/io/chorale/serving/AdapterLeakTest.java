@@ -98,6 +98,7 @@ class AdapterLeakTest {
         assertInstanceOf(SequenceEvent.Finished.class, before.end());
         LoadSnapshot pool = atRest();
         long hostBytes = service.stager().store().bytesUsed();
+        assertEquals(hostBytes, engine.stagedBytes());
         List<Path> kinds;
         try (Stream<Path> all = Files.list(CORPUS)) {
             kinds = all.sorted().toList();
@@ -113,6 +114,7 @@ class AdapterLeakTest {
             assertEquals(pool.pagesFree(), after.pagesFree(), name);
             assertEquals(pool.pagesAdapter(), after.pagesAdapter(), name);
             assertEquals(hostBytes, service.stager().store().bytesUsed(), name);
+            assertEquals(hostBytes, engine.stagedBytes(), name);
         }
         assertEquals(before.tokens(), ask(good).tokens());
         registry.remove("good");
@@ -197,6 +199,7 @@ class AdapterLeakTest {
 
     private void awaitEmpty() throws InterruptedException {
         await("host memory is free", () -> service.stager().store().bytesUsed() == 0);
+        await("the engine holds none", () -> engine.stagedBytes() == 0);
         await("no adapter has pages", () -> service.door().snapshot().pagesAdapter() == 0);
         assertEquals(0, service.door().snapshot().residentAdapters().length);
         assertEquals(atRest().pagesTotal(), atRest().pagesFree());

@@ -65,6 +65,9 @@ final class ChoraleNative {
     static native int ch_adapter_release(long engine, long staged);
 
     @NoException
+    static native int ch_adapter_bytes(long engine, @Cast("int64_t*") LongBuffer bytesOut);
+
+    @NoException
     static native int ch_adapter_poison(long engine, long staged);
 
     @NoException

@@ -178,6 +178,13 @@ public final class NativeEngine implements Engine {
         check(ChoraleNative.ch_adapter_release(handle, adapter.handle()));
     }
 
+    @Override
+    public long stagedBytes() {
+        LongBuffer bytes = NativeBuffers.oneLong();
+        check(ChoraleNative.ch_adapter_bytes(handle, bytes));
+        return bytes.get(0);
+    }
+
     /** Audit: fills a staged adapter's host memory with NaN. Needs {@link NativeEngineConfig#poison}, as all audits. */
     public void poisonHost(StagedAdapter adapter) {
         check(ChoraleNative.ch_adapter_poison(handle, adapter.handle()));

@@ -16,6 +16,7 @@ import java.util.Arrays;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.LongAdder;
 
 /**
  * An engine without a model: answers come from a {@link SimulatedModel}, durations from a cost model, and every plan is
@@ -36,6 +37,7 @@ public final class SimulatedEngine implements Engine {
     private final SimulatedPages pages;
     private final AtomicLong lastHandle = new AtomicLong();
     private final Map<Long, String> stagedNames = new ConcurrentHashMap<>();
+    private final LongAdder stagedBytes = new LongAdder();
 
     // Of each adapter slot.
     private final long[] slotHandle;
@@ -111,12 +113,20 @@ public final class SimulatedEngine implements Engine {
         long handle = lastHandle.incrementAndGet();
         stagedNames.put(handle, weights.name());
         int pageCount = (int) Math.max(1, Math.ceilDiv(weights.weightBytes(), spec.pageBytes()));
+        stagedBytes.add(weights.weightBytes());
         return new StagedAdapter(handle, pageCount, weights.weightBytes());
     }
 
     @Override
     public void release(StagedAdapter adapter) {
-        stagedNames.remove(adapter.handle());
+        if (stagedNames.remove(adapter.handle()) != null) {
+            stagedBytes.add(-adapter.hostBytes());
+        }
+    }
+
+    @Override
+    public long stagedBytes() {
+        return stagedBytes.sum();
     }
 
     // ---- steps ----------------------------------------------------------------------------------------------------
