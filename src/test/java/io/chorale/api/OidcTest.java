@@ -44,11 +44,7 @@ class OidcTest {
                 "a.b.c",
                 "..",
                 "no-token")) {
-            with(bad)
-                    .get("/v1/models")
-                    .then()
-                    .statusCode(401)
-                    .body("error.code", equalTo("invalid_api_key"));
+            with(bad).get("/v1/models").then().statusCode(401).body("error.code", equalTo("invalid_api_key"));
         }
     }
 
@@ -59,20 +55,14 @@ class OidcTest {
         with(admin).post(path).then().statusCode(202);
         for (String more :
                 List.of("", ",\"realm_access\":{\"roles\":[\"admin\"]}", ",\"realm_access\":\"chorale-admin\"")) {
-            with(ISSUER.token("alice", more))
-                    .post(path)
-                    .then()
-                    .statusCode(403);
+            with(ISSUER.token("alice", more)).post(path).then().statusCode(403);
         }
     }
 
     @Test
     void shouldShowTheAdaptersThatTheClaimLists() {
         String token = ISSUER.token("alice", ",\"adapters\":[\"pir*\"]");
-        with(token)
-                .get("/v1/models")
-                .then()
-                .body("data.id", contains("tokens", "pirate"));
+        with(token).get("/v1/models").then().body("data.id", contains("tokens", "pirate"));
         assertEquals(200, ask(token, "pirate"));
         assertEquals(404, ask(token, "fragile"));
         assertEquals(404, ask(ISSUER.token("alice", ",\"adapters\":[]"), "pirate"));
