@@ -74,6 +74,7 @@ public final class AdapterAdministration {
     public Served load(String name, String source, Optional<String> sha256, boolean mayReplace)
             throws AdapterRefusal, IOException {
         checkName(name);
+        checkIsNoAlias(name);
         if (!mayReplace && registry.find(name).isPresent()) {
             throw taken(name);
         }
@@ -83,6 +84,7 @@ public final class AdapterAdministration {
     /** Serves an adapter that comes as an archive. */
     public Served upload(String name, InputStream archive) throws AdapterRefusal, IOException {
         checkName(name);
+        checkIsNoAlias(name);
         return serve(name, unpacked(archive), true);
     }
 
@@ -100,7 +102,7 @@ public final class AdapterAdministration {
         try {
             return files.verify(name, candidate.folder()).apply(-1);
         } catch (FileRejectedException rejected) {
-            throw invalid(rejected);
+            throw invalid(rejected, candidate);
         } finally {
             discard(candidate);
         }
@@ -108,6 +110,10 @@ public final class AdapterAdministration {
 
     private Candidate candidate(String source, Optional<String> sha256) throws AdapterRefusal, IOException {
         if (!sources.knows(source)) {
+            if (sha256.isPresent()) {
+                throw new AdapterRefusal(
+                        Kind.MALFORMED, "'sha256' is for a source on another machine, not for a folder");
+            }
             return new Candidate(roots.resolve(source), false);
         }
         Path folder = shelf.newFolder();
@@ -141,24 +147,26 @@ public final class AdapterAdministration {
     }
 
     private Served serve(String name, Candidate candidate, boolean mayReplace) throws AdapterRefusal, IOException {
-        AdapterEntry found;
         try {
-            found = files.verify(name, candidate.folder()).apply(-1);
-            if (candidate.isOurs()) {
+            AdapterEntry found = files.verify(name, candidate.folder()).apply(-1);
+            if (!candidate.isOurs()) {
+                return register(found, mayReplace);
+            }
+            synchronized (shelf.contentTurn()) {
                 Path home = shelf.adopt(candidate.folder(), found.digest());
-                found = found.refiled(home, files.fingerprint(home));
+                return register(found.refiled(home, files.fingerprint(home)), mayReplace);
             }
         } catch (FileRejectedException rejected) {
-            throw invalid(rejected);
+            throw invalid(rejected, candidate);
         } finally {
             discard(candidate);
         }
-        return register(found, mayReplace);
     }
 
     /** Points the name, in one stroke; the only place where two who want the same name meet. */
     private synchronized Served register(AdapterEntry found, boolean mayReplace) throws AdapterRefusal, IOException {
         String name = found.name();
+        checkIsNoAlias(name);
         Optional<NamedAdapter> before = registry.named(name);
         if (before.isPresent() && !mayReplace) {
             throw taken(name);
@@ -282,6 +290,12 @@ public final class AdapterAdministration {
         }
     }
 
+    private void checkIsNoAlias(String name) throws AdapterRefusal {
+        if (shelf.aliases().find(name).isPresent()) {
+            throw new AdapterRefusal(Kind.CONFLICT, "'" + name + "' is the name of an alias");
+        }
+    }
+
     private NamedAdapter known(String name) throws AdapterRefusal {
         return registry.named(name).orElseThrow(() -> unknown(name));
     }
@@ -304,6 +318,18 @@ public final class AdapterAdministration {
 
     private static AdapterRefusal invalid(FileRejectedException rejected) {
         return new AdapterRefusal(Kind.INVALID, "the adapter cannot be served", rejected.problems());
+    }
+
+    /** Where the server keeps what was sent or fetched tells nobody anything. */
+    private static AdapterRefusal invalid(FileRejectedException rejected, Candidate candidate) {
+        if (!candidate.isOurs()) {
+            return invalid(rejected);
+        }
+        String folder = candidate.folder().toString();
+        List<String> problems = rejected.problems().stream()
+                .map(problem -> problem.replace(folder + "/", "").replace(folder + ": ", ""))
+                .toList();
+        return new AdapterRefusal(Kind.INVALID, "the adapter cannot be served", problems);
     }
 
     private static void discard(Candidate candidate) throws IOException {

@@ -11,6 +11,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.HashSet;
 import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipException;
@@ -27,6 +29,16 @@ public final class AdapterArchive {
     private static final int TAR_SIZE_BYTES = 12;
     private static final int TAR_TYPE_AT = 156;
     private static final int TAR_MAGIC_AT = 257;
+    private static final int TAR_NAME_BYTES = 100;
+
+    private static final byte TAR_FILE = '0';
+
+    /** What follows is the name of the file after it, for names that do not fit. */
+    private static final byte TAR_GNU_NAME = 'L';
+
+    private static final byte TAR_PAX = 'x';
+    private static final int TAR_LONG_NAME_BYTES_MAX = 1 << 16;
+    private static final Pattern PAX_PATH = Pattern.compile("(?m)^\\d{1,6} path=(.*)$");
     private static final int COPY_BYTES = 1 << 16;
     private static final Set<String> TAKEN = Set.of(PeftAdapter.CONFIG, PeftAdapter.WEIGHTS);
 
@@ -73,7 +85,8 @@ public final class AdapterArchive {
             tar(in);
         } else {
             throw new FileRejectedException("the body is not an archive: send a zip, tar or tar.gz file with "
-                    + PeftAdapter.CONFIG + " and " + PeftAdapter.WEIGHTS);
+                    + PeftAdapter.CONFIG + " and " + PeftAdapter.WEIGHTS
+                    + ", or a source as Content-Type: application/json");
         }
     }
 
@@ -92,6 +105,7 @@ public final class AdapterArchive {
 
     private void tar(InputStream in) throws IOException, FileRejectedException {
         int entries = 0;
+        String longName = "";
         for (byte[] block = in.readNBytes(TAR_BLOCK);
                 block.length == TAR_BLOCK && block[0] != 0;
                 block = in.readNBytes(TAR_BLOCK)) {
@@ -101,17 +115,32 @@ public final class AdapterArchive {
             }
             long size = tarSize(block);
             Bounded content = new Bounded(in, size);
-            boolean isFile = block[TAR_TYPE_AT] == '0' || block[TAR_TYPE_AT] == 0;
-            if (isFile) {
-                int end = 0;
-                while (end < 100 && block[end] != 0) {
-                    end++;
+            longName = switch (block[TAR_TYPE_AT]) {
+                case TAR_GNU_NAME -> upToZero(content.readNBytes(TAR_LONG_NAME_BYTES_MAX), TAR_LONG_NAME_BYTES_MAX);
+                case TAR_PAX -> paxPath(content.readNBytes(TAR_LONG_NAME_BYTES_MAX));
+                case TAR_FILE, 0 -> {
+                    take(longName.isEmpty() ? upToZero(block, TAR_NAME_BYTES) : longName, content);
+                    yield "";
                 }
-                take(new String(block, 0, end, StandardCharsets.UTF_8), content);
-            }
+                default -> "";
+            };
             content.skipRest();
             in.skipNBytes((TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK);
         }
+    }
+
+    private static String upToZero(byte[] bytes, int bytesMax) {
+        int end = 0;
+        while (end < Math.min(bytes.length, bytesMax) && bytes[end] != 0) {
+            end++;
+        }
+        return new String(bytes, 0, end, StandardCharsets.UTF_8);
+    }
+
+    /** Of a header in the format pax, lines such as {@code 28 path=some/long/name}; empty where it names no path. */
+    private static String paxPath(byte[] header) {
+        Matcher path = PAX_PATH.matcher(new String(header, StandardCharsets.UTF_8));
+        return path.find() ? path.group(1) : "";
     }
 
     private static long tarSize(byte[] block) throws FileRejectedException {

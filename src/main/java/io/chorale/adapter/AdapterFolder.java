@@ -96,6 +96,9 @@ public final class AdapterFolder implements AdapterSource {
                 throw new FileRejectedException(directory + ": the folder's name is the adapter's name and must be 1 to"
                         + " 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit");
             }
+            if (check.isServedAs(name)) {
+                throw new FileRejectedException(directory + ": its name is the base model's");
+            }
             PeftAdapter adapter = open(directory);
             // Not the adapter itself: thousands of these wait together, and a header may be large.
             AdapterFacts facts = adapter.facts();

@@ -39,6 +39,7 @@ public final class AdapterShelf implements AutoCloseable {
     /** Whether another look is due soon. */
     private final AtomicBoolean settling = new AtomicBoolean();
 
+    private final Object contentTurn = new Object();
     private @Nullable ContentStore content;
     private @Nullable FolderWatch watch;
     private @Nullable AdapterState saved;
@@ -228,6 +229,14 @@ public final class AdapterShelf implements AutoCloseable {
         return store().newFolder();
     }
 
+    /**
+     * Held by whoever brings content in, until a name remembers it, and by whoever deletes what none remembers: otherwise
+     * what goes and comes back at the same time would be deleted when it is back.
+     */
+    Object contentTurn() {
+        return contentTurn;
+    }
+
     Path adopt(Path folder, String digest) throws AdapterRefusal, IOException {
         return store().adopt(folder, digest);
     }
@@ -284,17 +293,22 @@ public final class AdapterShelf implements AutoCloseable {
     }
 
     private void forget(AdapterEntry entry) {
-        if (entry.digest().isEmpty()) {
-            return;
+        if (!entry.digest().isEmpty()) {
+            background.execute(() -> guarded(() -> forgetContent(entry)));
         }
-        boolean wanted = registry.namesAfter("", Integer.MAX_VALUE).stream()
-                .flatMap(named -> named.versions().stream())
-                .anyMatch(other -> other.digest().equals(entry.digest()));
-        if (!wanted) {
-            digests.forget(entry.fingerprint());
-            ContentStore store = content;
-            if (store != null) {
-                background.execute(() -> store.forget(entry.digest()));
+    }
+
+    private void forgetContent(AdapterEntry entry) {
+        synchronized (contentTurn) {
+            boolean wanted = registry.namesAfter("", Integer.MAX_VALUE).stream()
+                    .flatMap(named -> named.versions().stream())
+                    .anyMatch(other -> other.digest().equals(entry.digest()));
+            if (!wanted) {
+                digests.forget(entry.fingerprint());
+                ContentStore store = content;
+                if (store != null) {
+                    store.forget(entry.digest());
+                }
             }
         }
     }

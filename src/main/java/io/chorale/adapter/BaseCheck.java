@@ -43,6 +43,11 @@ public record BaseCheck(Mode mode, List<String> names) {
                 && names.stream().noneMatch(name -> tail(name).equals(tail(named)));
     }
 
+    /** Whether clients ask for the base model by this name. */
+    boolean isServedAs(String name) {
+        return !names.isEmpty() && names.getFirst().equals(name);
+    }
+
     /** The part of a name or path by which people know a model; names on the hub do not depend on case. */
     private static String tail(String name) {
         String path = name.strip().replace('\\', '/').replaceAll("/+$", "");

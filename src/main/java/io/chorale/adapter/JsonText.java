@@ -11,6 +11,7 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.Reader;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -91,6 +92,9 @@ final class JsonText {
     static String reason(IOException failure) {
         if (failure instanceof JacksonException malformed) {
             return JsonFault.words(malformed);
+        }
+        if (failure instanceof CharacterCodingException) {
+            return "it is not UTF-8";
         }
         String message = String.valueOf(failure.getMessage());
         int end = message.indexOf('\n');

@@ -20,6 +20,12 @@ import org.jspecify.annotations.Nullable;
 final class PeftConfig {
     private static final int RANK_MAX = 4096;
     private static final int INVOCATION_TOKENS_MAX = 1_024;
+    private static final int BASE_CHARS_MAX = 4_096;
+
+    /** Far beyond what is trained with, and far from where numbers end: a larger one makes nonsense, a smaller one nothing. */
+    private static final float SCALE_MAX = 1e4f;
+
+    private static final float SCALE_MIN = 1e-6f;
     private static final int PATTERNS_MAX = 10_000;
     private static final int PATTERN_CHARS_MAX = 512;
     private static final int MATCH_STEPS_MAX = 100_000;
@@ -28,6 +34,7 @@ final class PeftConfig {
     private static final Map<String, String> UNSERVED = unserved();
 
     private final JsonObject config;
+    private final String baseModel;
     private final int rank;
     private final double alpha;
     private final boolean rankStabilised;
@@ -42,6 +49,7 @@ final class PeftConfig {
 
     PeftConfig(JsonObject config) throws FileRejectedException {
         this.config = config;
+        baseModel = baseModel(config);
         rank = config.integer("r", 1, RANK_MAX, 8);
         alpha = config.number("lora_alpha", 8);
         rankStabilised = config.flag("use_rslora", false);
@@ -66,7 +74,15 @@ final class PeftConfig {
 
     /** The base model that the adapter was trained for, as the configuration names it; empty where it does not. */
     String baseModel() {
-        return config.fields().get("base_model_name_or_path") instanceof String name ? name : "";
+        return baseModel;
+    }
+
+    private static String baseModel(JsonObject config) throws FileRejectedException {
+        String name = config.text("base_model_name_or_path", "");
+        if (name.length() > BASE_CHARS_MAX) {
+            throw config.wrong("base_model_name_or_path", "has more than " + BASE_CHARS_MAX + " characters");
+        }
+        return name;
     }
 
     /** What is to be said of the base model that the configuration names; empty where it is the one that is served. */
@@ -173,6 +189,12 @@ final class PeftConfig {
                 (float) (firstMatch(alphas, module, alpha) / (rankStabilised ? Math.sqrt(moduleRank) : moduleRank));
         if (!Float.isFinite(scale)) {
             throw config.wrong("lora_alpha", "gives " + module + " a scale that is not finite");
+        }
+        if (scale != 0 && (Math.abs(scale) > SCALE_MAX || Math.abs(scale) < SCALE_MIN)) {
+            throw config.wrong(
+                    "lora_alpha",
+                    "gives " + module + " the scale " + scale + "; in size " + SCALE_MIN + " to " + SCALE_MAX
+                            + " are served");
         }
         return scale;
     }

@@ -5,10 +5,11 @@ import io.vertx.core.buffer.Buffer;
 import io.vertx.ext.web.RoutingContext;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Singleton;
+import jakarta.ws.rs.core.MediaType;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
-/** Refuses a body that says it is too long before a byte of it is read. */
+/** Refuses a body that says it is too long, or what nobody can be, before a byte of it is read. */
 @Singleton
 public class BodyGuard {
     /** Before every filter of others: they already trust the head. */
@@ -32,11 +33,26 @@ public class BodyGuard {
     }
 
     private void check(RoutingContext context) {
+        if (!isMediaType(context.request().getHeader("Content-Type"))) {
+            refuse(
+                    context,
+                    Problem.invalid(415, "unsupported_media_type", null, "The header Content-Type is no media type."));
+            return;
+        }
         long bytesMax = isArchive(context) ? uploadBytesMax : bodyBytesMax;
         if (declaresMoreThan(bytesMax, context.request().getHeader("Content-Length"))) {
             refuse(context, JsonBody.tooLarge(bytesMax));
         } else {
             context.next();
+        }
+    }
+
+    /** One that is none would be found out only where nobody expects it any more. */
+    private static boolean isMediaType(@Nullable String header) {
+        try {
+            return header == null || MediaType.valueOf(header) != null;
+        } catch (IllegalArgumentException none) {
+            return false;
         }
     }
 

@@ -9,6 +9,7 @@ import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.OptionalInt;
+import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.stream.IntStream;
 
@@ -20,6 +21,7 @@ public final class CompletionReader {
     private static final int STOP_CHARS_MAX = 1_000;
     private static final int STOP_IDS_MAX = 128;
     private static final int BIASES_MAX = 1_024;
+    private static final Set<String> PART_FIELDS = Set.of("name", "scale");
     private static final int PARTS_MAX = 8;
 
     /** A factor beyond this drowns the base model. */
@@ -150,6 +152,7 @@ public final class CompletionReader {
                 throw Fields.wrongTypeOf(path, "an object with 'name' and 'scale'", list.get(i));
             }
             Fields part = new Fields(list.get(i), path + ".");
+            part.onlyKnows(PART_FIELDS);
             String field = part.name("name");
             String name = part.text("name");
             if (name == null || name.isEmpty()) {

@@ -5,8 +5,11 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.math.BigDecimal;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import java.util.Set;
+import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -181,6 +184,18 @@ public record Fields(JsonNode object, String path) {
             throw wrongType(name, "an object", value);
         }
         return new Fields(value, name(name) + ".");
+    }
+
+    /** Refuses a field that is none of these: where all are ours, one that nobody knows is a slip. */
+    void onlyKnows(Set<String> names) {
+        for (Map.Entry<String, JsonNode> field : object.properties()) {
+            if (!names.contains(field.getKey())) {
+                throw Problem.badValue(
+                        name(field.getKey()),
+                        "'" + name(field.getKey()) + "' is not known here; known are "
+                                + String.join(" and ", new TreeSet<>(names)) + ".");
+            }
+        }
     }
 
     Problem wrongType(String name, String wanted, JsonNode value) {

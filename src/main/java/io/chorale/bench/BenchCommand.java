@@ -11,8 +11,8 @@ import java.util.List;
  */
 public final class BenchCommand {
     private static final List<String> MEASURED = List.of("engine", "scheduler", "http");
-    private static final List<String> ALL =
-            List.of("engine", "scheduler", "http", "adapters", "million", "papers", "papers-fit", "policies");
+    private static final List<String> ALL = List.of(
+            "engine", "scheduler", "http", "adapters", "cold-adapters", "million", "papers", "papers-fit", "policies");
 
     private BenchCommand() {}
 
@@ -74,6 +74,9 @@ public final class BenchCommand {
         }
         if (wanted.contains("adapters")) {
             new AdaptersBench(history).run();
+        }
+        if (wanted.contains("adapters") || wanted.contains("cold-adapters")) {
+            new ColdAdaptersBench(history).run();
         }
     }
 }

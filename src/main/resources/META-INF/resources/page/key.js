@@ -4,7 +4,17 @@ const STORED = 'chorale.key';
 /** What a header can carry, and so what a key is made of. */
 const SENDABLE = /^[!-~]*$/;
 
+/** Every page has the panel, and says in it whose key it wants. */
 const panel = document.getElementById('key-panel');
+panel.innerHTML = `
+  <summary>API key</summary>
+  <form id="key-form" class="key-form" novalidate>
+    <label class="unseen" for="key">API key</label>
+    <input id="key" type="password" autocomplete="off" spellcheck="false" aria-describedby="key-words key-hint">
+    <button type="submit">Use it</button>
+    <span id="key-hint" class="hint">Kept in this tab alone, and gone with it.</span>
+    <span id="key-words" class="key-words" role="alert"></span>
+  </form>`;
 const field = document.getElementById('key');
 const words = document.getElementById('key-words');
 
@@ -54,5 +64,6 @@ function take() {
   return true;
 }
 
+field.placeholder = panel.dataset.whose;
 field.value = held;
 field.addEventListener('change', take);

@@ -13,12 +13,16 @@ import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimClock;
 import io.chorale.engine.sim.SimulatedEngine;
 import io.chorale.engine.sim.SimulatedModel;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipOutputStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -106,6 +110,32 @@ class AdapterShelfTest {
         write("adapters/b", "5");
         write("more/c", "6");
         write("more/d", "7");
+    }
+
+    /** Its files are deleted in the background, and must not be when they are wanted again. */
+    @Test
+    void whatGoesAndComesBackAtOnceStays() throws Exception {
+        byte[] archive = zipped(root.resolve("more/c"));
+        try (Life life = new Life()) {
+            life.administration.upload("again", new ByteArrayInputStream(archive));
+            for (int i = 0; i < 100; i++) {
+                life.administration.remove("again");
+                life.administration.upload("again", new ByteArrayInputStream(archive));
+            }
+            Thread.sleep(50); // what was put off has its turn
+            life.read("again");
+        }
+    }
+
+    private static byte[] zipped(Path folder) throws Exception {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try (ZipOutputStream zip = new ZipOutputStream(bytes)) {
+            for (String file : List.of(PeftAdapter.CONFIG, PeftAdapter.WEIGHTS)) {
+                zip.putNextEntry(new ZipEntry(file));
+                zip.write(Files.readAllBytes(folder.resolve(file)));
+            }
+        }
+        return bytes.toByteArray();
     }
 
     @Test

@@ -26,8 +26,8 @@ final class MalformedAdapters {
     private static final String CONFIG = "adapter_config.json";
     private static final String WEIGHTS = "adapter_model.safetensors";
     private static final String PREFIX = "base_model.model.model.layers.";
-    private static final String Q0A = PREFIX + "0.self_attn.q_proj.lora_A.weight";
-    private static final String Q0B = PREFIX + "0.self_attn.q_proj.lora_B.weight";
+    static final String Q0A = PREFIX + "0.self_attn.q_proj.lora_A.weight";
+    static final String Q0B = PREFIX + "0.self_attn.q_proj.lora_B.weight";
     private static final String DOWN1A = PREFIX + "1.mlp.down_proj.lora_A.weight";
 
     /** One kind: how its files are written, and parts of the sentences that must be said. */
@@ -47,6 +47,7 @@ final class MalformedAdapters {
         corpus.tensors();
         corpus.forms();
         corpus.contents();
+        AttackersAdapters.addTo(corpus);
         return corpus.kinds;
     }
 
@@ -55,7 +56,7 @@ final class MalformedAdapters {
     }
 
     /** An adapter that is whole but for one setting. */
-    private void setting(String name, String key, String value, String... sentences) {
+    void setting(String name, String key, String value, String... sentences) {
         add(
                 name,
                 folder -> {
@@ -67,11 +68,11 @@ final class MalformedAdapters {
     }
 
     /** Bends the tensors of a whole adapter. */
-    private interface Bend {
+    interface Bend {
         void bend(Map<String, Values> tensors);
     }
 
-    private void tensor(String name, Bend bend, String... sentences) {
+    void tensor(String name, Bend bend, String... sentences) {
         add(
                 name,
                 folder -> {
@@ -83,7 +84,7 @@ final class MalformedAdapters {
     }
 
     /** A whole configuration beside these bytes. */
-    private void weights(String name, byte[] bytes, String... sentences) {
+    void weights(String name, byte[] bytes, String... sentences) {
         add(
                 name,
                 folder -> {
@@ -94,7 +95,7 @@ final class MalformedAdapters {
     }
 
     /** Whole tensors beside this configuration. */
-    private void config(String name, byte[] bytes, String... sentences) {
+    void config(String name, byte[] bytes, String... sentences) {
         add(
                 name,
                 folder -> {
@@ -236,7 +237,7 @@ final class MalformedAdapters {
         raw("type-missing", "\"" + Q0A + "\":{\"shape\":[2,8],\"data_offsets\":[0,64]}", 64, "has no dtype");
     }
 
-    private void raw(String name, String entries, int dataBytes, String... sentences) {
+    void raw(String name, String entries, int dataBytes, String... sentences) {
         weights(name, SafetensorsWriter.file("{" + entries + "}", new byte[dataBytes]), sentences);
     }
 
@@ -470,16 +471,16 @@ final class MalformedAdapters {
         tensors.getOrDefault(name, TestFolders.zeros(1)).values()[at] = number;
     }
 
-    private static String entry(String name, String type, int[] shape, long begin, long end) {
+    static String entry(String name, String type, int[] shape, long begin, long end) {
         return SafetensorsWriter.entry(name, type, shape, begin, end);
     }
 
-    private static byte[] length(byte[] file, long headerBytes) {
+    static byte[] length(byte[] file, long headerBytes) {
         ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).putLong(0, headerBytes);
         return file;
     }
 
-    private static byte[] text(String text) {
+    static byte[] text(String text) {
         return text.getBytes(StandardCharsets.UTF_8);
     }
 

@@ -1,5 +1,7 @@
 package io.chorale.api;
 
+import static io.chorale.api.BearerCalls.ask;
+import static io.chorale.api.BearerCalls.with;
 import static io.restassured.RestAssured.given;
 import static org.hamcrest.Matchers.contains;
 import static org.hamcrest.Matchers.containsString;
@@ -14,7 +16,6 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
 import io.restassured.http.ContentType;
-import io.restassured.specification.RequestSpecification;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.time.Duration;
@@ -28,18 +29,6 @@ import org.junit.jupiter.api.Test;
 @TestProfile(AccessProfile.class)
 class AccessTest {
     private static final Duration PATIENCE = Duration.ofSeconds(20);
-
-    private static RequestSpecification with(String key) {
-        return given().header("Authorization", "Bearer " + key);
-    }
-
-    private static int ask(String key, String model) {
-        return with(key)
-                .contentType(ContentType.JSON)
-                .body("{\"model\":\"" + model + "\",\"prompt\":[1,2,3],\"max_tokens\":1}")
-                .post("/v1/completions")
-                .statusCode();
-    }
 
     private static void await(String what, BooleanSupplier condition) throws InterruptedException {
         long deadline = System.nanoTime() + PATIENCE.toNanos();

@@ -88,6 +88,7 @@ class CompositionTest {
             [{'name':7}]                                              | 400 | invalid_type      | lora[0].name
             [{'name':'shout','scale':'much'}]                         | 400 | invalid_type      | lora[0].scale
             [{'name':'shout','scale':1e9}]                            | 400 | invalid_value     | lora[0].scale
+            [{'name':'shout','sclae':2}]                              | 400 | invalid_value     | lora[0].sclae
             ['shout']                                                 | 400 | invalid_type      | lora[0]
             {'name':'shout'}                                          | 400 | invalid_type      | lora
             'shout'                                                   | 400 | invalid_type      | lora

@@ -1,5 +1,7 @@
 package io.chorale.api;
 
+import static io.chorale.api.BearerCalls.ask;
+import static io.chorale.api.BearerCalls.with;
 import static io.restassured.RestAssured.given;
 import static org.hamcrest.Matchers.contains;
 import static org.hamcrest.Matchers.equalTo;
@@ -17,14 +19,6 @@ import org.junit.jupiter.api.Test;
 class OidcTest {
     private static final MockIssuer ISSUER = OidcProfile.ISSUER;
     private static final String ADMIN = ",\"realm_access\":{\"roles\":[\"chorale-admin\",\"other\"]}";
-
-    private static int ask(String token, String model) {
-        return given().header("Authorization", "Bearer " + token)
-                .contentType(ContentType.JSON)
-                .body("{\"model\":\"" + model + "\",\"prompt\":[1,2,3],\"max_tokens\":1}")
-                .post("/v1/completions")
-                .statusCode();
-    }
 
     @Test
     void shouldTakeTokensAndKeysSideBySide() {
@@ -50,11 +44,7 @@ class OidcTest {
                 "a.b.c",
                 "..",
                 "no-token")) {
-            given().header("Authorization", "Bearer " + bad)
-                    .get("/v1/models")
-                    .then()
-                    .statusCode(401)
-                    .body("error.code", equalTo("invalid_api_key"));
+            with(bad).get("/v1/models").then().statusCode(401).body("error.code", equalTo("invalid_api_key"));
         }
     }
 
@@ -62,23 +52,17 @@ class OidcTest {
     void shouldKnowAdministratorsByTheirRole() {
         String path = "/v1/adapters/pirate/prefetch";
         String admin = ISSUER.token("root", ADMIN);
-        given().header("Authorization", "Bearer " + admin).post(path).then().statusCode(202);
+        with(admin).post(path).then().statusCode(202);
         for (String more :
                 List.of("", ",\"realm_access\":{\"roles\":[\"admin\"]}", ",\"realm_access\":\"chorale-admin\"")) {
-            given().header("Authorization", "Bearer " + ISSUER.token("alice", more))
-                    .post(path)
-                    .then()
-                    .statusCode(403);
+            with(ISSUER.token("alice", more)).post(path).then().statusCode(403);
         }
     }
 
     @Test
     void shouldShowTheAdaptersThatTheClaimLists() {
         String token = ISSUER.token("alice", ",\"adapters\":[\"pir*\"]");
-        given().header("Authorization", "Bearer " + token)
-                .get("/v1/models")
-                .then()
-                .body("data.id", contains("tokens", "pirate"));
+        with(token).get("/v1/models").then().body("data.id", contains("tokens", "pirate"));
         assertEquals(200, ask(token, "pirate"));
         assertEquals(404, ask(token, "fragile"));
         assertEquals(404, ask(ISSUER.token("alice", ",\"adapters\":[]"), "pirate"));
@@ -87,7 +71,7 @@ class OidcTest {
     @Test
     void shouldServeOnTheTermsOfTheTenantThatTheClaimNames() {
         String token = ISSUER.token("alice", ",\"tenant\":\"acme\"");
-        given().header("Authorization", "Bearer " + token)
+        with(token)
                 .contentType(ContentType.JSON)
                 .body("{\"model\":\"tokens\",\"prompt\":[1],\"max_tokens\":1,\"n\":2}")
                 .post("/v1/completions")
