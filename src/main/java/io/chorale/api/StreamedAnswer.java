@@ -223,7 +223,8 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
     private void write(Buffer events) {
         // Who is told of a failure is the connection, which then closes.
         connection.write(events, null);
-        if (connection.writeQueueFull()) {
+        // The write may have found the client gone.
+        if (phase == Phase.STREAMING && connection.writeQueueFull()) {
             queueFull = true;
             connection.drainHandler(drained -> {
                 queueFull = false;
