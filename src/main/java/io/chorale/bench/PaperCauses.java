@@ -42,30 +42,20 @@ final class PaperCauses {
     }
 
     void write(Map<Cell, Figures> got, StringBuilder page) {
+        List<Cell> off = got.keySet().stream()
+                .filter(cell -> !off(cell, got.getOrDefault(cell, cell.paper())).isEmpty())
+                .toList();
+        List<Changed> changes = off.parallelStream().map(this::leastChange).toList();
         StringBuilder rows = new StringBuilder();
-        int off = 0;
-        int small = 0;
-        int fair = 0;
-        int explained = 0;
-        for (Map.Entry<Cell, Figures> entry : got.entrySet()) {
-            Cell cell = entry.getKey();
-            List<String> now = off(cell, entry.getValue());
-            if (now.isEmpty()) {
-                continue;
-            }
-            Changed least = leastChange(cell);
-            off++;
-            if (least.off.isEmpty()) {
-                explained++;
-                small += isWithin(least, SMALL) ? 1 : 0;
-                fair += isWithin(least, FAIR) ? 1 : 0;
-            }
+        for (int i = 0; i < off.size(); i++) {
+            Cell cell = off.get(i);
+            Changed least = changes.get(i);
             rows.append(String.format(
                     Locale.ROOT,
                     "| %s | %s | %s | %.3f | %s |%n",
                     cell.table(),
                     cell.column(),
-                    String.join(", ", now),
+                    String.join(", ", off(cell, got.getOrDefault(cell, cell.paper()))),
                     least.factor,
                     least.off.isEmpty() ? "nothing" : String.join(", ", least.off)));
         }
@@ -91,18 +81,21 @@ final class PaperCauses {
                 1 - STEPS * STEP,
                 1 + STEPS * STEP,
                 STEP,
-                off,
+                off.size(),
                 100 * SMALL,
-                small,
+                within(changes, SMALL),
                 100 * FAIR,
-                fair,
+                within(changes, FAIR),
                 100 * STEPS * STEP,
-                explained));
+                within(changes, STEPS * STEP)));
         page.append(rows).append('\n');
     }
 
-    private static boolean isWithin(Changed changed, double part) {
-        return Math.abs(changed.factor - 1) < part + STEP / 2;
+    /** How many are brought within by a change of at most so much. */
+    private static long within(List<Changed> changes, double part) {
+        return changes.stream()
+                .filter(changed -> changed.off.isEmpty() && Math.abs(changed.factor - 1) < part + STEP / 2)
+                .count();
     }
 
     /** The change nearest to none with which nothing is off; where there is none, the one that brings the figures nearest. */

@@ -28,9 +28,13 @@ final class PaperTables {
     private final StringBuilder page = new StringBuilder();
 
     void run() throws IOException {
+        List<Cell> all = SLoraCells.all();
+        List<Figures> figures = all.parallelStream()
+                .map(cell -> Figures.of(cell.simulate(SLoraDevices.FITTED)))
+                .toList();
         Map<Cell, Figures> got = new LinkedHashMap<>();
-        for (Cell cell : SLoraCells.all()) {
-            got.put(cell, Figures.of(cell.simulate(SLoraDevices.FITTED)));
+        for (int i = 0; i < all.size(); i++) {
+            got.put(all.get(i), figures.get(i));
         }
         page.append(introduction()).append(summary(got));
         Map<String, List<Cell>> tables = got.keySet().stream()

@@ -123,38 +123,51 @@ final class PolicyTables {
         page.append("|---|---|---|---|---|---|---|\n").append(rows).append('\n');
     }
 
+    /** A workload of the table, by what it is drawn from. */
+    private record Case(int adapters, double alpha, double variation, double load, double saturation) {
+        Workload draw(int seed) {
+            return SLoraGenerator.of(adapters, alpha, load * saturation, variation, SECONDS, RANKS)
+                    .withSeed(seed)
+                    .draw();
+        }
+    }
+
     /** All presets in all workloads of a seed. */
     private static List<SimulationResult[]> presets(int seed, StringBuilder rows) {
-        List<SimulationResult[]> all = new ArrayList<>();
+        List<Case> cases = new ArrayList<>();
         for (int adapters : ADAPTERS) {
             for (double alpha : ALPHAS) {
                 double saturation = saturation(adapters, alpha);
                 for (double variation : VARIATIONS) {
                     for (double load : LOADS) {
-                        Workload workload = SLoraGenerator.of(
-                                        adapters, alpha, load * saturation, variation, SECONDS, RANKS)
-                                .withSeed(seed)
-                                .draw();
-                        SimulationResult[] runs = PRESETS.stream()
-                                .map(preset -> play(preset, workload, Door.OPEN, RetryRule.NEVER))
-                                .toArray(SimulationResult[]::new);
-                        all.add(runs);
-                        rows.append(String.format(
-                                Locale.ROOT,
-                                "| %d | %.1f | %.0f | %.1f (%.1f/s) | %s | %s | %s |%n",
-                                adapters,
-                                alpha,
-                                variation,
-                                load,
-                                load * saturation,
-                                triple(runs, SimulationResult::goodput, "%.2f"),
-                                triple(runs, SimulationResult::satisfaction, "%.3f"),
-                                triple(runs, SimulationResult::throughput, "%.2f")));
+                        cases.add(new Case(adapters, alpha, variation, load, saturation));
                     }
                 }
             }
         }
+        List<SimulationResult[]> all =
+                cases.parallelStream().map(each -> presets(each.draw(seed))).toList();
+        for (int i = 0; i < cases.size(); i++) {
+            Case each = cases.get(i);
+            rows.append(String.format(
+                    Locale.ROOT,
+                    "| %d | %.1f | %.0f | %.1f (%.1f/s) | %s | %s | %s |%n",
+                    each.adapters,
+                    each.alpha,
+                    each.variation,
+                    each.load,
+                    each.load * each.saturation,
+                    triple(all.get(i), SimulationResult::goodput, "%.2f"),
+                    triple(all.get(i), SimulationResult::satisfaction, "%.3f"),
+                    triple(all.get(i), SimulationResult::throughput, "%.2f")));
+        }
         return all;
+    }
+
+    private static SimulationResult[] presets(Workload workload) {
+        return PRESETS.stream()
+                .map(preset -> play(preset, workload, Door.OPEN, RetryRule.NEVER))
+                .toArray(SimulationResult[]::new);
     }
 
     private void verdicts(String where, List<SimulationResult[]> all) {
@@ -215,7 +228,7 @@ final class PolicyTables {
     }
 
     private void ablation(String name, List<Workload> workloads, DeviceProfile device, String policy) {
-        List<SimulationResult> runs = workloads.stream()
+        List<SimulationResult> runs = workloads.parallelStream()
                 .map(workload -> play(device, policy, workload, Door.OPEN, RetryRule.NEVER))
                 .toList();
         page.append(String.format(
