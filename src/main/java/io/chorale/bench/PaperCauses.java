@@ -71,8 +71,9 @@ final class PaperCauses {
                 the engine is off. **Of %d cells that are off, costs changed by at most %.0f %% bring %d within, by at most %.0f %% %d, by at
                 most %.0f %% %d.**
 
-                What is left goes one way: with the 13B model the simulated engine is too fast, without adapters too, and most on the 40 GB
-                card. The one fitted cell of that model is far from saturation and cannot tell.
+                Most of what is left goes one way: the simulated engine is a few percent too fast, and more with the 13B model on the 40 GB card,
+                without adapters too. The one fitted cell of that model is far from saturation and cannot tell. Merged with several adapters
+                the published engine loses more than a switch and waiting explain.
 
                 | table | cell | off | costs times | off then |
                 |---|---|---|---|---|
