@@ -12,8 +12,8 @@ import java.util.SplittableRandom;
  * constants at a time and keeps what comes nearer. Prints each improvement; the last line goes into {@code SLoraDevices}.
  */
 final class PaperFit {
-    private static final double[] START = {0.9, 0.45, 9.2e-4, 240e12, 6.1e-4, 0.075};
-    private static final int TRIES = 90;
+    private static final double[] START = {0.9, 0.45, 9.2e-4, 240e12, 4.2e-4, 0.075};
+    private static final int TRIES = 150;
     /** Throughput of a cell that is not saturated says little, and is known most exactly. */
     private static final double THROUGHPUT_WEIGHT = 3;
 

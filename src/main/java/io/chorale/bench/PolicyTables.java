@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.IntStream;
 
 /**
  * {@code ./chorale bench policies}: Chorale's policies against S-LoRA's and dLoRA's on the same workloads and the same device,
@@ -40,6 +41,7 @@ final class PolicyTables {
     private static final int[] ADAPTERS = {5, 200, 2000};
     private static final double[] LOADS = {0.7, 1, 1.3};
 
+    private static final int ABLATION_SEEDS = 16;
     private static final List<String> ABLATIONS = List.of(
             "chorale",
             "chorale,clustering=none",
@@ -121,38 +123,51 @@ final class PolicyTables {
         page.append("|---|---|---|---|---|---|---|\n").append(rows).append('\n');
     }
 
+    /** A workload of the table, by what it is drawn from. */
+    private record Case(int adapters, double alpha, double variation, double load, double saturation) {
+        Workload draw(int seed) {
+            return SLoraGenerator.of(adapters, alpha, load * saturation, variation, SECONDS, RANKS)
+                    .withSeed(seed)
+                    .draw();
+        }
+    }
+
     /** All presets in all workloads of a seed. */
     private static List<SimulationResult[]> presets(int seed, StringBuilder rows) {
-        List<SimulationResult[]> all = new ArrayList<>();
+        List<Case> cases = new ArrayList<>();
         for (int adapters : ADAPTERS) {
             for (double alpha : ALPHAS) {
                 double saturation = saturation(adapters, alpha);
                 for (double variation : VARIATIONS) {
                     for (double load : LOADS) {
-                        Workload workload = SLoraGenerator.of(
-                                        adapters, alpha, load * saturation, variation, SECONDS, RANKS)
-                                .withSeed(seed)
-                                .draw();
-                        SimulationResult[] runs = PRESETS.stream()
-                                .map(preset -> play(preset, workload, Door.OPEN, RetryRule.NEVER))
-                                .toArray(SimulationResult[]::new);
-                        all.add(runs);
-                        rows.append(String.format(
-                                Locale.ROOT,
-                                "| %d | %.1f | %.0f | %.1f (%.1f/s) | %s | %s | %s |%n",
-                                adapters,
-                                alpha,
-                                variation,
-                                load,
-                                load * saturation,
-                                triple(runs, SimulationResult::goodput, "%.2f"),
-                                triple(runs, SimulationResult::satisfaction, "%.3f"),
-                                triple(runs, SimulationResult::throughput, "%.2f")));
+                        cases.add(new Case(adapters, alpha, variation, load, saturation));
                     }
                 }
             }
         }
+        List<SimulationResult[]> all =
+                cases.parallelStream().map(each -> presets(each.draw(seed))).toList();
+        for (int i = 0; i < cases.size(); i++) {
+            Case each = cases.get(i);
+            rows.append(String.format(
+                    Locale.ROOT,
+                    "| %d | %.1f | %.0f | %.1f (%.1f/s) | %s | %s | %s |%n",
+                    each.adapters,
+                    each.alpha,
+                    each.variation,
+                    each.load,
+                    each.load * each.saturation,
+                    triple(all.get(i), SimulationResult::goodput, "%.2f"),
+                    triple(all.get(i), SimulationResult::satisfaction, "%.3f"),
+                    triple(all.get(i), SimulationResult::throughput, "%.2f")));
+        }
         return all;
+    }
+
+    private static SimulationResult[] presets(Workload workload) {
+        return PRESETS.stream()
+                .map(preset -> play(preset, workload, Door.OPEN, RetryRule.NEVER))
+                .toArray(SimulationResult[]::new);
     }
 
     private void verdicts(String where, List<SimulationResult[]> all) {
@@ -189,32 +204,47 @@ final class PolicyTables {
         page.append("## Parts taken away\n\n");
         for (int adapters : new int[] {200, 2000}) {
             double rate = 1.1 * saturation(adapters, 0.3);
-            Workload workload = workload(adapters, 0.3, rate, 4, SECONDS);
-            page.append("%d adapters, alpha 0.3, cv 4, load 1.1:%n%n".formatted(adapters));
+            List<Workload> workloads = ablationWorkloads(adapters, rate);
+            page.append("%d adapters, alpha 0.3, cv 4, load 1.1, means over %d seeds:%n%n"
+                    .formatted(adapters, workloads.size()));
             page.append(
                     "| policy | goodput | satisfaction | throughput | TTFT p99, s | ITL p99, s | uploads | merged time |\n");
             page.append("|---|---|---|---|---|---|---|---|\n");
             for (String policy : ABLATIONS) {
-                ablation(policy, play(policy, workload, Door.OPEN, RetryRule.NEVER));
+                ablation(policy, workloads, DeviceProfiles.H100_8B, policy);
             }
-            ablation(
-                    "chorale, pool divided in halves",
-                    play(DeviceProfiles.H100_8B.divided(RANKS[0]), "chorale", workload, Door.OPEN, RetryRule.NEVER));
+            ablation("chorale, pool divided in halves", workloads, DeviceProfiles.H100_8B.divided(RANKS[0]), "chorale");
             page.append('\n');
         }
     }
 
-    private void ablation(String name, SimulationResult r) {
+    /** Beyond saturation single runs scatter by more than most parts are worth. */
+    private static List<Workload> ablationWorkloads(int adapters, double rate) {
+        return IntStream.rangeClosed(1, ABLATION_SEEDS)
+                .mapToObj(seed -> SLoraGenerator.of(adapters, 0.3, rate, 4, SECONDS, RANKS)
+                        .withSeed(seed)
+                        .draw())
+                .toList();
+    }
+
+    private void ablation(String name, List<Workload> workloads, DeviceProfile device, String policy) {
+        List<SimulationResult> runs = workloads.parallelStream()
+                .map(workload -> play(device, policy, workload, Door.OPEN, RetryRule.NEVER))
+                .toList();
         page.append(String.format(
                 Locale.ROOT,
-                "| %s | %.2f | %.3f | %.2f | %.2f | %.3f | %,d | %.0f %% |%n",
+                "| %s | %.2f | %.3f | %.2f | %.2f | %.3f | %,.0f | %.0f %% |%n",
                 name,
-                r.goodput(),
-                r.satisfaction(),
-                r.throughput(),
-                r.ttftQuantile(0.99),
-                r.itlQuantile(0.99),
-                r.uploads(),
-                100 * r.mergedShare()));
+                mean(runs, SimulationResult::goodput),
+                mean(runs, SimulationResult::satisfaction),
+                mean(runs, SimulationResult::throughput),
+                mean(runs, r -> r.ttftQuantile(0.99)),
+                mean(runs, r -> r.itlQuantile(0.99)),
+                mean(runs, SimulationResult::uploads),
+                100 * mean(runs, SimulationResult::mergedShare)));
+    }
+
+    private static double mean(List<SimulationResult> runs, ToDoubleFunction<SimulationResult> of) {
+        return runs.stream().mapToDouble(of).average().orElseThrow();
     }
 }

@@ -113,6 +113,7 @@ public final class Calibration {
                 learned.adapterPageNanos() * place.pagesPerRank(),
                 learned.adapterRowNanos() / rankMean,
                 0,
+                0,
                 learned.loadPageNanos() * place.pagesPerRank(),
                 learned.mergeNanos());
         return new DeviceProfile(

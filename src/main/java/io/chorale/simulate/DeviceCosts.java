@@ -22,6 +22,7 @@ import java.util.Arrays;
  * @param adapterNanos of each distinct adapter
  * @param adapterRankNanos of each rank of a distinct adapter: bytes read once a step
  * @param rowRankNanos of each row times its rank: products, and bytes where each row reads them again
+ * @param rowLargestRankNanos of each row with an adapter times the largest rank in the step: of kernels that pad
  * @param sequenceNanos of each sequence of a step, on the host, after the device is done
  * @param uploadRankNanos of each rank of an adapter uploaded
  * @param mergeNanos of making the shadow weights of an adapter, or of switching in place
@@ -37,6 +38,7 @@ public record DeviceCosts(
         double adapterNanos,
         double adapterRankNanos,
         double rowRankNanos,
+        double rowLargestRankNanos,
         double sequenceNanos,
         double uploadRankNanos,
         double mergeNanos) {
@@ -64,6 +66,7 @@ public record DeviceCosts(
                 adapterNanos * factor,
                 adapterRankNanos * factor,
                 rowRankNanos * factor,
+                rowLargestRankNanos * factor,
                 sequenceNanos * factor,
                 uploadRankNanos * factor,
                 mergeNanos * factor);
@@ -78,7 +81,8 @@ public record DeviceCosts(
             device += adaptersNanos
                     + step.adapters * adapterNanos
                     + step.adapterRanks * adapterRankNanos
-                    + step.rowRanks * rowRankNanos;
+                    + step.rowRanks * rowRankNanos
+                    + step.rowLargestRanks * rowLargestRankNanos;
         }
         return (long) (Math.max(floor, device)
                 + step.sequences * sequenceNanos

@@ -60,6 +60,7 @@ final class DeviceFile {
                     from.number("adapters.each-us", 0, 1e9) * MICRO,
                     from.number("adapters.rank-us", 0, 1e9) * MICRO,
                     from.number("adapters.row-rank-ns", 0, 1e9),
+                    from.number("adapters.row-largest-rank-ns", 0, 1e9),
                     from.number("host.sequence-us", 0, 1e9) * MICRO,
                     from.number("upload.rank-us", 0, 1e9) * MICRO,
                     from.number("merge.ms", 0, 1e6) * MILLI);
@@ -138,11 +139,13 @@ final class DeviceFile {
                 # Of each token of context that a row of its own reads; of each pair of row and token in a prompt.
                 attention.token-ns = %s
                 attention.pair-ns = %s
-                # Of a step with adapters; of each adapter in it; of each rank of those; of each row times its rank.
+                # Of a step with adapters; of each adapter in it; of each rank of those; of each row times its rank, and times
+                # the largest rank in the step.
                 adapters.step-us = %s
                 adapters.each-us = %s
                 adapters.rank-us = %s
                 adapters.row-rank-ns = %s
+                adapters.row-largest-rank-ns = %s
                 # Of each sequence of a step, on the host, after the device is done.
                 host.sequence-us = %s
                 # Of each rank of an adapter that is uploaded; of making merged weights.
@@ -167,6 +170,7 @@ final class DeviceFile {
                         plain(c.adapterNanos() / MICRO),
                         plain(c.adapterRankNanos() / MICRO),
                         plain(c.rowRankNanos()),
+                        plain(c.rowLargestRankNanos()),
                         plain(c.sequenceNanos() / MICRO),
                         plain(c.uploadRankNanos() / MICRO),
                         plain(c.mergeNanos() / MILLI),

@@ -21,6 +21,7 @@ final class DevicePrediction implements StepCostModel {
         load.adapters = step.adapters;
         load.adapterRanks = Math.round(step.adapterPages * ranksPerPage);
         load.rowRanks = step.adapters == 0 ? 0 : step.adapterRows * load.adapterRanks / step.adapters;
+        load.rowLargestRanks = load.rowRanks; // the shape does not say which rank is whose
         load.uploadRanks = Math.round(step.loadPages * ranksPerPage);
         load.merges = step.mergePages > 0 ? 1 : 0;
         return device.costs().nanos(load);

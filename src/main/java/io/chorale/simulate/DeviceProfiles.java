@@ -25,6 +25,7 @@ public final class DeviceProfiles {
                     3.4e3,
                     300,
                     0,
+                    0,
                     105e3,
                     9.3e6),
             28_000,
@@ -43,7 +44,7 @@ public final class DeviceProfiles {
      */
     public static final DeviceProfile DLORA_A800_7B = new DeviceProfile(
             "dlora-a800-7b",
-            new DeviceCosts(15e6, 12e6, new int[] {1, 4096}, new double[] {0, 0}, 0, 0, 0, 0, 0, 0, 0, 156e3, 20e6),
+            new DeviceCosts(15e6, 12e6, new int[] {1, 4096}, new double[] {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 156e3, 20e6),
             7_000,
             16,
             0.6,

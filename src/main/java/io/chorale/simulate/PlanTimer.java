@@ -43,11 +43,15 @@ final class PlanTimer {
             }
         }
         stamp++;
+        long adapterRows = 0;
+        int largestRank = 0;
         for (int g = 0; g < plan.segmentCount; g++) {
             int rows = plan.segmentStart[g + 1] - plan.segmentStart[g];
             for (int i = plan.segmentSlotStart[g]; i < plan.segmentSlotStart[g + 1]; i++) {
                 int slot = plan.segmentSlots[i];
                 load.rowRanks += (long) rows * slotRank[slot];
+                adapterRows += rows;
+                largestRank = Math.max(largestRank, slotRank[slot]);
                 if (slotSeen[slot] != stamp) {
                     slotSeen[slot] = stamp;
                     load.adapters++;
@@ -55,6 +59,7 @@ final class PlanTimer {
                 }
             }
         }
+        load.rowLargestRanks = adapterRows * largestRank;
         return costs.nanos(load);
     }
 

@@ -15,7 +15,8 @@ public final class SLoraDevices {
      * @param layerAdapterMillis more of it with adapters: eight launches
      * @param contextNanosPerByte of keys and values that attention reads
      * @param flopsPerSecond of products of many rows
-     * @param rereadNanosPerByte of adapter weights, which its kernel reads again for each row
+     * @param rereadNanosPerByte of adapter weights, which its kernels read again for each row, after the memory has been read
+     *     once: shrinking as much as the row's rank, expanding as much as the largest one's, to which its lanes are padded
      * @param sequenceMillis of the host, for each sequence of a step
      */
     public record Constants(
@@ -27,7 +28,7 @@ public final class SLoraDevices {
             double sequenceMillis) {}
 
     /** Fitted to A100-80 S2 with n = 0 and n = 20, and S4 with R = 1. */
-    public static final Constants FITTED = new Constants(0.898, 0.488, 9.200e-4, 242.5e12, 6.219e-4, 0.0750);
+    public static final Constants FITTED = new Constants(0.886, 0.450, 9.198e-4, 242.5e12, 4.038e-4, 0.0750);
 
     /** A base model of the paper. */
     public enum Model {
@@ -89,6 +90,7 @@ public final class SLoraDevices {
         double rowNanos = 2 * model.parameters / (fitted.flopsPerSecond * gpu.compute) * 1e9;
         int ridge = (int) Math.ceil(weightsNanos / rowNanos);
         double memory = 1 / gpu.bandwidth;
+        double shrinkOrExpand = fitted.rereadNanosPerByte / 2 * model.rankBytes() * memory;
         DeviceCosts costs = new DeviceCosts(
                 fitted.layerMillis * model.layers * 1e6,
                 fitted.layerAdapterMillis * model.layers * 1e6,
@@ -98,8 +100,9 @@ public final class SLoraDevices {
                 0,
                 0,
                 0,
-                0,
-                fitted.rereadNanosPerByte * model.rankBytes() * memory,
+                model.rankBytes() / A100_BYTES_PER_NANO / gpu.bandwidth,
+                shrinkOrExpand,
+                shrinkOrExpand,
                 fitted.sequenceMillis * 1e6,
                 UPLOAD_NANOS_PER_BYTE * model.rankBytes(),
                 model.mergeBytes() / A100_BYTES_PER_NANO / gpu.bandwidth);

@@ -13,6 +13,8 @@ final class StepLoad {
 
     long adapterRanks;
     long rowRanks;
+    /** Rows with an adapter times the largest rank among them. */
+    long rowLargestRanks;
     /** Ranks of the adapters that are uploaded. */
     long uploadRanks;
     /** Shadow weights that are made. */
@@ -26,6 +28,7 @@ final class StepLoad {
         adapters = 0;
         adapterRanks = 0;
         rowRanks = 0;
+        rowLargestRanks = 0;
         uploadRanks = 0;
         merges = 0;
     }

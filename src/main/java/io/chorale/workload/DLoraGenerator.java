@@ -1,7 +1,5 @@
 package io.chorale.workload;
 
-import java.util.Arrays;
-
 /**
  * A stand-in for dLoRA's workload, whose Azure Functions and ShareGPT files are not redistributed: per hour each adapter
  * gets a share of the requests by a power law, whose exponent is chosen so that the most popular one has {@code
@@ -33,7 +31,8 @@ public record DLoraGenerator(int adapters, double topShare, double rate, double 
 
     public Workload draw() {
         NumpyRandom random = new NumpyRandom(seed);
-        double[] shares = shares();
+        PowerLaw popularity = PowerLaw.withTopShare(adapters, topShare);
+        ArrivalProcess arrivals = new ArrivalProcess(rate, 1);
         int requests = (int) (rate * seconds);
         Workload.Columns columns = new Workload.Columns(requests);
         int[] order = new int[adapters];
@@ -41,12 +40,12 @@ public record DLoraGenerator(int adapters, double topShare, double rate, double 
         double time = 0;
         for (int i = 0; i < requests; i++) {
             // Independent Poisson arrivals of each adapter are one Poisson process whose requests draw their adapter.
-            time += random.gamma(1, 1 / rate);
+            time += arrivals.nextGapSeconds(random);
             while (time >= hourEnd) {
                 shuffle(order, random);
                 hourEnd += HOUR_SECONDS;
             }
-            int adapter = order[draw(shares, random)];
+            int adapter = order[popularity.draw(random)];
             int prompt = length(PROMPT_MEAN, random);
             columns.add((long) (time * 1e9), 0, adapter, prompt, length(ANSWER_MEAN, random));
         }
@@ -58,40 +57,6 @@ public record DLoraGenerator(int adapters, double topShare, double rate, double 
                         SLoraGenerator.plain(seconds),
                         seed);
         return columns.toWorkload(name, adapters, ranks);
-    }
-
-    private double[] shares() {
-        double low = 0;
-        double high = 64;
-        for (int i = 0; i < 100; i++) {
-            double middle = (low + high) / 2;
-            if (shares(middle)[0] < topShare) {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        return shares(high);
-    }
-
-    private double[] shares(double exponent) {
-        double[] shares = new double[adapters];
-        for (int i = 0; i < adapters; i++) {
-            shares[i] = Math.pow(i + 1, -exponent);
-        }
-        double sum = Arrays.stream(shares).sum();
-        return Arrays.stream(shares).map(share -> share / sum).toArray();
-    }
-
-    private static int draw(double[] shares, NumpyRandom random) {
-        double left = random.uniform();
-        for (int i = 0; i < shares.length - 1; i++) {
-            left -= shares[i];
-            if (left < 0) {
-                return i;
-            }
-        }
-        return shares.length - 1;
     }
 
     private static void shuffle(int[] order, NumpyRandom random) {

@@ -4,7 +4,7 @@ package io.chorale.workload;
  * The random numbers that {@code numpy.random.seed(n)} stands for: MT19937 and NumPy's legacy distributions, whose streams
  * NumPy promises never to change. Published workloads are defined by such a seed; this draws the same ones.
  */
-final class NumpyRandom {
+public final class NumpyRandom {
     private static final int WORDS = 624;
     private static final int SHIFT = 397;
 
@@ -13,7 +13,7 @@ final class NumpyRandom {
     private double gaussKept;
     private boolean hasGaussKept;
 
-    NumpyRandom(int seed) {
+    public NumpyRandom(int seed) {
         int word = seed;
         for (int i = 0; i < WORDS; i++) {
             state[i] = word;

@@ -84,10 +84,10 @@ public record SLoraGenerator(
             answer[i] = random.between(answerMin, answerEnd);
         }
         Workload.Columns columns = new Workload.Columns(requests);
-        double shape = 1 / (variation * variation);
+        ArrivalProcess arrivals = new ArrivalProcess(rate, variation);
         double time = 0;
         for (int i = 0; i < requests; i++) {
-            time += random.gamma(shape, variation * variation / rate);
+            time += arrivals.nextGapSeconds(random);
             columns.add((long) (time * 1e9), 0, adapter[i], prompt[i], answer[i]);
         }
         String name = "S-LoRA generator, %d adapters, alpha %s, %s requests/s, cv %s, %s s, seed %d"

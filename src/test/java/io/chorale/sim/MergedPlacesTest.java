@@ -11,17 +11,22 @@ import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimulatedModel;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Sequences that merged steps hold back keep their pages and give up their places. */
 class MergedPlacesTest {
     private static SimServer server(long period, int lookAhead) {
+        return server(period, lookAhead, FaultPlan.NONE);
+    }
+
+    private static SimServer server(long period, int lookAhead, FaultPlan faults) {
         return new SimServer(new SimServer.Config(
                 new PoolGeometry(200, 4, 2, 0),
                 new SchedulerLimits(64, 50, 1, 16, 8, 2, 2, 2, 64, 0),
                 SchedulerPolicies.PLAIN.withWeightMode(new MergePolicy(1, false, period)),
                 new SimulatedModel(9, 50, 3, 0),
-                FaultPlan.NONE,
+                faults,
                 lookAhead,
                 1,
                 0));
@@ -61,5 +66,20 @@ class MergedPlacesTest {
         for (int id = 0; id < 12; id++) {
             assertEquals(20, server.answer(id).tokens.size());
         }
+    }
+
+    /** Its step takes everybody in it along: once is enough. */
+    @ParameterizedTest
+    @EnumSource(names = {"REFUSED", "FAILED"})
+    void anAdapterWhoseMergeHasFailedIsNotMergedAgain(FaultPlan.StepFault fault) {
+        SimServer server = server(Long.MAX_VALUE, 0, new OneStepFails(1, fault));
+        server.submit(Requests.of(0, 4, 9).adapter(1).at(0));
+        server.runUntilIdle();
+        assertEquals(1, server.scheduler.snapshot().stepsFailed());
+        assertEquals(1, server.scheduler.snapshot().scheduling().merges());
+        server.submit(Requests.of(1, 4, 9).adapter(1).at(server.clock.nanos()));
+        server.runUntilIdle();
+        assertEquals(9, server.answer(1).tokens.size());
+        assertEquals(1, server.scheduler.snapshot().scheduling().merges());
     }
 }

@@ -16,6 +16,8 @@ import io.chorale.core.sched.SchedulerLimits;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimulatedModel;
+import io.chorale.workload.ArrivalProcess;
+import io.chorale.workload.NumpyRandom;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -212,7 +214,7 @@ class PrefixSimTest {
             SplittableRandom random = new SplittableRandom(seed * 1_000_003 + i);
             SimServer.Config config =
                     SwarmSimTest.config(random).withCaching(new PrefixCaching(true, random.nextInt(3)));
-            List<Workload.Arrival> arrivals = arrivals(random, config);
+            List<RandomRequests.Arrival> arrivals = arrivals(random, config);
             try {
                 SimRun run = new SimRun(config, arrivals, random.nextLong(), 1 + random.nextInt(20)).play();
                 LoadSnapshot load = run.server.scheduler.snapshot();
@@ -232,7 +234,7 @@ class PrefixSimTest {
         assertTrue(covered, all);
     }
 
-    private static List<Workload.Arrival> arrivals(SplittableRandom random, SimServer.Config config) {
+    private static List<RandomRequests.Arrival> arrivals(SplittableRandom random, SimServer.Config config) {
         int symbols = 1 + random.nextInt(3);
         int[][] documents = new int[1 + random.nextInt(4)][];
         for (int d = 0; d < documents.length; d++) {
@@ -240,10 +242,11 @@ class PrefixSimTest {
         }
         int adapters = 1 + random.nextInt(5);
         ArrivalProcess process = new ArrivalProcess(5 + random.nextInt(300), 0.5 + 3 * random.nextDouble());
-        List<Workload.Arrival> arrivals = new ArrayList<>();
+        NumpyRandom times = new NumpyRandom(random.nextInt());
+        List<RandomRequests.Arrival> arrivals = new ArrayList<>();
         long now = 0;
         for (int id = 0; id < 80; id++) {
-            now += process.nextGapNanos(random);
+            now += (long) (1e9 * process.nextGapSeconds(times));
             int[] document = documents[random.nextInt(documents.length)];
             int cut = random.nextBoolean() ? document.length : random.nextInt(document.length);
             int[] prompt =
@@ -279,7 +282,7 @@ class PrefixSimTest {
                     Priority.values()[random.nextInt(3)],
                     from);
             long cancel = random.nextInt(5) == 0 ? now + random.nextLong(2_000_000_000) : Long.MAX_VALUE;
-            arrivals.add(new Workload.Arrival(spec, cancel));
+            arrivals.add(new RandomRequests.Arrival(spec, cancel));
         }
         return arrivals;
     }

@@ -9,6 +9,7 @@ import io.chorale.core.sched.SchedulerLimits;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimulatedModel;
+import io.chorale.workload.ArrivalProcess;
 import java.util.stream.LongStream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -23,7 +24,7 @@ class ScaleSimTest {
         return LongStream.of(1, 2, 3, Long.getLong("sim.seed", 4));
     }
 
-    private static final Workload WORKLOAD = new Workload(
+    private static final RandomRequests WORKLOAD = new RandomRequests(
             10_000, new ArrivalProcess(90, 2), 2_000, 1.0, 160, 64, 0.1, 0.1, 0.1, 0.05, 4_000_000_000L, VOCAB, STOP);
 
     private static SimServer.Config config(long seed, FaultPlan faults, int lookAhead) {

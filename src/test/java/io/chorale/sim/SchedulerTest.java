@@ -287,30 +287,12 @@ class SchedulerTest {
         assertTrue(server.scheduler.adapterGone(4711));
     }
 
-    /** Fails step 3 only. */
-    private record StepThreeFails(StepFault fault) implements FaultPlan {
-        @Override
-        public StepFault stepFault(long stepId) {
-            return stepId == 3 ? fault : StepFault.NONE;
-        }
-
-        @Override
-        public long delayNanos(long stepId) {
-            return 0;
-        }
-
-        @Override
-        public boolean stageFails(String adapterName) {
-            return false;
-        }
-    }
-
     @Test
     void aFailedStepDropsExactlyItsRequests() {
         for (FaultPlan.StepFault fault :
                 new FaultPlan.StepFault[] {FaultPlan.StepFault.REFUSED, FaultPlan.StepFault.FAILED}) {
-            SimServer server =
-                    new SimServer(config(40, 4, limits(2, 2, 4), NEVER_STOPS, 0).withFaults(new StepThreeFails(fault)));
+            SimServer server = new SimServer(
+                    config(40, 4, limits(2, 2, 4), NEVER_STOPS, 0).withFaults(new OneStepFails(3, fault)));
             server.submit(Requests.of(0, 4, 2).adapter(1).at(0)); // over before step 3
             server.submit(Requests.of(1, 4, 9).adapter(2).at(0)); // in it
             server.submit(Requests.of(2, 4, 9).adapter(3).at(0)); // joins and is uploaded in it or before
@@ -329,8 +311,8 @@ class SchedulerTest {
     void withLookAheadAFaultTakesTheNextStepAlongButNoFurther() {
         for (FaultPlan.StepFault fault :
                 new FaultPlan.StepFault[] {FaultPlan.StepFault.REFUSED, FaultPlan.StepFault.FAILED}) {
-            SimServer server =
-                    new SimServer(config(60, 4, limits(8, 2, 4), NEVER_STOPS, 1).withFaults(new StepThreeFails(fault)));
+            SimServer server = new SimServer(
+                    config(60, 4, limits(8, 2, 4), NEVER_STOPS, 1).withFaults(new OneStepFails(3, fault)));
             for (int id = 0; id < 20; id++) {
                 server.submit(Requests.of(id, 4, 9).adapter(1 + id % 2).at(0));
                 server.turn();

@@ -14,17 +14,17 @@ final class SimRun {
     private static final long STALL_TURNS_MAX = 1_000_000;
 
     final SimServer server;
-    private final List<Workload.Arrival> arrivals;
+    private final List<RandomRequests.Arrival> arrivals;
     private final int hostStoreMax;
     private final SplittableRandom random;
     private int next;
     private Consumer<SimServer> beforeTurn = server -> {};
 
-    SimRun(SimServer.Config config, Workload workload, long seed, int hostStoreMax) {
+    SimRun(SimServer.Config config, RandomRequests workload, long seed, int hostStoreMax) {
         this(config, workload.draw(seed), seed, hostStoreMax);
     }
 
-    SimRun(SimServer.Config config, List<Workload.Arrival> arrivals, long seed, int hostStoreMax) {
+    SimRun(SimServer.Config config, List<RandomRequests.Arrival> arrivals, long seed, int hostStoreMax) {
         server = new SimServer(config);
         this.arrivals = arrivals;
         this.hostStoreMax = hostStoreMax;
@@ -38,7 +38,7 @@ final class SimRun {
 
     /** Plays to the end and checks that every request has exactly one. */
     SimRun play() {
-        java.util.PriorityQueue<Workload.Arrival> cancels =
+        java.util.PriorityQueue<RandomRequests.Arrival> cancels =
                 new java.util.PriorityQueue<>((a, b) -> Long.compare(a.cancelNanos(), b.cancelNanos()));
         for (long turns = 0; turns < STALL_TURNS_MAX; turns++) {
             long now = server.clock.nanos();

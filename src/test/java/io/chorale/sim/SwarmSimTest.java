@@ -9,6 +9,7 @@ import io.chorale.core.sched.SchedulerLimits;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.sim.FaultPlan;
 import io.chorale.engine.sim.SimulatedModel;
+import io.chorale.workload.ArrivalProcess;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.stream.LongStream;
@@ -32,7 +33,7 @@ class SwarmSimTest {
         for (int i = 0; i < SWARM; i++) {
             SplittableRandom random = new SplittableRandom(seed * 1_000_003 + i);
             SimServer.Config config = config(random);
-            Workload workload = workload(random, config);
+            RandomRequests workload = workload(random, config);
             try {
                 SimRun run = new SimRun(config, workload, random.nextLong(), 1 + random.nextInt(20)).play();
                 finished += run.finished();
@@ -104,8 +105,8 @@ class SwarmSimTest {
                 random.nextInt(3) * 10_000_000L);
     }
 
-    static Workload workload(SplittableRandom random, SimServer.Config config) {
-        return new Workload(
+    static RandomRequests workload(SplittableRandom random, SimServer.Config config) {
+        return new RandomRequests(
                 40 + random.nextInt(60),
                 new ArrivalProcess(5 + random.nextInt(300), 0.5 + 3 * random.nextDouble()),
                 1 + random.nextInt(12),
@@ -135,7 +136,8 @@ class SwarmSimTest {
                 lookAhead,
                 5,
                 1_000_000);
-        Workload storm = new Workload(5_000, new ArrivalProcess(300, 3), 60, 0.3, 24, 30, 0.1, 0.2, 0.2, 0.6, 0, 50, 3);
+        RandomRequests storm =
+                new RandomRequests(5_000, new ArrivalProcess(300, 3), 60, 0.3, 24, 30, 0.1, 0.2, 0.2, 0.6, 0, 50, 3);
         SimRun run = new SimRun(config, storm, 77, 10).play();
         System.out.println("storm, look-ahead " + lookAhead + ": " + run.report());
         assertTrue(run.server.scheduler.snapshot().adapterLoads() > 1_000, run::report);

@@ -3,7 +3,6 @@ package io.chorale.simulate;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.chorale.core.policy.PolicySettings;
 import io.chorale.simulate.SimulationSettings.Batch;
 import io.chorale.simulate.SimulationSettings.Door;
 import io.chorale.simulate.SimulationSettings.Objectives;
@@ -12,6 +11,7 @@ import io.chorale.workload.SLoraGenerator;
 import io.chorale.workload.Workload;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What it costs the first token that most adapters are not on the device when they are asked for. */
 class ColdAdaptersTest {
@@ -40,11 +40,28 @@ class ColdAdaptersTest {
         }
     }
 
+    /** Uploads ahead of need take memory that nobody misses: they make few others, and lose next to nothing. */
+    @ParameterizedTest
+    @ValueSource(ints = {42, 7, 11})
+    void uploadsAheadOfNeedDisplaceNothing(int seed) {
+        Workload workload = SLoraGenerator.of(2_000, 0.3, 21, 4, 60, 64, 32, 16, 8)
+                .withSeed(seed)
+                .draw();
+        SimulationResult ahead = run(DeviceProfiles.H100_8B, workload, "chorale");
+        SimulationResult needed = run(DeviceProfiles.H100_8B, workload, "chorale,prefetch=off");
+        assertTrue(ahead.uploads() < 1.1 * needed.uploads(), () -> ahead.uploads() + " of " + needed.uploads());
+        assertTrue(ahead.goodput() > 0.99 * needed.goodput(), () -> ahead.goodput() + " of " + needed.goodput());
+    }
+
     private static SimulationResult run(DeviceProfile device, Workload workload) {
+        return run(device, workload, "chorale");
+    }
+
+    private static SimulationResult run(DeviceProfile device, Workload workload, String policy) {
         SimulationSettings settings = new SimulationSettings(
                 device,
-                PolicySettings.CHORALE,
-                "chorale",
+                PolicyText.parse(policy),
+                policy,
                 Batch.SERVER,
                 Door.OPEN,
                 1,

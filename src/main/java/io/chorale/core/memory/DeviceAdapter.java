@@ -66,9 +66,14 @@ public final class DeviceAdapter {
         return pagesNeeded;
     }
 
-    /** Whether all that it does is to add to base weights. */
+    /** Whether all that it does is to add to base weights, and nothing went wrong with that. */
     public boolean mergeable() {
         return mergeable;
+    }
+
+    /** A step with its merge has failed: it stays unmerged, or as many requests would be lost again. */
+    public void mergeFailed() {
+        mergeable = false;
     }
 
     /** Meaningful from LOADING to DRAINING. */

@@ -23,9 +23,11 @@ public interface EvictionPolicy {
 
     /**
      * By how often it was used, how lately and how large it is, with Chameleon's weights (arXiv 2411.17741): what comes
-     * back soon and costs most to bring back stays.
+     * back soon and costs most to bring back stays. What somebody waits for comes back for certain, and goes last: among it is
+     * what was uploaded ahead of need and has not been used at all.
      */
     record Score() implements EvictionPolicy {
+        private static final double WAITED_FOR = 1;
         private static final double FREQUENCY = 0.45;
         private static final double RECENCY = 0.10;
         private static final double SIZE = 0.45;
@@ -34,7 +36,8 @@ public interface EvictionPolicy {
         @Override
         public double keepScore(DeviceAdapter idle, Residents all) {
             double age = Math.max(0, all.nowNanos() - idle.usedNanos());
-            return FREQUENCY * idle.uses(all.nowNanos()) / Math.max(all.usesMax(), Double.MIN_NORMAL)
+            return (idle.wanted() > 0 ? WAITED_FOR : 0)
+                    + FREQUENCY * idle.uses(all.nowNanos()) / Math.max(all.usesMax(), Double.MIN_NORMAL)
                     + RECENCY * (RECENT_NANOS / (RECENT_NANOS + age))
                     + SIZE * idle.pagesNeeded() / Math.max(1, all.pagesMax());
         }

@@ -325,7 +325,10 @@ final class AdmissionPass {
 
     // ---- ahead of need --------------------------------------------------------------------------------------------
 
-    /** Uploads what the next in line will need, into memory that nobody misses. */
+    /**
+     * Uploads what the next in line will need, into memory that nobody misses: not into what is kept free for those who begin,
+     * since others would be evicted to have it again.
+     */
     void prefetchAdapters() {
         int most = policies.prefetch() ? limits.prefetchAdaptersMax() : 0;
         if (most == 0 || room.pagesOwed > 0 || promisedCount > 0) {
@@ -342,7 +345,7 @@ final class AdmissionPass {
                         + ledger.running.size()
                         + pool.geometry().pagesFor(sequence.total());
                 boolean spare = residency.freeSlotCount() > 0 && pool.takeable() >= needed;
-                if (adapter.state() == DeviceAdapter.State.STAGED && spare) {
+                if (adapter.state() == DeviceAdapter.State.STAGED && spare && room.isAhead(adapter.pagesNeeded(), 1)) {
                     upload(adapter, sequence);
                 }
             }

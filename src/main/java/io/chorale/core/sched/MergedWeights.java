@@ -151,6 +151,9 @@ final class MergedWeights {
         switching = false;
         leaving = null;
         broken = step.merged != null && stepFailed;
+        if (step.merged != null && stepFailed) {
+            step.merged.mergeFailed();
+        }
         if (step.unmerged != null) {
             residency.unpin(step.unmerged);
         }
@@ -165,6 +168,7 @@ final class MergedWeights {
         leaving = null;
         shadow = step.unmerged;
         if (step.merged != null) {
+            step.merged.mergeFailed();
             residency.unpin(step.merged);
         }
     }

@@ -123,7 +123,7 @@ final class PlanningPass {
             demand.unmerged.adapters++;
             demand.unmerged.adapterPages += adapter.pagesNeeded();
         }
-        boolean mergeable = group.adapters.length == 1 && group.set.scales()[0] == 1;
+        boolean mergeable = group.adapters.length == 1 && group.set.scales()[0] == 1 && group.adapters[0].mergeable();
         group.demandIndex =
                 mergeable ? demand.add(group.adapters[0].version(), group.adapters[0].pagesNeeded(), group.users) : -1;
     }

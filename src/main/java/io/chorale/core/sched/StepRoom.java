@@ -101,16 +101,20 @@ final class StepRoom {
      * overlap: who finds room begins with the step that is being planned, who has to wait for it two steps later.
      */
     void evictAhead() {
+        while (residency.evictableCount() > 0 && !isAhead(0, 0)) {
+            dropLeastWorthKeeping();
+        }
+    }
+
+    /** Whether the room that is kept free would still be there if so much of it were taken: nothing is evicted instead. */
+    boolean isAhead(int pagesTaken, int slotsTaken) {
         if (nowNanos >= aheadUntilNanos) {
-            return;
+            return true;
         }
         int pages = Math.min(aheadPages + ledger.running.size(), pool.geometry().pageCount() / AHEAD_PART);
         int slots = Math.min(UPLOADS_AHEAD, residency.slotsMax() / AHEAD_PART);
-        while (residency.evictableCount() > 0
-                && (pagesFreeSoon() - pagesOwed < pages
-                        || residency.freeSlotCount() + residency.drainingCount() < slots)) {
-            dropLeastWorthKeeping();
-        }
+        return pagesFreeSoon() - pagesOwed - pagesTaken >= pages
+                && residency.freeSlotCount() + residency.drainingCount() - slotsTaken >= slots;
     }
 
     /** What the host has forgotten goes as soon as nobody uses it, and everything idle where nothing is kept. */

@@ -3,16 +3,19 @@ package io.chorale.sim;
 import io.chorale.core.model.AdapterSet;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SamplingParams;
+import io.chorale.workload.ArrivalProcess;
+import io.chorale.workload.NumpyRandom;
+import io.chorale.workload.PowerLaw;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 
 /**
- * Requests drawn from distributions; the same seed gives the same requests.
+ * Requests of all kinds drawn from distributions; the same seed gives the same requests.
  *
  * @param cancelShare of the requests are cancelled some time after they came
  */
-record Workload(
+record RandomRequests(
         int requests,
         ArrivalProcess arrivals,
         int adapters,
@@ -32,11 +35,12 @@ record Workload(
 
     List<Arrival> draw(long seed) {
         SplittableRandom random = new SplittableRandom(seed);
-        AdapterPopularity popularity = new AdapterPopularity(adapters, popularityExponent);
+        NumpyRandom published = new NumpyRandom((int) seed);
+        PowerLaw popularity = new PowerLaw(adapters, popularityExponent);
         List<Arrival> drawn = new ArrayList<>();
         long now = 0;
         for (int i = 0; i < requests; i++) {
-            now += arrivals.nextGapNanos(random);
+            now += (long) (1e9 * arrivals.nextGapSeconds(published));
             int[] prompt = new int[1 + random.nextInt(promptMax)];
             for (int t = 0; t < prompt.length; t++) {
                 prompt[t] = random.nextInt(vocab);
@@ -46,7 +50,7 @@ record Workload(
             RequestSpec spec = new RequestSpec(
                     i,
                     random.nextInt(3),
-                    adapterSet(popularity, random),
+                    adapterSet(popularity, published, random),
                     prompt,
                     sampling(random),
                     ttftNanosMax,
@@ -57,12 +61,12 @@ record Workload(
         return drawn;
     }
 
-    private AdapterSet adapterSet(AdapterPopularity popularity, SplittableRandom random) {
+    private AdapterSet adapterSet(PowerLaw popularity, NumpyRandom published, SplittableRandom random) {
         if (random.nextDouble() < baseShare) {
             return AdapterSet.BASE;
         }
-        int first = popularity.draw(random);
-        int second = popularity.draw(random);
+        int first = 1 + popularity.draw(published);
+        int second = 1 + popularity.draw(published);
         if (random.nextDouble() >= composedShare || first == second) {
             return AdapterSet.of(first);
         }
