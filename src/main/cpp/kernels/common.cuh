@@ -164,7 +164,11 @@ __device__ __forceinline__ void WaitForAllBut(int32_t pending) {
     case 4: WaitForCopies<4>(); break;
     case 5: WaitForCopies<5>(); break;
     case 6: WaitForCopies<6>(); break;
-    default: WaitForCopies<7>();
+    case 7: WaitForCopies<7>(); break;
+    case 8: WaitForCopies<8>(); break;
+    case 9: WaitForCopies<9>(); break;
+    case 10: WaitForCopies<10>(); break;
+    default: WaitForCopies<11>();
   }
 }
 

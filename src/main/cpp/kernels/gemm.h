@@ -35,6 +35,7 @@ struct GemmStreamArgs {
   Product y;           // y.lora, where it is there: written for the rows of the groups
   int32_t rows = 0;
   LoraSiteArgs lora;   // used where y.lora is there; at most kLoraGroupsMax groups
+  int32_t lora_stages = 0;  // of weights in flight beside LoRA; 0: what was measured to be best
 };
 void GemmStream(Launcher& launcher, Element element, const ProductPlan& plan, const GemmStreamArgs& args);
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/bulk_copy.cuh"
 #include "kernels/gemm.h"
 #include "kernels/lora_beside.cuh"
@@ -17,18 +19,22 @@ constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 // beside it.
 __host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return rows > 64 ? 120 : rows > 32 ? 104 : 88; }
 
-// What a block keeps in shared memory for `rows` rows of x: as many stages as leave room for small kernels, which with
-// LoRA hold tiles of B.
+// What a block keeps in shared memory for `rows` rows of x: as many stages as leave room for small kernels.
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kWeightBytes + rows * kUnitInputs * 2; }
-__host__ __device__ constexpr int32_t LoraRingBytes(int32_t rows) { return (rows > 64 ? 24 : 32) * 1024; }  // of a warp
-__host__ __device__ constexpr int32_t LoraBytes(int32_t rows) {
-  return LoraRingBytes(rows) + static_cast<int32_t>(sizeof(LoraWarpState));
+constexpr int32_t kSharedBytes = 220 * 1024;
+__host__ __device__ constexpr int32_t StagesMax(int32_t rows) { return kSharedBytes / StageBytes(rows); }
+__host__ __device__ constexpr int32_t LoraBytes(int32_t ring_bytes) {  // of a warp
+  return ring_bytes + static_cast<int32_t>(sizeof(LoraWarpState));
 }
-__host__ __device__ constexpr int32_t StageCount(int32_t rows, bool lora) {
-  return (220 * 1024 - (lora ? kLoraWarps * LoraBytes(rows) : 0)) / StageBytes(rows);
-}
-__host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
-  return StageCount(rows, lora) * StageBytes(rows) + (lora ? kLoraWarps * LoraBytes(rows) : 0) + 1024;  // to align
+
+// With LoRA. Many stages fetch weights ahead, while small kernels run; few make what LoRA loads come sooner, and leave more to
+// its rings. A block that ends soon, before LoRA does, has fewer.
+constexpr int32_t kBriefUnits = 32;  // of a block
+int32_t LoraStages(int32_t rows, uint32_t units) { return rows > 64 || units <= kBriefUnits ? 4 : 5; }
+int32_t LoraRingBytes(int32_t rows, int32_t stages) {
+  constexpr int32_t kTile = static_cast<int32_t>(LoraWork::kTileBytes), kMost = kLoraSlotsMax * kTile;
+  const int32_t room = (kSharedBytes - stages * StageBytes(rows)) / kLoraWarps - static_cast<int32_t>(sizeof(LoraWarpState));
+  return std::min(room / kTile * kTile, kMost);
 }
 
 // Computes   y = x W^T, W [N, K] and x [M, K] of T, y a Product in float32
@@ -49,20 +55,22 @@ __host__ __device__ constexpr int32_t SharedBytes(int32_t rows, bool lora) {
 template <typename T, int32_t kRows, bool kLora>
 __global__ void __maxnreg__(kLora ? LaunchRegisters(kRows) : 168)
 GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
-                 const int32_t rows, const int32_t units, const LoraSiteArgs lora) {
+                 const int32_t rows, const int32_t units, const LoraSiteArgs lora, const int32_t lora_stages,
+                 const int32_t ring_bytes) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  constexpr int32_t kStages = StageCount(kRows, kLora);
+  constexpr int32_t kStagesMax = StagesMax(kRows);
+  const int32_t stage_count = kLora ? lora_stages : kStagesMax;
   // With LoRA the consumers keep what they need, and the others, which are half as many, have the rest.
   constexpr int32_t kConsumerRegisters = kRows > 64 ? 96 : kRows > 32 ? 72 : kRows > 16 ? 48 : 40;
   constexpr int32_t kLoraRegisters = LaunchRegisters(kRows) + kWarpgroups * (LaunchRegisters(kRows) - kConsumerRegisters);
   constexpr int32_t kStage = StageBytes(kRows);
   extern __shared__ uint8_t shared_bytes[];
-  __shared__ uint64_t full[kStages], empty[kStages];
+  __shared__ uint64_t full[kStagesMax], empty[kStagesMax];
   const uint32_t stages = (SharedAddress(shared_bytes) + 1023) / 1024 * 1024;
   const int32_t tid = static_cast<int32_t>(threadIdx.x);
   AllowSuccessor();
   if (tid == 0) {
-    for (int32_t i = 0; i < kStages; ++i) {
+    for (int32_t i = 0; i < stage_count; ++i) {
       BarrierInit(&full[i], 1);
       BarrierInit(&empty[i], kWarpgroups * 4);
     }
@@ -78,10 +86,10 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       RegistersUp<kLoraRegisters>();
       if (tid >= kThreads) {
         const int32_t warp = (tid - kThreads) / 32, blocks = static_cast<int32_t>(gridDim.x);
-        const uint32_t ring = kStages * kStage + warp * LoraBytes(kRows);
+        const uint32_t ring = stage_count * kStage + warp * LoraBytes(ring_bytes);
         uint8_t* own = shared_bytes + (stages - SharedAddress(shared_bytes)) + ring;
-        LoraBeside<T, LoraRingBytes(kRows)>(lora, y, stages + ring, *reinterpret_cast<LoraWarpState*>(own + LoraRingBytes(kRows)),
-                                            warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
+        LoraBeside<T>(lora, y, stages + ring, ring_bytes, *reinterpret_cast<LoraWarpState*>(own + ring_bytes),
+                      warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
         return;
       }
     }
@@ -95,24 +103,24 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     const auto weight_row = [&](int32_t i) {
       return static_cast<int32_t>(static_cast<uint32_t>(first + i) / y.units_per_tile) * kProductTile;
     };
-    const auto copy_weight = [&](int32_t i) {
-      BarrierArriveExpecting(&full[i % kStages], kStage);
-      CopyBox(stages + static_cast<uint32_t>(i % kStages) * kStage, &weight, weight_col(i), weight_row(i), &full[i % kStages],
-              read_once);
+    const auto copy_weight = [&](int32_t i, int32_t slot) {
+      BarrierArriveExpecting(&full[slot], kStage);
+      CopyBox(stages + static_cast<uint32_t>(slot) * kStage, &weight, weight_col(i), weight_row(i), &full[slot], read_once);
     };
-    const auto copy_x = [&](int32_t i) {
-      CopyBox(stages + static_cast<uint32_t>(i % kStages) * kStage + kWeightBytes, &x, weight_col(i), 0, &full[i % kStages],
-              keep);
+    const auto copy_x = [&](int32_t i, int32_t slot) {
+      CopyBox(stages + static_cast<uint32_t>(slot) * kStage + kWeightBytes, &x, weight_col(i), 0, &full[slot], keep);
     };
-    const int32_t ahead = min(count, kStages);
-    for (int32_t i = 0; i < ahead; ++i) copy_weight(i);
+    const int32_t ahead = min(count, stage_count);
+    for (int32_t i = 0; i < ahead; ++i) copy_weight(i, i);
     WaitForPredecessor();
     asm volatile("fence.proxy.async.global;" ::: "memory");  // x was written by ordinary stores
-    for (int32_t i = 0; i < ahead; ++i) copy_x(i);
-    for (int32_t i = ahead; i < count; ++i) {
-      BarrierWait(&empty[i % kStages], static_cast<uint32_t>(i / kStages - 1) % 2);
-      copy_weight(i);
-      copy_x(i);
+    for (int32_t i = 0; i < ahead; ++i) copy_x(i, i);
+    uint32_t parity = 0;
+    for (int32_t i = ahead, slot = 0; i < count; ++i) {
+      BarrierWait(&empty[slot], parity);
+      copy_weight(i, slot);
+      copy_x(i, slot);
+      if (++slot == stage_count) slot = 0, parity ^= 1;
     }
     return;
   }
@@ -123,13 +131,14 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     if (lane == 0) BarrierArrive(&empty[stage]);
   };
   float d[kRows / 2];
-  int32_t i = 0;
+  int32_t i = 0, slot = 0, slot_before = 0;
+  uint32_t parity = 0;
   while (i < count) {
     const uint32_t tile = static_cast<uint32_t>(first + i) / y.units_per_tile;
     const int32_t tile_end = min(count, static_cast<int32_t>((tile + 1) * y.units_per_tile) - first);
     for (int32_t begin = i; i < tile_end; ++i) {
-      BarrierWait(&full[i % kStages], static_cast<uint32_t>(i / kStages) % 2);
-      const uint32_t stage = stages + static_cast<uint32_t>(i % kStages) * kStage;
+      BarrierWait(&full[slot], parity);
+      const uint32_t stage = stages + static_cast<uint32_t>(slot) * kStage;
       const uint64_t a = WgmmaDescriptor(stage + static_cast<uint32_t>(warpgroup) * 64 * 128);
       const uint64_t b = WgmmaDescriptor(stage + kWeightBytes);
       WgmmaFence();
@@ -139,10 +148,12 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       }
       WgmmaCommit();
       WgmmaWait<1>();  // the unit before this one has been read
-      if (i > begin) release((i - 1) % kStages);
+      if (i > begin) release(slot_before);
+      slot_before = slot;
+      if (++slot == stage_count) slot = 0, parity ^= 1;
     }
     WgmmaWait<0>();
-    release((i - 1) % kStages);
+    release(slot_before);
 
     const int32_t partial = static_cast<int32_t>(blockIdx.x - tile * y.units_per_tile / y.units_per_block);
     float* target = y.floats() + partial * y.partial_stride;
@@ -180,9 +191,14 @@ EncodeFunction FindEncode() {
 template <typename T, int32_t kRows, bool kLora>
 void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
   const auto kernel = GemmStreamKernel<T, kRows, kLora>;
-  launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SharedBytes(kRows, kLora)));
-  launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), SharedBytes(kRows, kLora),
-                  args.weight, args.x, args.y, args.rows, plan.units, args.lora);
+  const int32_t stages = !kLora                ? StagesMax(kRows)
+                         : args.lora_stages > 0 ? args.lora_stages
+                                                : LoraStages(kRows, plan.units_per_block);
+  const int32_t ring_bytes = kLora ? LoraRingBytes(kRows, stages) : 0;
+  const int32_t shared = stages * StageBytes(kRows) + (kLora ? kLoraWarps * LoraBytes(ring_bytes) : 0) + 1024;  // to align
+  launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+  launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), shared, args.weight, args.x, args.y, args.rows,
+                  plan.units, args.lora, stages, ring_bytes);
 }
 
 template <typename T, int32_t kRows>

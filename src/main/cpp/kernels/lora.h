@@ -15,6 +15,7 @@ inline constexpr int32_t kLoraPieces = kLoraGroupRowsMany / kLoraPieceRows;
 inline constexpr int32_t kLoraGroupsMax = 128;     // beside a product
 inline constexpr int32_t kLoraSiteTargets = 3;
 inline constexpr int32_t kLoraChunk = 16;          // ranks that are computed together
+inline constexpr int32_t kLoraPartsTogether = 4;   // of a tile of B, whose v is in registers
 
 // Where A and B of one target of one layer lie: tiles of 128 columns with one row a rank (memory/page_layout.h), in
 // the range of bytes that the layer's slices of the adapter's pages form, one after another.
@@ -65,8 +66,10 @@ inline int64_t LoraActivationFloats(int32_t inputs_most, int32_t v_cols) {
 
 // What the adapters of a step ask of each site of each layer, flat: whoever computes beside a product finds its share with
 // few look-ups, one after another before the product's inputs are there. Written by LoraPlan.
-struct LoraCounts {
+struct alignas(16) LoraCounts {
   int32_t chunks = 0, segments = 0;
+  int32_t tile_parts = 0, reserved = 0;  // of all segments
+  int32_t ends[kLoraGroupsMax * kLoraSiteTargets] = {};  // of the segments
 };
 // 16 ranks of one target of one adapter, for the rows of a group.
 struct alignas(16) LoraChunk {
@@ -93,6 +96,7 @@ struct alignas(16) LoraSegment {
   int32_t row_begin = 0, row_count = 0;
   int32_t v_offset = 0, v_cols = 0;
   int32_t group = 0, chunks = 0;  // of the group at this site: what has to be done before
+  LoraPart first[kLoraPartsTogether];  // of its parts
 };
 // Entry i of a site lies at [i * sites + site], site = layer * kLoraSites + its number in the layer: so nothing moves when
 // there is room for more.

@@ -16,7 +16,7 @@ class LoraShrinkWork : public LoraWork {
   __device__ __forceinline__ void Begin(int32_t first, int32_t step) {
     next_ = first;
     step_ = step;
-    total_ = counts_.chunks * splits_;
+    total_ = counts_.x * splits_;
     if (next_ < total_) FillBatch();
   }
 

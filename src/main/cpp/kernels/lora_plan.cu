@@ -60,7 +60,8 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const LoraPlanArgs ar
   }
   const Place chunk_place = Scan(chunks, sums), part_place = Scan(parts, sums), tile_place = Scan(tile_parts, sums);
   const Place segment_place = Scan(used ? targets : 0, sums);
-  if (index == 0) args.tables.counts[site] = {chunk_place.total, segment_place.total};
+  LoraCounts& counts = args.tables.counts[site];
+  if (index == 0) counts.chunks = chunk_place.total, counts.segments = segment_place.total, counts.tile_parts = tile_place.total;
   if (!used) return;
 
   LoraChunk* chunk = args.tables.chunks + int64_t{chunk_place.before} * sites + site;
@@ -84,15 +85,22 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const LoraPlanArgs ar
         const LoraMatrix m = matrix(u, other);
         if (other == t) {
           for (int32_t begin = 0; begin < m.rank; begin += kLoraChunk, ++own) {
-            part[int64_t{own} * sites] = {args.uses[u].pages, m.b_offset, m.rank, begin, col + begin, m.scale * args.uses[u].scale};
+            const LoraPart value = {args.uses[u].pages, m.b_offset, m.rank, begin, col + begin, m.scale * args.uses[u].scale};
+            part[int64_t{own} * sites] = value;
+            if (own < kLoraPartsTogether) segment->first[own] = value;
           }
         }
         col += LoraColumns(m.rank);
       }
     }
-    if (own == 0) part[own++ * sites] = {};
+    if (own == 0) part[own++ * sites] = segment->first[0] = {};
     const int32_t end = place + own * ((args.outputs[first + t] + kLoraTile - 1) / kLoraTile);
-    *segment = {place, end, t, part_begin, own, group.row_begin, group.row_count, group.v_offset, group.v_cols, index, chunks};
+    segment->begin = place, segment->end = end, segment->target = t;
+    segment->part_begin = part_begin, segment->parts = own;
+    segment->row_begin = group.row_begin, segment->row_count = group.row_count;
+    segment->v_offset = group.v_offset, segment->v_cols = group.v_cols;
+    segment->group = index, segment->chunks = chunks;
+    counts.ends[segment_place.before + t] = end;
     place = end;
     part_begin += own;
   }

@@ -6,9 +6,9 @@
 
 namespace chorale::cuda {
 
+inline constexpr int32_t kLoraSlotsMax = 12;          // of a ring, for tiles of B: as WaitForAllBut counts
 inline constexpr int32_t kLoraUnits = 16;             // that a warp looks up together
 inline constexpr int32_t kLoraUnitPages = 4;          // of a unit that are looked up with it
-inline constexpr int32_t kLoraPartsTogether = 4;      // whose v is in registers
 inline constexpr int32_t kLoraVStride = kLoraChunk * kLoraPartsTogether + 8;  // elements, to spread the banks
 
 // A chunk of A x for the inputs of one split.
@@ -26,8 +26,7 @@ struct LoraUnit {
 
 // What a warp keeps beside its ring.
 struct LoraWarpState {
-  LoraSegment segment;
-  LoraPart parts[kLoraPartsTogether];
+  LoraSegment segment;  // its first parts are those at hand
   union {
     LoraUnit units[kLoraUnits];
     alignas(16) uint16_t v[kLoraGroupRows][kLoraVStride];
@@ -41,7 +40,7 @@ class LoraWork {
  public:
   __device__ __forceinline__ LoraWork(const LoraSiteArgs& args, uint32_t ring, LoraWarpState& state)
       : args_(args), ring_(ring), state_(state), lane_(static_cast<int32_t>(threadIdx.x) % 32),
-        counts_(args.tables.counts[args.site]), splits_(LoraSplits(args.columns)),
+        counts_(*reinterpret_cast<const int4*>(args.tables.counts + args.site)), splits_(LoraSplits(args.columns)),
         slices_inverse_(0xffffffffu / args.pool.slice_bytes) {}
 
   static constexpr uint32_t kRowBytes = kLoraTile * 2, kTileBytes = kLoraChunk * kRowBytes;  // of a tile of 16 rows
@@ -110,7 +109,7 @@ class LoraWork {
   const uint32_t ring_;
   LoraWarpState& state_;
   const int32_t lane_;
-  const LoraCounts counts_;
+  const int4 counts_;  // chunks, segments, parts of tiles
   const int32_t splits_;
   const uint32_t slices_inverse_;
 };

@@ -4,7 +4,7 @@
 //   kernel_lab [--history FILE] [--commit NAME] PART...
 //
 // PART: layers, products, attention, lora, forms, sampling, exchange: checks; bench, forms_bench: kernels; step: whole steps;
-// sums: sums over two devices
+// stages: of weights beside LoRA; sums: sums over two devices
 #include <cstring>
 #include <string>
 #include <vector>
@@ -21,7 +21,7 @@ struct Part {
 constexpr Part kParts[] = {{"layers", CheckLayerOps}, {"products", CheckGemm},       {"attention", CheckAttention},
                            {"lora", CheckLora},       {"forms", CheckForms},         {"sampling", CheckSampling},
                            {"exchange", CheckExchange}, {"bench", BenchKernels},     {"forms_bench", BenchForms},
-                           {"step", BenchStep},       {"sums", BenchExchange}};
+                           {"step", BenchStep},       {"stages", BenchLoraStages}, {"sums", BenchExchange}};
 
 const Part* FindPart(const char* name) {
   for (const Part& part : kParts) {

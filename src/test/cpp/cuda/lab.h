@@ -160,6 +160,7 @@ void CheckExchange(Lab& lab);
 void BenchKernels(Lab& lab);
 void BenchForms(Lab& lab);
 void BenchStep(Lab& lab);
+void BenchLoraStages(Lab& lab);
 void BenchExchange(Lab& lab);
 
 }  // namespace chorale::cuda

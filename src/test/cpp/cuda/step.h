@@ -142,6 +142,7 @@ class Step {
   std::vector<float> Residual() const { return residual_->Download(); }
   std::vector<int32_t> Drawn() const { return drawn_->Download(); }
   int64_t kv_bytes = 0, adapter_bytes = 0;
+  int32_t brief_stages = 0, long_stages = 0;  // beside LoRA, of q k v and o, of the others; 0: as GemmStream chooses
 
  private:
   struct Activation {  // [rows, cols] of 16 bits, and its map
@@ -289,6 +290,8 @@ class Step {
       args.y.lora = lora_part_->data();
       args.y.lora_rows = lora_rows_->data();
       args.lora = *lora;
+      const bool brief = m.inputs == kHidden && m.cols < 2 * kIntermediate;
+      args.lora_stages = brief ? brief_stages : long_stages;
     }
     GemmStream(lab_.launcher, kElement, plan, args);
     return args.y;

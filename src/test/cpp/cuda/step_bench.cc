@@ -88,16 +88,49 @@ void BenchPrefill(Lab& lab, const Weights& weights, CublasLt* lt, int32_t length
               length, adapters, ms, length / ms * 1e3, products, no_attention, no_expand);
 }
 
+void MeasureBandwidth(Lab& lab, const Weights& weights) {
+  if (lab.read_bandwidth != 0) return;
+  DeviceArray<uint32_t> sink(1);
+  const int64_t bytes = int64_t{8} << 30;
+  const double us = lab.Microseconds(1, [&] { ReadOnce(lab.launcher, weights.memory->data(), bytes, sink.data()); });
+  lab.read_bandwidth = static_cast<double>(bytes) / us * 1e6;
+}
+
 }  // namespace
+
+// How many stages of weights beside LoRA are best: extra milliseconds over the step without adapters.
+void BenchLoraStages(Lab& lab) {
+  Weights weights(lab);
+  MeasureBandwidth(lab, weights);
+  std::printf("\nstages of weights beside LoRA (of q k v and o / of the others): extra ms\n");
+  double base = 0;
+  for (int32_t batch : {32, 64, 128}) {
+    {
+      Step step(lab, weights, nullptr, batch, kContext, 1, 0, 0, false);
+      base = lab.Microseconds(1, [&] { step.Run(); }) / 1e3;
+    }
+    for (const Adapters& adapters : kAdapters) {
+      if (adapters.count > batch || (batch > 32 && adapters.rank == 64)) continue;
+      Step step(lab, weights, nullptr, batch, kContext, 1, adapters.count, adapters.rank, adapters.all);
+      std::printf("  B=%d %dxr%d %s: allowed %.3f;", batch, adapters.count, adapters.rank, adapters.all ? "all" : "qkvo",
+                  static_cast<double>(step.adapter_bytes) / lab.read_bandwidth * 1e3 / 0.75 + 0.03 * base);
+      for (const int32_t longer : {0, 3, 4, 5, 6}) {
+        for (const int32_t brief : {0, 3, 4, 5, 6}) {
+          if ((longer == 0) != (brief == 0) || brief > longer || (batch > 64 && longer > 5)) continue;
+          step.brief_stages = brief;
+          step.long_stages = longer;
+          std::printf(" %d/%d %.3f", brief, longer, lab.Microseconds(1, [&] { step.Run(); }) / 1e3 - base);
+        }
+      }
+      std::printf("\n");
+      std::fflush(stdout);
+    }
+  }
+}
 
 void BenchStep(Lab& lab) {
   Weights weights(lab);
-  if (lab.read_bandwidth == 0) {
-    DeviceArray<uint32_t> sink(1);
-    const int64_t bytes = int64_t{8} << 30;
-    const double us = lab.Microseconds(1, [&] { ReadOnce(lab.launcher, weights.memory->data(), bytes, sink.data()); });
-    lab.read_bandwidth = static_cast<double>(bytes) / us * 1e6;
-  }
+  MeasureBandwidth(lab, weights);
   std::string reason;
   const std::unique_ptr<CublasLt> lt = CublasLt::Load(&reason);
   std::printf("\nLlama-3-8B shape, bf16, whole decode step in a graph, context %d; read bandwidth %.3f TB/s\n", kContext,
