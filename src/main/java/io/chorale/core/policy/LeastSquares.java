@@ -68,7 +68,8 @@ final class LeastSquares {
             for (int i = 1; i < unknowns; i++) {
                 lowest = solution[i] < solution[lowest] ? i : lowest;
             }
-            if (solution[lowest] >= 0) {
+            // Each round holds one more; something that is no number ends it too.
+            if (!(solution[lowest] < 0)) {
                 return;
             }
             held[lowest] = true;
@@ -89,7 +90,9 @@ final class LeastSquares {
                 for (int k = 0; k < j; k++) {
                     sum -= root[i * unknowns + k] * root[j * unknowns + k];
                 }
-                root[i * unknowns + j] = i == j ? Math.sqrt(sum) : sum / root[j * unknowns + j];
+                // What is left of a diagonal is never less than its precision but by rounding.
+                root[i * unknowns + j] =
+                        i == j ? Math.sqrt(held[i] ? sum : Math.max(sum, precision[i])) : sum / root[j * unknowns + j];
             }
         }
     }
