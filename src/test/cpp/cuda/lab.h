@@ -32,9 +32,11 @@ class DeviceArray {
   explicit DeviceArray(int64_t count) : count_(count) {
     Must(cudaMalloc(&data_, static_cast<size_t>(bytes())), "cudaMalloc");
     Must(cudaMemset(data_, 0xff, static_cast<size_t>(bytes())), "cudaMemset");  // NaN: what is not written shows
+    Must(cudaStreamSynchronize(nullptr), "cudaMemset");                         // the kernels' streams do not wait for it
   }
   explicit DeviceArray(const std::vector<T>& values) : DeviceArray(static_cast<int64_t>(values.size())) {
     Must(cudaMemcpy(data_, values.data(), static_cast<size_t>(count_) * sizeof(T), cudaMemcpyHostToDevice), "upload");
+    Must(cudaStreamSynchronize(nullptr), "upload");
   }
   ~DeviceArray() { cudaFree(data_); }
   DeviceArray(const DeviceArray&) = delete;

@@ -221,8 +221,9 @@ bool CublasLt::SelfTest(std::string* reason) {
     auto* base = static_cast<uint8_t*>(memory);
     std::array<float, kRows * kCols> y{};
     Launcher launcher{.stream = stream};
-    good = cudaMemcpy(base, values.data(), sizeof(values), cudaMemcpyHostToDevice) == cudaSuccess &&
-           cudaMemset(base + sizeof(values), 0xff, kYBytes) == cudaSuccess &&
+    // In the product's own stream, which waits for no other.
+    good = cudaMemcpyAsync(base, values.data(), sizeof(values), cudaMemcpyHostToDevice, stream) == cudaSuccess &&
+           cudaMemsetAsync(base + sizeof(values), 0xff, kYBytes, stream) == cudaSuccess &&
            Gemm(launcher, element,
                 {.weight = base,
                  .weight_stride = kInputs,

@@ -130,8 +130,7 @@ Status CudaBackend::Open() {
     turn.drawn = std::move(host).value();
     for (cudaEvent_t* event : {&turn.begin, &turn.forwarded, &turn.end}) Check(cudaEventCreate(event), "event");
   }
-  Check(cudaMemcpy(inv_freq_.data(), inv_freq_values_.data(), static_cast<size_t>(half) * 4, cudaMemcpyHostToDevice),
-        "inverse frequencies");
+  CopyToDevice(inv_freq_.data(), inv_freq_values_.data(), static_cast<size_t>(half) * 4, "inverse frequencies");
   return ConnectShards();
 }
 
@@ -250,7 +249,7 @@ Result<std::unique_ptr<Weight>> CudaBackend::MakeVector(std::span<const HostTens
   const auto cols = static_cast<int64_t>(values.size());
   Result<DeviceMemory> memory = AllocateZeros(4 * Padded(cols), "a vector");
   if (!memory.ok()) return memory.status();
-  Check(cudaMemcpy(memory.value().data(), values.data(), values.size() * 4, cudaMemcpyHostToDevice), "a vector");
+  CopyToDevice(memory.value().data(), values.data(), values.size() * 4, "a vector");
   return std::unique_ptr<Weight>(std::make_unique<CudaVector>(cols, std::move(memory).value()));
 }
 

@@ -88,4 +88,10 @@ inline Result<DeviceMemory> AllocateZeros(int64_t bytes, const char* purpose) {
   return memory;
 }
 
+// Copies from ordinary memory. cudaMemcpy alone may return, and kernels of other streams begin, before all has arrived.
+inline void CopyToDevice(void* to, const void* from, size_t bytes, const char* purpose) {
+  Check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), purpose);
+  Check(cudaStreamSynchronize(nullptr), purpose);
+}
+
 }  // namespace chorale::cuda
