@@ -75,7 +75,10 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
     if (i + 1 == argc) Fail(name + " needs a value, or is not an option");
     const std::string value = argv[++i];
     if (name != "--history" && name != "--commit" && name != "--library-dir") {
-      options.command += " " + name + " " + (name == "--checkpoint" ? "FOLDER" : value);
+      // What was measured, not where it lay.
+      const bool image = name == "--image";
+      options.command += " " + name + " ";
+      options.command += name == "--checkpoint" ? "FOLDER" : image ? value.substr(value.rfind('/') + 1) : value;
     }
     if (const auto text = texts.find(name); text != texts.end()) {
       *text->second = value;
