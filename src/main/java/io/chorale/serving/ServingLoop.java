@@ -26,6 +26,8 @@ import org.jspecify.annotations.Nullable;
 final class ServingLoop {
     /** Commands applied in one cycle at most, so that a flood of them cannot hold up the step. */
     private static final int COMMANDS_PER_CYCLE_MAX = 512;
+    /** A pool of millions of pages takes tens of milliseconds to verify, which a lone request should not wait for each time. */
+    private static final long VERIFY_EVERY_NANOS = 10_000_000_000L;
 
     private final Scheduler scheduler;
     private final Engine engine;
@@ -43,6 +45,7 @@ final class ServingLoop {
     private int stepsInFlight;
     private long lastStepEndNanos;
     private boolean idleSinceLastStep = true;
+    private long verifiedNanos;
 
     /** @param stageAdapter asked to bring an adapter into host memory; must return at once */
     ServingLoop(
@@ -60,6 +63,7 @@ final class ServingLoop {
         this.stageAdapter = stageAdapter;
         this.observer = observer;
         this.clock = clock;
+        this.verifiedNanos = clock.getAsLong() - VERIFY_EVERY_NANOS;
         this.overlapped = overlapped;
         door.publish(scheduler.snapshot());
     }
@@ -74,11 +78,18 @@ final class ServingLoop {
         work += overlapped ? stepAhead(now) : step(now);
         publish();
         if (work == 0 && !idleSinceLastStep) {
-            // There is time now to check the whole state against itself.
             idleSinceLastStep = true;
-            scheduler.verify();
+            verify(now);
         }
         return work;
+    }
+
+    /** Checks the whole state against itself: there is time now. */
+    private void verify(long now) {
+        if (now - verifiedNanos >= VERIFY_EVERY_NANOS) {
+            verifiedNanos = now;
+            scheduler.verify();
+        }
     }
 
     private int step(long now) {
