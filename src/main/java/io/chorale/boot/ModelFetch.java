@@ -32,8 +32,14 @@ final class ModelFetch {
                 Thread.ofPlatform().daemon().name("fetch-progress").factory());
         ScheduledFuture<?> saying =
                 clock.scheduleAtFixedRate(this::say, SAY_EVERY.toSeconds(), SAY_EVERY.toSeconds(), TimeUnit.SECONDS);
-        // Who is told to stop before the start has ended would wait for its end.
-        Thread stop = Thread.ofPlatform().name("fetch-stop").unstarted(Thread.currentThread()::interrupt);
+        // Who is told to stop before the start has ended would wait for its end. The process may be gone before this
+        // thread
+        // says anything.
+        Thread fetching = Thread.currentThread();
+        Thread stop = Thread.ofPlatform().name("fetch-stop").unstarted(() -> {
+            LOG.infof("stopped while fetching %s", wish.source());
+            fetching.interrupt();
+        });
         Runtime.getRuntime().addShutdownHook(stop);
         try {
             Path folder = models.fetch(wish, shelf, progress);
