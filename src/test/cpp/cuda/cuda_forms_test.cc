@@ -62,13 +62,7 @@ TEST_P(CudaFormsTest, EveryOperationFollowsTheReference) {
     auto cpu = Cpu(c, 11), cuda = Cuda(c, 11, mode);
     LoadForms(*cpu, 5);
     LoadForms(*cuda, 5);
-    Recorder recorder;
-    cpu->engine().SetObserver(&recorder);
-    RunSteps(*cpu);
-    Comparer comparer(std::move(recorder.records));
-    cuda->engine().SetObserver(&comparer);
-    RunSteps(*cuda);
-    EXPECT_TRUE(comparer.complete());
+    CompareOperations(*cpu, *cuda, RunSteps);
     if (HasFatalFailure()) return;
   }
 }

@@ -48,4 +48,18 @@ class Comparer final : public OpObserver {
   size_t next_ = 0;
 };
 
+// Runs the same on both, and compares each operation.
+template <typename Run>
+void CompareOperations(EngineHarness& reference, EngineHarness& tested, Run run) {
+  Recorder recorder;
+  reference.engine().SetObserver(&recorder);
+  run(reference);
+  Comparer comparer(std::move(recorder.records));
+  tested.engine().SetObserver(&comparer);
+  run(tested);
+  EXPECT_TRUE(comparer.complete());
+  reference.engine().SetObserver(nullptr);
+  tested.engine().SetObserver(nullptr);
+}
+
 }  // namespace chorale
