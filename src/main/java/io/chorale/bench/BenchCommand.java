@@ -12,7 +12,16 @@ import java.util.List;
 public final class BenchCommand {
     private static final List<String> MEASURED = List.of("engine", "scheduler", "http");
     private static final List<String> ALL = List.of(
-            "engine", "scheduler", "http", "adapters", "cold-adapters", "million", "streams", "papers", "papers-fit", "policies");
+            "engine",
+            "scheduler",
+            "http",
+            "adapters",
+            "cold-adapters",
+            "million",
+            "streams",
+            "papers",
+            "papers-fit",
+            "policies");
 
     private BenchCommand() {}
 
