@@ -96,10 +96,10 @@ record TimedStream(int status, int tokens, long[] eventNanos, String problem) {
             while (usage.find()) {
                 tokens = Integer.parseInt(usage.group(1));
             }
-            boolean whole = status == 200 && tail.indexOf("data: [DONE]") >= 0;
-            // The reason, the usage and the end follow the tokens. A token that is part of a character has no event.
+            boolean whole = status == 200 && tail.indexOf("data: [DONE]") >= 0 && tokens <= events;
+            // What follows the tokens, the reason, the usage and the end, has none.
             return whole
-                    ? new TimedStream(status, tokens, Arrays.copyOf(eventNanos, Math.min(tokens, events)), "")
+                    ? new TimedStream(status, tokens, Arrays.copyOf(eventNanos, tokens), "")
                     : new TimedStream(status, 0, Arrays.copyOf(eventNanos, events), problem(status, failure));
         }
 
