@@ -15,6 +15,24 @@ constexpr int32_t kFoursMax = 4;  // groups of four columns that a thread holds:
 // the product after them, were slower (a sum of 8 KiB 1.8 us instead of 1.3; a step of 32 rows 3.49 and 3.70 ms instead of
 // 3.43).
 
+// Writes what a thread has of a row, v: of columns 4 threadIdx.x on, and each 4 blockDim.x further. weight(i, column) is the
+// norm's of v[i].
+template <typename T, int32_t kFours, typename Weight>
+__device__ __forceinline__ void WriteNormed(const AddNormArgs& args, int64_t row, const float4 (&v)[kFours], float squares,
+                                            Weight weight) {
+  const float mean = squares / static_cast<float>(args.hidden_real);
+  const float scale = rsqrtf(mean + args.eps);
+  T* out = static_cast<T*>(args.out) + row * args.hidden;
+#pragma unroll
+  for (int32_t i = 0; i < kFours; ++i) {
+    const int32_t col = static_cast<int32_t>(threadIdx.x) * 4 + i * static_cast<int32_t>(blockDim.x) * 4;
+    if (col >= args.hidden) continue;
+    const float4 w = weight(i, col);
+    *reinterpret_cast<uint2*>(out + col) = {PackPair<T>(v[i].x * scale * w.x, v[i].y * scale * w.y),
+                                            PackPair<T>(v[i].z * scale * w.z, v[i].w * scale * w.w)};
+  }
+}
+
 // Computes   residual += delta (the sum of its partials) + bias;  out = residual * rsqrt(mean(residual^2) + eps) * norm
 //            kShards: delta + bias is first summed over the shards, each shard's share rounded to T (exchange.h)
 // Shapes     residual [T, H] f32; delta Product [T, H]; bias, norm [H] f32; out [T, H] T
@@ -72,17 +90,7 @@ __global__ void __maxnreg__(kShards && kFours <= 2 ? 48 : kShards || kFours > 1 
     if (args.delta.data != nullptr) *reinterpret_cast<float4*>(residual + col) = v[i];
     squares += v[i].x * v[i].x + v[i].y * v[i].y + v[i].z * v[i].z + v[i].w * v[i].w;
   }
-  const float mean = BlockSum(squares, scratch) / static_cast<float>(args.hidden_real);
-  const float scale = rsqrtf(mean + args.eps);
-  T* out = static_cast<T*>(args.out) + row * args.hidden;
-#pragma unroll
-  for (int32_t i = 0; i < kFours; ++i) {
-    const int32_t col = first + i * step;
-    if (col >= args.hidden) continue;
-    const float4 w = weight[i];
-    *reinterpret_cast<uint2*>(out + col) = {PackPair<T>(v[i].x * scale * w.x, v[i].y * scale * w.y),
-                                            PackPair<T>(v[i].z * scale * w.z, v[i].w * scale * w.w)};
-  }
+  WriteNormed<T>(args, row, v, BlockSum(squares, scratch), [&](int32_t i, int32_t) { return weight[i]; });
 }
 
 // The same of many rows, whose product is whole: a thread has four places of 4 columns, whose loads are under way together,
@@ -134,17 +142,8 @@ __global__ void __maxnreg__(64) AddNormManyKernel(const AddNormArgs args) {
     *reinterpret_cast<float4*>(residual + col) = v[i];
     squares += v[i].x * v[i].x + v[i].y * v[i].y + v[i].z * v[i].z + v[i].w * v[i].w;
   }
-  const float mean = BlockSum(squares, scratch) / static_cast<float>(args.hidden_real);
-  const float scale = rsqrtf(mean + args.eps);
-  T* out = static_cast<T*>(args.out) + row * args.hidden;
-#pragma unroll
-  for (int32_t i = 0; i < kManyFours; ++i) {
-    const int32_t col = first + i * step;
-    if (col >= args.hidden) continue;
-    const float4 w = *reinterpret_cast<const float4*>(args.norm + col);
-    *reinterpret_cast<uint2*>(out + col) = {PackPair<T>(v[i].x * scale * w.x, v[i].y * scale * w.y),
-                                            PackPair<T>(v[i].z * scale * w.z, v[i].w * scale * w.w)};
-  }
+  WriteNormed<T>(args, row, v, BlockSum(squares, scratch),
+                 [&](int32_t, int32_t col) { return *reinterpret_cast<const float4*>(args.norm + col); });
 }
 
 bool CanTakeMany(const AddNormArgs& args) {

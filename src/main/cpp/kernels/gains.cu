@@ -16,36 +16,27 @@ constexpr int32_t kThreads = kLoraTile;
 template <typename T>
 __global__ void __launch_bounds__(kThreads) MultiplyByGainsKernel(const GainArgs args) {
   AllowSuccessor();
-  int32_t target = 0, tile = static_cast<int32_t>(blockIdx.x), first = 0, outputs = args.outputs[0];
-#pragma unroll
-  for (int32_t t = 0; t + 1 < kLoraSiteTargets; ++t) {
-    const int32_t tiles = (outputs + kLoraTile - 1) / kLoraTile;
-    if (target != t || tile < tiles) continue;
-    tile -= tiles;
-    first += outputs;
-    outputs = args.outputs[t + 1];
-    target = t + 1;
-  }
-  const int32_t col = tile * kLoraTile + static_cast<int32_t>(threadIdx.x);
-  const bool listed = static_cast<int32_t>(blockIdx.y) < *args.rows.count && col < outputs;
+  const LoraTargetTile mine(args.outputs, static_cast<int32_t>(blockIdx.x));
+  const int32_t col = mine.tile * kLoraTile + static_cast<int32_t>(threadIdx.x);
+  const bool listed = static_cast<int32_t>(blockIdx.y) < *args.rows.count && col < mine.outputs;
   const FormRow entry = listed ? args.rows.entries[blockIdx.y] : FormRow{};
   float gain = 1.0f;
   for (int32_t u = entry.use_begin; u < entry.use_end; ++u) {
     const FormUse& use = args.uses[u];
-    const uint32_t place = use.gains == nullptr ? kNoGain : use.gains[args.layer * 7 + args.first_target + target];
+    const uint32_t place = use.gains == nullptr ? kNoGain : use.gains[args.layer * 7 + args.first_target + mine.target];
     if (place == kNoGain) continue;
-    const auto* gains = reinterpret_cast<const T*>(LoraTileRow(args.pool, use.pages, args.layer, place, 1, outputs, tile, 0));
+    const auto* gains = reinterpret_cast<const T*>(LoraTileRow(args.pool, use.pages, args.layer, place, 1, mine.outputs, mine.tile, 0));
     gain *= ToFloat(gains[threadIdx.x]);
   }
   WaitForPredecessor();
   if (!listed || gain == 1.0f) return;
-  const int64_t at = int64_t{entry.row} * args.y.cols + first + col;
+  const int64_t at = int64_t{entry.row} * args.y.cols + mine.first + col;
   if (args.y.half) {
     T& y = static_cast<T*>(args.y.data)[at];
     y = FromFloat<T>(ToFloat(y) * gain);
     return;
   }
-  const int32_t partials = PartialCount(args.y, first + col);
+  const int32_t partials = PartialCount(args.y, mine.first + col);
   for (int32_t i = 0; i < partials; ++i) args.y.floats()[i * args.y.partial_stride + at] *= gain;
 }
 
@@ -96,8 +87,7 @@ __global__ void __launch_bounds__(kSquareThreads) RowSquaresKernel(const RowSqua
 }  // namespace
 
 void MultiplyByGains(Launcher& launcher, Element element, const GainArgs& args) {
-  int32_t tiles = 0;
-  for (int32_t t = 0; t < args.targets; ++t) tiles += (args.outputs[t] + kLoraTile - 1) / kLoraTile;
+  const int32_t tiles = LoraTilesOf(args.outputs, args.targets);
   WithElement(element, [&](auto type) {
     launcher.Launch(MultiplyByGainsKernel<decltype(type)>, dim3(tiles, args.rows.entries_max), dim3(kThreads), 0, args);
   });

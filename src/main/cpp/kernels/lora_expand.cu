@@ -16,50 +16,25 @@ constexpr int32_t kThreads = 128;
 template <typename T>
 __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs args) {
   AllowSuccessor();
-  int32_t target = 0, tile = static_cast<int32_t>(blockIdx.x), first = args.first_output;  // of which target; its first column in y
-  int32_t outputs = args.outputs[0];
-#pragma unroll
-  for (int32_t t = 0; t + 1 < kLoraSiteTargets; ++t) {
-    const int32_t tiles = (outputs + kLoraTile - 1) / kLoraTile;
-    if (target != t || tile < tiles) continue;
-    tile -= tiles;
-    first += outputs;
-    outputs = args.outputs[t + 1];
-    target = t + 1;
-  }
+  const LoraTargetTile mine(args.outputs, static_cast<int32_t>(blockIdx.x), args.first_output);
+  const int32_t first = mine.first, outputs = mine.outputs;
   const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
-  const int32_t col = tile * kLoraTile + static_cast<int32_t>(threadIdx.x) / 32 * 32 + lane % 4 * 8;  // of the target
+  const int32_t col = mine.tile * kLoraTile + static_cast<int32_t>(threadIdx.x) / 32 * 32 + lane % 4 * 8;  // of the target
   const bool whole = col + 8 <= outputs && args.y.cols % 8 == 0 && first % 8 == 0;
-  const int32_t groups = *args.group_count;
-  LoraTileProduct<T> product(args, target, tile);
+  LoraTileProduct<T> product(args, mine.target, mine.tile);
   __shared__ uint4 pieces[LaneRows<4>::kRounds][4][LaneRows<4>::kThreads];  // [round][2 row's half + i]
   const LaneRows<4> ahead{pieces};
-  bool waited = false;
-#pragma unroll 1
-  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * args.pieces; index += static_cast<int32_t>(gridDim.y)) {
-    const LoraGroup group = args.groups[index / args.pieces];
-    const int32_t row_begin = index % args.pieces * kLoraPieceRows, row_end = min(row_begin + kLoraPieceRows, group.row_count);
-    if (group.use_begin == group.use_end || row_begin >= row_end) continue;
-    if (!waited) WaitForPredecessor();
-    waited = true;
-    const auto at = [&](int32_t row, int32_t side) {
-      return static_cast<int64_t>(group.row_begin + row + lane / 4 + side * 8) * args.y.cols + first + col;
-    };
-#pragma unroll 1
-    for (int32_t round = 0; round < LaneRows<4>::kRounds; ++round) {
-#pragma unroll
-      for (int32_t side = 0; side < 2; ++side) {
-        const int32_t row = row_begin + round * 16;
-        if (!whole || row + lane / 4 + side * 8 >= row_end) continue;
-        if (args.y.half) {
-          ahead.Copy(round, side * 2, static_cast<const T*>(args.y.data) + at(row, side));
-        } else {
-          ahead.Copy(round, side * 2, args.y.floats() + at(row, side));
-          ahead.Copy(round, side * 2 + 1, args.y.floats() + at(row, side) + 4);
-        }
+  ForEachLoraPiece(args, args.pieces, true, [&](const LoraGroup& group, int32_t row_begin, int32_t row_end) {
+    const auto at = [&](int32_t row) { return static_cast<int64_t>(group.row_begin + row) * args.y.cols + first + col; };
+    ahead.Ask(row_begin, row_end, [&](int32_t round, int32_t side, int32_t row) {
+      if (!whole) return;
+      if (args.y.half) {
+        ahead.Copy(round, side * 2, static_cast<const T*>(args.y.data) + at(row));
+      } else {
+        ahead.Copy(round, side * 2, args.y.floats() + at(row));
+        ahead.Copy(round, side * 2 + 1, args.y.floats() + at(row) + 4);
       }
-      CommitCopies();
-    }
+    });
     product.Begin(group);
     product.LoadRows(group, row_begin);
 #pragma unroll 1
@@ -70,8 +45,9 @@ __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs 
       ahead.Wait(round);
 #pragma unroll
       for (int32_t side = 0; side < 2; ++side) {
-        if (row + lane / 4 + side * 8 >= row_end) continue;
-        const int64_t place = at(row, side);
+        const int32_t own = row + lane / 4 + side * 8;
+        if (own >= row_end) continue;
+        const int64_t place = at(own);
         float sums[8];
 #pragma unroll
         for (int32_t i = 0; i < 8; ++i) sums[i] = d[i % 4][side * 2 + i / 4];
@@ -106,15 +82,13 @@ __global__ void __launch_bounds__(kThreads) LoraExpandKernel(const LoraSiteArgs 
         }
       }
     }
-  }
-  if (!waited) WaitForPredecessor();
+  });
 }
 
 }  // namespace
 
 void LoraExpand(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args) {
-  int32_t tiles = 0;
-  for (int32_t t = 0; t < args.targets; ++t) tiles += (args.outputs[t] + kLoraTile - 1) / kLoraTile;
+  const int32_t tiles = LoraTilesOf(args.outputs, args.targets);
   WithElement(element, [&](auto type) {
     launcher.Launch(LoraExpandKernel<decltype(type)>, dim3(tiles, std::min(groups_max * args.pieces, 65535)), dim3(kThreads), 0, args);
   });

@@ -130,6 +130,24 @@ class LoraTileProduct {
   uint32_t v_[kLoraHeld / kLoraChunk][4];
 };
 
+// Calls visit(group, begin, end) for each piece of up to 64 rows of a group that is this block's; the predecessor is waited for
+// before the first. Groups without adapters are left out where `adapters_only`.
+template <typename Visit>
+__device__ __forceinline__ void ForEachLoraPiece(const LoraSiteArgs& lora, int32_t pieces, bool adapters_only, Visit visit) {
+  const int32_t groups = *lora.group_count;
+  bool waited = false;
+#pragma unroll 1
+  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * pieces; index += static_cast<int32_t>(gridDim.y)) {
+    const LoraGroup group = lora.groups[index / pieces];
+    const int32_t begin = index % pieces * kLoraPieceRows, end = min(begin + kLoraPieceRows, group.row_count);
+    if ((adapters_only && group.use_begin == group.use_end) || begin >= end) continue;
+    if (!waited) WaitForPredecessor();
+    waited = true;
+    visit(group, begin, end);
+  }
+  if (!waited) WaitForPredecessor();
+}
+
 // What a lane needs of the product for up to 64 rows, kCount times 16 bytes for each 16 rows: all of it is asked for before
 // the first is used. A lane reads what it has copied itself, so nothing but its own copies is waited for.
 template <int32_t kCount>
@@ -140,7 +158,21 @@ struct LaneRows {
   __device__ __forceinline__ void Copy(int32_t round, int32_t i, const void* source) const {
     CopyAsync16(SharedAddress(&pieces[round][i][threadIdx.x]), source, true);
   }
-  // Every round is committed, those without rows too.
+  // Asks for all of it, by copy(round, side, row): row, one of the lane's in [begin, end), is 16 round + lane / 4 + 8 side on
+  // from begin. Every round is committed, those without rows too.
+  template <typename CopyRow>
+  __device__ __forceinline__ void Ask(int32_t begin, int32_t end, CopyRow copy) const {
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+#pragma unroll 1
+    for (int32_t round = 0; round < kRounds; ++round) {
+#pragma unroll
+      for (int32_t side = 0; side < 2; ++side) {
+        const int32_t row = begin + round * 16 + lane / 4 + side * 8;
+        if (row < end) copy(round, side, row);
+      }
+      CommitCopies();
+    }
+  }
   __device__ __forceinline__ void Wait(int32_t round) const { WaitForAllBut(kRounds - 1 - round); }
   __device__ __forceinline__ uint4 Read(int32_t round, int32_t i) const { return pieces[round][i][threadIdx.x]; }
 };

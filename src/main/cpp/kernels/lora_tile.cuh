@@ -25,4 +25,29 @@ __device__ __forceinline__ const uint8_t* LoraTileRow(const LoraPool& pool, cons
          (place - page * pool.slice_bytes);
 }
 
+// Tiles of the outputs of all targets.
+inline int32_t LoraTilesOf(const int32_t (&outputs)[kLoraSiteTargets], int32_t targets) {
+  int32_t tiles = 0;
+  for (int32_t t = 0; t < targets; ++t) tiles += (outputs[t] + kLoraTile - 1) / kLoraTile;
+  return tiles;
+}
+
+// Of targets whose outputs lie side by side, the one that has the tile `index` of them all.
+struct LoraTargetTile {
+  int32_t target = 0, tile, first, outputs;  // which of the target's tiles; the target's first column, and its columns
+
+  __device__ __forceinline__ LoraTargetTile(const int32_t (&of_targets)[kLoraSiteTargets], int32_t index, int32_t first_output = 0)
+      : tile(index), first(first_output), outputs(of_targets[0]) {
+#pragma unroll
+    for (int32_t t = 0; t + 1 < kLoraSiteTargets; ++t) {
+      const int32_t tiles = (outputs + kLoraTile - 1) / kLoraTile;
+      if (target != t || tile < tiles) continue;
+      tile -= tiles;
+      first += outputs;
+      outputs = of_targets[t + 1];
+      target = t + 1;
+    }
+  }
+};
+
 }  // namespace chorale::cuda

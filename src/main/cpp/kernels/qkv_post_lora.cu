@@ -32,37 +32,22 @@ __global__ void __launch_bounds__(128, 3) QkvPostLoraKernel(const QkvPostArgs ar
   const bool is_q = head < args.heads, is_v = head >= args.heads + kv.kv_heads;
   const int32_t target = is_q ? 0 : is_v ? 2 : 1, own_head = head - (is_q ? 0 : is_v ? args.heads + kv.kv_heads : args.heads);
   const int32_t dim = warp * 16 + lane % 4 * 4;  // the first of the lane's four; the others are kPairs further
-  const int32_t groups = *lora.group_count;
   const float* product = args.qkv.floats() + head * kDims + dim;
   LoraTileProduct<T, true> part(lora, target, own_head);
   // [round][4 row's half + ..]: both halves of the product, then the angles, two pairs in each piece
   extern __shared__ uint4 shared_pieces[];
   const Rows ahead{*reinterpret_cast<uint4(*)[Rows::kRounds][kLanePieces][Rows::kThreads]>(shared_pieces)};
   __shared__ int32_t tokens[kLoraPieceRows], row_pages[kLoraPieceRows];  // of a row: its place in its page, and the page
-  bool waited = false;
-#pragma unroll 1
-  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * kPieces; index += static_cast<int32_t>(gridDim.y)) {
-    const LoraGroup group = lora.groups[index / kPieces];
-    const int32_t row_begin = index % kPieces * kLoraPieceRows, row_end = min(row_begin + kLoraPieceRows, group.row_count);
-    if (row_begin >= row_end) continue;
-    if (!waited) WaitForPredecessor();
-    waited = true;
-#pragma unroll 1
-    for (int32_t round = 0; round < Rows::kRounds; ++round) {
-#pragma unroll
-      for (int32_t side = 0; side < 2; ++side) {
-        const int32_t own = row_begin + round * 16 + lane / 4 + side * 8;
-        if (own >= row_end) continue;
-        const float* source = product + static_cast<int64_t>(group.row_begin + own) * args.qkv.cols;
-        ahead.Copy(round, side * 4, source);
-        ahead.Copy(round, side * 4 + 1, source + kPairs);
-        if (is_v) continue;
-        const float2* angles = args.rotation + static_cast<int64_t>(group.row_begin + own) * kPairs + dim;
-        ahead.Copy(round, side * 4 + 2, angles);
-        ahead.Copy(round, side * 4 + 3, angles + 2);
-      }
-      CommitCopies();
-    }
+  ForEachLoraPiece(lora, kPieces, false, [&](const LoraGroup& group, int32_t row_begin, int32_t row_end) {
+    ahead.Ask(row_begin, row_end, [&](int32_t round, int32_t side, int32_t row) {
+      const float* source = product + static_cast<int64_t>(group.row_begin + row) * args.qkv.cols;
+      ahead.Copy(round, side * 4, source);
+      ahead.Copy(round, side * 4 + 1, source + kPairs);
+      if (is_v) return;
+      const float2* angles = args.rotation + static_cast<int64_t>(group.row_begin + row) * kPairs + dim;
+      ahead.Copy(round, side * 4 + 2, angles);
+      ahead.Copy(round, side * 4 + 3, angles + 2);
+    });
     __syncthreads();  // those of the rows before were read
     const auto place = static_cast<int32_t>(threadIdx.x);
     if (!is_q && place < row_end - row_begin) {
@@ -115,8 +100,7 @@ __global__ void __launch_bounds__(128, 3) QkvPostLoraKernel(const QkvPostArgs ar
         }
       }
     }
-  }
-  if (!waited) WaitForPredecessor();
+  });
 }
 
 }  // namespace

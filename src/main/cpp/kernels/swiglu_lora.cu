@@ -22,31 +22,17 @@ __global__ void __launch_bounds__(128, 4) SwiGluLoraKernel(const SwiGluArgs args
   const int32_t tile = static_cast<int32_t>(blockIdx.x);
   const int32_t warp = static_cast<int32_t>(threadIdx.x) / 32, lane = static_cast<int32_t>(threadIdx.x) % 32;
   const int32_t col = tile * kLoraTile + warp * 32 + lane % 4 * 8;
-  const int32_t groups = *lora.group_count;
   const T* product = static_cast<const T*>(args.gate_up.data) + col;
   LoraTileProduct<T> gate_part(lora, 0, tile), up_part(lora, 1, tile);
   __shared__ uint4 pieces[LaneRows<4>::kRounds][4][LaneRows<4>::kThreads];  // [round][2 row's half + gate, up]
   const LaneRows<4> ahead{pieces};
-  bool waited = false;
-#pragma unroll 1
-  for (int32_t index = static_cast<int32_t>(blockIdx.y); index < groups * kPieces; index += static_cast<int32_t>(gridDim.y)) {
-    const LoraGroup group = lora.groups[index / kPieces];
-    const int32_t row_begin = index % kPieces * kLoraPieceRows, row_end = min(row_begin + kLoraPieceRows, group.row_count);
-    if (row_begin >= row_end) continue;
-    if (!waited) WaitForPredecessor();
-    waited = true;
-#pragma unroll 1
-    for (int32_t round = 0; round < LaneRows<4>::kRounds; ++round) {
-#pragma unroll
-      for (int32_t side = 0; side < 2; ++side) {
-        const int32_t own = row_begin + round * 16 + lane / 4 + side * 8;
-        if (own >= row_end || col >= args.intermediate) continue;
-        const T* source = product + static_cast<int64_t>(group.row_begin + own) * args.gate_up.cols;
-        ahead.Copy(round, side * 2, source);
-        ahead.Copy(round, side * 2 + 1, source + args.intermediate);
-      }
-      CommitCopies();
-    }
+  ForEachLoraPiece(lora, kPieces, false, [&](const LoraGroup& group, int32_t row_begin, int32_t row_end) {
+    ahead.Ask(row_begin, row_end, [&](int32_t round, int32_t side, int32_t row) {
+      if (col >= args.intermediate) return;
+      const T* source = product + static_cast<int64_t>(group.row_begin + row) * args.gate_up.cols;
+      ahead.Copy(round, side * 2, source);
+      ahead.Copy(round, side * 2 + 1, source + args.intermediate);
+    });
     gate_part.Begin(group);
     up_part.Begin(group);
     gate_part.LoadRows(group, row_begin);
@@ -86,8 +72,7 @@ __global__ void __launch_bounds__(128, 4) SwiGluLoraKernel(const SwiGluArgs args
                                   col) = {out[0], out[1], out[2], out[3]};
       }
     }
-  }
-  if (!waited) WaitForPredecessor();
+  });
 }
 
 }  // namespace
