@@ -34,19 +34,10 @@ void RunSteps(EngineHarness& harness) {
   }
 }
 
-// By case, so that a sanitizer, which is slow, may be given some.
-class CudaOperationsTest : public CudaEngineTest, public ::testing::WithParamInterface<Case> {};
+class CudaOperationsTest : public CudaComparisonTest {};
 
 TEST_P(CudaOperationsTest, EveryOperationFollowsTheReference) {
-  const Case& c = GetParam();
-  for (const std::string mode : {"fast", "reference"}) {
-    SCOPED_TRACE(mode);
-    auto cpu = Cpu(c, 11), cuda = Cuda(c, 11, mode);
-    LoadAdapters(*cpu, 5);
-    LoadAdapters(*cuda, 5);
-    CompareOperations(*cpu, *cuda, RunSteps);
-    if (HasFatalFailure()) return;
-  }
+  EveryOperationFollowsTheReference([](EngineHarness& harness) { LoadAdapters(harness, 5); }, RunSteps);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, CudaOperationsTest, ::testing::ValuesIn(Cases()),

@@ -53,18 +53,10 @@ void RunSteps(EngineHarness& harness) {
   }
 }
 
-class CudaFormsTest : public CudaEngineTest, public ::testing::WithParamInterface<Case> {};
+class CudaFormsTest : public CudaComparisonTest {};
 
 TEST_P(CudaFormsTest, EveryOperationFollowsTheReference) {
-  const Case& c = GetParam();
-  for (const std::string mode : {"fast", "reference"}) {
-    SCOPED_TRACE(mode);
-    auto cpu = Cpu(c, 11), cuda = Cuda(c, 11, mode);
-    LoadForms(*cpu, 5);
-    LoadForms(*cuda, 5);
-    CompareOperations(*cpu, *cuda, RunSteps);
-    if (HasFatalFailure()) return;
-  }
+  EveryOperationFollowsTheReference([](EngineHarness& harness) { LoadForms(harness, 5); }, RunSteps);
 }
 
 std::vector<Generation> Prompts(const EngineHarness& harness) {

@@ -48,18 +48,31 @@ class Comparer final : public OpObserver {
   size_t next_ = 0;
 };
 
-// Runs the same on both, and compares each operation.
-template <typename Run>
-void CompareOperations(EngineHarness& reference, EngineHarness& tested, Run run) {
-  Recorder recorder;
-  reference.engine().SetObserver(&recorder);
-  run(reference);
-  Comparer comparer(std::move(recorder.records));
-  tested.engine().SetObserver(&comparer);
-  run(tested);
-  EXPECT_TRUE(comparer.complete());
-  reference.engine().SetObserver(nullptr);
-  tested.engine().SetObserver(nullptr);
-}
+// By case, so that a sanitizer, which is slow, may be given some.
+class CudaComparisonTest : public CudaEngineTest, public ::testing::WithParamInterface<Case> {
+ protected:
+  // Loads adapters into engines on the CPU and on the GPU, runs the same on both, and compares each operation; with the
+  // kernels that serve, then with plain ones.
+  template <typename Load, typename Run>
+  void EveryOperationFollowsTheReference(Load load, Run run) {
+    const Case& c = GetParam();
+    for (const std::string mode : {"fast", "reference"}) {
+      SCOPED_TRACE(mode);
+      auto cpu = Cpu(c, 11), cuda = Cuda(c, 11, mode);
+      load(*cpu);
+      load(*cuda);
+      Recorder recorder;
+      cpu->engine().SetObserver(&recorder);
+      run(*cpu);
+      cpu->engine().SetObserver(nullptr);
+      Comparer comparer(std::move(recorder.records));
+      cuda->engine().SetObserver(&comparer);
+      run(*cuda);
+      cuda->engine().SetObserver(nullptr);
+      EXPECT_TRUE(comparer.complete());
+      if (HasFatalFailure()) return;
+    }
+  }
+};
 
 }  // namespace chorale
