@@ -7,7 +7,6 @@ import io.chorale.adapter.AdapterAdministration;
 import io.chorale.adapter.AdapterAliases;
 import io.chorale.adapter.AdapterEntry;
 import io.chorale.adapter.AdapterFolder;
-import io.chorale.adapter.AdapterRefusal;
 import io.chorale.adapter.AdapterRegistry;
 import io.chorale.adapter.AdapterShelf;
 import io.chorale.adapter.AdapterSource;
@@ -17,8 +16,6 @@ import io.chorale.adapter.FileRejectedException;
 import io.chorale.adapter.KnownDigests;
 import io.chorale.adapter.NamedAdapter;
 import io.chorale.adapter.ServedForms;
-import io.chorale.adapter.source.ModelWish;
-import io.chorale.adapter.source.RemoteModels;
 import io.chorale.api.AdapterJson;
 import io.chorale.api.Answers;
 import io.chorale.api.BodyGuard;
@@ -54,7 +51,6 @@ import io.chorale.serving.Lifecycle;
 import io.chorale.serving.RequestReporter;
 import io.chorale.serving.Service;
 import io.chorale.simulate.ServerDevice;
-import io.chorale.text.TextException;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.opentelemetry.api.OpenTelemetry;
 import io.opentelemetry.api.trace.Tracer;
@@ -113,7 +109,7 @@ public class ServingProducer {
     private final EngineSpec spec;
     private final boolean hasText;
     private final Optional<Path> modelDirectory;
-    private Optional<WaitingRoom> waitingRoom = Optional.empty();
+    private final ModelIntake modelIntake;
 
     ServingProducer(
             ModelSettings model,
@@ -140,7 +136,8 @@ public class ServingProducer {
         settings.pass();
         keyring = new Keyring(limits.keys());
         audit = openAudit();
-        BaseModel base = readModel(fetchedModel(sources.models(), vertx, config));
+        modelIntake = new ModelIntake(model, adapters.stateDir(), sources.models(), vertx, config);
+        BaseModel base = modelIntake.read();
         modelDirectory = base.directory();
         KnownDigests digests = new KnownDigests();
         Engine engine = createEngine(engines, base);
@@ -207,7 +204,7 @@ public class ServingProducer {
         try {
             return new AuditFile(file.get(), access.auditBytesMax().asLongValue());
         } catch (IOException unwritable) {
-            throw refused("chorale.access.audit-file", file.get(), unwritable);
+            throw StartRefusal.of("chorale.access.audit-file", file.get(), unwritable);
         }
     }
 
@@ -218,37 +215,6 @@ public class ServingProducer {
         service.door().tenants().replace(PolicyFactory.tenants(newer.tenants()));
         callers.replace(PolicyFactory.objectives(newer.objectives()));
         keyring.replace(newer.keys());
-    }
-
-    /** The model from another machine, where one is named; until the service is there, the port says what it waits for. */
-    private Optional<BaseModel.Fetched> fetchedModel(RemoteModels models, Vertx vertx, SmallRyeConfig config) {
-        if (model.source().isEmpty()) {
-            return Optional.empty();
-        }
-        ModelWish wish = new ModelWish(model.source().get(), model.sha256());
-        ModelFetch fetch = new ModelFetch();
-        waitingRoom = Optional.of(WaitingRoom.open(
-                vertx,
-                config.getOptionalValue("quarkus.http.host", String.class).orElse("0.0.0.0"),
-                config.getOptionalValue("quarkus.http.port", Integer.class).orElse(8080),
-                fetch.progress()::sentence));
-        try {
-            Path shelved = adapters.stateDir().orElseThrow().resolve("models");
-            return Optional.of(
-                    new BaseModel.Fetched(fetch.run(models, wish, shelved), wish.source(), wish.modelName()));
-        } catch (AdapterRefusal | IOException failed) {
-            throw refused("chorale.model.source", wish.source(), failed);
-        }
-    }
-
-    private BaseModel readModel(Optional<BaseModel.Fetched> fetched) {
-        try {
-            return BaseModel.read(model, fetched);
-        } catch (FileRejectedException | TextException rejected) {
-            throw fetched.isPresent()
-                    ? refused("chorale.model.source", fetched.get().source(), rejected)
-                    : refused("chorale.model.dir", model.dir(), rejected);
-        }
     }
 
     /** Registers what the folder has, what is remembered and what is to be made up. */
@@ -287,7 +253,7 @@ public class ServingProducer {
             dummies.register(registry);
             return dummies;
         } catch (FileRejectedException rejected) {
-            throw refused("chorale.adapters.dummy.count", dummy.count(), rejected);
+            throw StartRefusal.of("chorale.adapters.dummy.count", dummy.count(), rejected);
         }
     }
 
@@ -295,14 +261,8 @@ public class ServingProducer {
         try {
             return engines.create(base.files(), base.endTokens());
         } catch (EngineFault rejected) {
-            throw refused("chorale.engine.kind", engineKind, rejected);
+            throw StartRefusal.of("chorale.engine.kind", engineKind, rejected);
         }
-    }
-
-    /** Quarkus prints the sentence of such an exception, and no stack trace. */
-    private static ConfigurationException refused(String key, Object value, Exception why) {
-        return new ConfigurationException(
-                "chorale: cannot start: " + key + " = " + value + " cannot be served: " + why.getMessage());
     }
 
     void start(@Observes StartupEvent event) {
@@ -324,7 +284,7 @@ public class ServingProducer {
                 spec.pageTokens(),
                 (spec.pageCount() * spec.pageBytes()) >> 20,
                 spec.contextMax());
-        waitingRoom.ifPresent(WaitingRoom::close);
+        modelIntake.close();
     }
 
     private Stream<NamedAdapter> pinnedAdapters() {

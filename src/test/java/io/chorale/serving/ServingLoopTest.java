@@ -15,6 +15,7 @@ import io.chorale.engine.AdapterWeights;
 import io.chorale.engine.EngineFault;
 import io.chorale.engine.StagedAdapter;
 import io.chorale.engine.sim.FaultPlan;
+import io.chorale.sim.OneStepFails;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
@@ -119,22 +120,7 @@ class ServingLoopTest {
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void shouldGoOnAfterAStepThatFails(boolean overlapped) {
-        FaultPlan fifthFails = new FaultPlan() {
-            @Override
-            public StepFault stepFault(long stepId) {
-                return stepId == 5 ? StepFault.FAILED : StepFault.NONE;
-            }
-
-            @Override
-            public long delayNanos(long stepId) {
-                return 0;
-            }
-
-            @Override
-            public boolean stageFails(String adapterName) {
-                return false;
-            }
-        };
+        FaultPlan fifthFails = new OneStepFails(5, FaultPlan.StepFault.FAILED);
         LoopUnderTest test = new LoopUnderTest(overlapped, fifthFails);
         RequestSpec unlucky = test.spec(50);
         test.submit(unlucky);

@@ -3,7 +3,7 @@ package io.chorale.sim;
 import io.chorale.engine.sim.FaultPlan;
 
 /** One step of a run goes wrong, and nothing else. */
-record OneStepFails(long failing, StepFault fault) implements FaultPlan {
+public record OneStepFails(long failing, StepFault fault) implements FaultPlan {
     @Override
     public StepFault stepFault(long stepId) {
         return stepId == failing ? fault : StepFault.NONE;

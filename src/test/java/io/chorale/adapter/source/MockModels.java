@@ -1,11 +1,8 @@
 package io.chorale.adapter.source;
 
 import com.sun.net.httpserver.HttpExchange;
-import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -15,9 +12,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
@@ -26,31 +20,15 @@ import java.util.concurrent.atomic.AtomicLong;
  * {@code rangeless} breaks off once a file, and always begins anew; {@code lies} about content, {@code fails}, {@code hangs},
  * {@code gated}, {@code private}, {@code redirects} to another name of itself.
  */
-public final class MockModels implements AutoCloseable {
+public final class MockModels extends MockServer {
     static final int BREAK_BYTES = 2 << 20;
 
-    /** What came in. */
-    record Seen(String path, String authorization, String range) {}
-
-    final List<Seen> seen = new CopyOnWriteArrayList<>();
     final AtomicLong bytesSent = new AtomicLong();
     private final Map<String, byte[]> files = new ConcurrentHashMap<>();
     private final Map<String, Integer> brokenOff = new ConcurrentHashMap<>();
-    private final HttpServer server;
-    private final CountDownLatch closed = new CountDownLatch(1);
     private volatile long pauseMillis;
 
-    public MockModels() throws IOException {
-        server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 64);
-        server.createContext("/", this::answer);
-        server.setExecutor(Executors.newCachedThreadPool(
-                Thread.ofPlatform().daemon().name("mock-models-", 0).factory()));
-        server.start();
-    }
-
-    public String url() {
-        return "http://127.0.0.1:" + server.getAddress().getPort();
-    }
+    public MockModels() throws IOException {}
 
     public void put(String file, byte[] content) {
         files.put(file, content);
@@ -85,37 +63,33 @@ public final class MockModels implements AutoCloseable {
         return lines.toString().getBytes(StandardCharsets.UTF_8);
     }
 
-    private void answer(HttpExchange exchange) throws IOException {
-        String path = exchange.getRequestURI().getPath();
-        seen.add(new Seen(path, header(exchange, "Authorization"), header(exchange, "Range")));
+    @Override
+    void answer(HttpExchange exchange, String path) throws IOException {
         String[] parts = path.split("/", -1);
         boolean isListing = path.startsWith("/api/models/");
         String organisation = isListing ? parts[3] : parts[1];
         String name = parts[parts.length - 1];
-        try (exchange) {
-            if (organisation.equals("fails")) {
-                exchange.sendResponseHeaders(500, -1);
-            } else if (organisation.equals("hangs") && !isListing) {
-                hang();
-            } else if (organisation.equals("private")) {
-                refuse(exchange, 401, "RepoNotFound");
-            } else if (organisation.equals("gated") && !isListing) {
-                refuse(exchange, 403, "GatedRepo");
-            } else if (isListing && !List.of("main", commit(), "refs/pr/1").contains(revision(path))) {
-                refuse(exchange, 404, "RevisionNotFound");
-            } else if (isListing) {
-                send(exchange, organisation, listing());
-            } else if (organisation.equals("redirects")) {
-                exchange.getResponseHeaders()
-                        .add("Location", url().replace("127.0.0.1", "localhost") + path.replace("redirects", "good"));
-                exchange.sendResponseHeaders(302, -1);
-            } else if (name.equals("SHA256SUMS")) {
-                send(exchange, organisation, sums());
-            } else if (!files.containsKey(name) || !isOfThisCommit(parts)) {
-                refuse(exchange, 404, "EntryNotFound");
-            } else {
-                send(exchange, organisation, content(organisation, name));
-            }
+        if (organisation.equals("fails")) {
+            exchange.sendResponseHeaders(500, -1);
+        } else if (organisation.equals("hangs") && !isListing) {
+            hang();
+        } else if (organisation.equals("private")) {
+            refuse(exchange, 401, "RepoNotFound");
+        } else if (organisation.equals("gated") && !isListing) {
+            refuse(exchange, 403, "GatedRepo");
+        } else if (isListing && !List.of("main", commit(), "refs/pr/1").contains(revision(path))) {
+            refuse(exchange, 404, "RevisionNotFound");
+        } else if (isListing) {
+            send(exchange, organisation, listing());
+        } else if (organisation.equals("redirects")) {
+            exchange.getResponseHeaders().add("Location", otherUrl() + path.replace("redirects", "good"));
+            exchange.sendResponseHeaders(302, -1);
+        } else if (name.equals("SHA256SUMS")) {
+            send(exchange, organisation, sums());
+        } else if (!files.containsKey(name) || !isOfThisCommit(parts)) {
+            refuse(exchange, 404, "EntryNotFound");
+        } else {
+            send(exchange, organisation, content(organisation, name));
         }
     }
 
@@ -158,23 +132,10 @@ public final class MockModels implements AutoCloseable {
         exchange.sendResponseHeaders(status, -1);
     }
 
-    private void hang() {
-        try {
-            closed.await();
-        } catch (InterruptedException stopped) {
-            Thread.currentThread().interrupt();
-        }
-    }
-
     private void send(HttpExchange exchange, String organisation, byte[] whole) throws IOException {
         String path = exchange.getRequestURI().getPath();
         String range = organisation.equals("rangeless") ? "" : header(exchange, "Range");
-        int from = range.isEmpty() ? 0 : Integer.parseInt(range.replaceAll("[^0-9]", ""));
-        if (from > 0) {
-            exchange.getResponseHeaders()
-                    .add("Content-Range", "bytes " + from + "-" + (whole.length - 1) + "/" + whole.length);
-        }
-        exchange.sendResponseHeaders(from > 0 ? 206 : 200, whole.length == 0 ? -1 : whole.length - from);
+        int from = beginRange(exchange, range, whole.length);
         boolean breaksOff = organisation.equals("breaks")
                 || (organisation.equals("rangeless") && brokenOff.merge(path, 1, Integer::sum) == 1);
         byte[] rest =
@@ -197,11 +158,6 @@ public final class MockModels implements AutoCloseable {
         }
     }
 
-    private static String header(HttpExchange exchange, String name) {
-        String value = exchange.getRequestHeaders().getFirst(name);
-        return value == null ? "" : value;
-    }
-
     private static String gitBlob(byte[] content) {
         MessageDigest digest = algorithm("SHA-1");
         digest.update(("blob " + content.length + "\0").getBytes(StandardCharsets.US_ASCII));
@@ -218,11 +174,5 @@ public final class MockModels implements AutoCloseable {
         } catch (NoSuchAlgorithmException impossible) {
             throw new IllegalStateException(impossible);
         }
-    }
-
-    @Override
-    public void close() {
-        closed.countDown();
-        server.stop(0);
     }
 }

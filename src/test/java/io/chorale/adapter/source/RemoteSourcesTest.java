@@ -17,7 +17,6 @@ import java.time.InstantSource;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.Callable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -54,19 +53,7 @@ class RemoteSourcesTest {
                 Duration.ofSeconds(2),
                 Duration.ofMillis(300));
         return new RemoteSources(
-                new SourceClient(rules, source -> RemoteSourcesTest::threeTimes, InstantSource.fixed(Instant.EPOCH)));
-    }
-
-    /** Tries again at once. */
-    private static <T> T threeTimes(Callable<T> action, Class<T> type) throws Exception {
-        for (int i = 0; i < 2; i++) {
-            try {
-                return action.call();
-            } catch (IOException again) {
-                assertTrue(again.getMessage() != null);
-            }
-        }
-        return action.call();
+                new SourceClient(rules, source -> RemoteModelsTest::threeTimes, InstantSource.fixed(Instant.EPOCH)));
     }
 
     private void fetch(RemoteSources sources, String source, String... sha256) throws Exception {
