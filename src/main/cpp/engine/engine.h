@@ -86,6 +86,7 @@ class Engine {
 
   // Sees, and may change, what each operation produces. Set while no step is begun.
   void SetObserver(OpObserver* observer) { observer_ = observer; }
+  Status CheckAlive();  // any thread
   // Where forward passes spend their time; null: not measured. Set while no step is begun.
   void SetTimes(OpTimes* times) { llama_.SetTimes(times); }
 
@@ -95,7 +96,6 @@ class Engine {
   Engine(const EngineConfig& config, const Shard& shard, std::unique_ptr<Backend> backend, ModelWeights weights,
          Llama llama, const LinearShapes& shapes);
 
-  Status CheckAlive();
   Status CheckPoison(const char* what) const;
   Status Collect(StepJob* job);
   StepJob* FindJob(int64_t step_id);

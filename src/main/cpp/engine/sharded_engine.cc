@@ -78,6 +78,7 @@ Result<std::unique_ptr<ShardedEngine>> ShardedEngine::Create(const EngineConfig&
   create(0);
   for (std::thread& thread : threads) thread.join();
   CHORALE_RETURN_IF_ERROR(FirstFailure(failures));
+  if (const std::string why = group->failure(); !why.empty()) return Status::Dead(why);
   return std::unique_ptr<ShardedEngine>(new ShardedEngine(manifest.spec(), std::move(group), std::move(engines)));
 }
 
@@ -135,7 +136,10 @@ Status ShardedEngine::Await(std::span<uint8_t> out, int64_t* bytes) {
 
 Result<StagedAdapter> ShardedEngine::Stage(const ManifestView& manifest, SpanSource& source) {
   std::vector<BasePart> bases;
-  for (const auto& engine : engines_) bases.push_back(engine->base());
+  for (const auto& engine : engines_) {
+    CHORALE_RETURN_IF_ERROR(engine->CheckAlive());  // gains are measured on its device
+    bases.push_back(engine->base());
+  }
   const Result<AdapterGains> gains = AdapterGains::Of(manifest, source, bases);
   if (!gains.ok()) return gains.status();
   std::vector<AdapterImage> images;

@@ -148,8 +148,9 @@ __global__ void __maxnreg__(64) AddNormManyKernel(const AddNormArgs args) {
 
 bool CanTakeMany(const AddNormArgs& args) {
   const Product& delta = args.delta;
+  static_assert(kManyFours >= kFoursMax);
   return delta.data != nullptr && delta.units_per_tile == delta.units_per_block && delta.lora == nullptr &&
-         args.exchange.shards <= 1 && args.hidden <= kManyFours * 4 * kThreadsMax;
+         args.exchange.shards <= 1;
 }
 
 // Computes   product partial 0 = the sum of all shards' products (each the sum of its partials) + bias

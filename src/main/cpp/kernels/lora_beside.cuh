@@ -275,8 +275,8 @@ class LoraExpandWork : public LoraWork {
 
 // One warp's part of the site, of `warps`. It has a ring in shared memory that cp.async fills while it multiplies. What its
 // first units of A x are and their first bytes of A are looked up and under way before it waits for the predecessor, and with
-// them its part of B v: two chains of loads side by side, which would cost 5 us one after the other. All blocks of the product are resident at once and every warp does its part of A x
-// first, so nothing waits for what has not begun.
+// them its part of B v: two chains of loads side by side, which would cost 5 us one after the other. All blocks of the product
+// are resident at once and every warp does its part of A x first, so nothing waits for what has not begun.
 template <typename T>
 __device__ __forceinline__ void LoraBeside(const LoraSiteArgs& args, const Product& y, uint32_t ring, int32_t ring_bytes,
                                            LoraWarpState& state, int32_t warp, int32_t warps) {

@@ -7,7 +7,6 @@
 namespace chorale::cuda {
 namespace {
 
-constexpr int32_t kPieces = kLoraGroupRowsMany / kLoraPieceRows;
 constexpr int32_t kDims = kLoraTile, kPairs = kDims / 2;  // of a head
 constexpr int32_t kLanePieces = 8;                        // of 16 bytes, of a lane and 16 rows
 using Rows = LaneRows<kLanePieces>;
@@ -38,7 +37,7 @@ __global__ void __launch_bounds__(128, 3) QkvPostLoraKernel(const QkvPostArgs ar
   extern __shared__ uint4 shared_pieces[];
   const Rows ahead{*reinterpret_cast<uint4(*)[Rows::kRounds][kLanePieces][Rows::kThreads]>(shared_pieces)};
   __shared__ int32_t tokens[kLoraPieceRows], row_pages[kLoraPieceRows];  // of a row: its place in its page, and the page
-  ForEachLoraPiece(lora, kPieces, false, [&](const LoraGroup& group, int32_t row_begin, int32_t row_end) {
+  ForEachLoraPiece(lora, kLoraPieces, false, [&](const LoraGroup& group, int32_t row_begin, int32_t row_end) {
     ahead.Ask(row_begin, row_end, [&](int32_t round, int32_t side, int32_t row) {
       const float* source = product + static_cast<int64_t>(group.row_begin + row) * args.qkv.cols;
       ahead.Copy(round, side * 4, source);
@@ -112,7 +111,7 @@ bool CanQkvPostLora(const QkvPostArgs& args) {
 }
 
 void QkvPostLora(Launcher& launcher, Element element, const QkvPostArgs& args, int32_t groups_max, const LoraSiteArgs& lora) {
-  const dim3 grid(args.heads + 2 * args.kv.kv_heads, std::min(groups_max * kPieces, 65535));
+  const dim3 grid(args.heads + 2 * args.kv.kv_heads, std::min(groups_max * kLoraPieces, 65535));
   WithElement(element, [&](auto type) {
     const auto kernel = QkvPostLoraKernel<decltype(type)>;
     launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));

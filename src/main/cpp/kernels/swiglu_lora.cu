@@ -6,12 +6,11 @@
 namespace chorale::cuda {
 namespace {
 
-constexpr int32_t kPieces = kLoraGroupRowsMany / kLoraPieceRows;
-
 // Computes   out = silu(gate) * up of a 16-bit product of many rows, both + B v (lora_expand.cuh) + bias
 // Shapes     gate_up [T, 2 I] T, gate first; v as LoraShrink leaves it; out [T, I] T
-// Grid       (I / 128 rounded up, groups x pieces of 64 rows): a warp has 32 columns of gate and the same of up, 16 rows at a time, the product
-//            loaded to where the tensor cores leave B v: nothing is exchanged, and B stays in registers up to rank 32
+// Grid       (I / 128 rounded up, groups x pieces of 64 rows): a warp has 32 columns of gate and the same of up, 16 rows at a
+//            time, the product loaded to where the tensor cores leave B v: nothing is exchanged, and B stays in registers up
+//            to rank 32
 // Requires   I and the strides multiples of 8; bases 16-byte aligned; the groups cover all rows
 // Bound by   bytes: 6 I a row
 // Reference  cpu_reference.cc Gemm (LoRA part), SwiGlu
@@ -26,7 +25,7 @@ __global__ void __launch_bounds__(128, 4) SwiGluLoraKernel(const SwiGluArgs args
   LoraTileProduct<T> gate_part(lora, 0, tile), up_part(lora, 1, tile);
   __shared__ uint4 pieces[LaneRows<4>::kRounds][4][LaneRows<4>::kThreads];  // [round][2 row's half + gate, up]
   const LaneRows<4> ahead{pieces};
-  ForEachLoraPiece(lora, kPieces, false, [&](const LoraGroup& group, int32_t row_begin, int32_t row_end) {
+  ForEachLoraPiece(lora, kLoraPieces, false, [&](const LoraGroup& group, int32_t row_begin, int32_t row_end) {
     ahead.Ask(row_begin, row_end, [&](int32_t round, int32_t side, int32_t row) {
       if (col >= args.intermediate) return;
       const T* source = product + static_cast<int64_t>(group.row_begin + row) * args.gate_up.cols;
@@ -82,7 +81,7 @@ bool CanSwiGluLora(const SwiGluArgs& args) {
 }
 
 void SwiGluLora(Launcher& launcher, Element element, const SwiGluArgs& args, int32_t groups_max, const LoraSiteArgs& lora) {
-  const dim3 grid((args.intermediate + kLoraTile - 1) / kLoraTile, std::min(groups_max * kPieces, 65535));
+  const dim3 grid((args.intermediate + kLoraTile - 1) / kLoraTile, std::min(groups_max * kLoraPieces, 65535));
   WithElement(element,
               [&](auto type) { launcher.Launch(SwiGluLoraKernel<decltype(type)>, grid, dim3(128), 0, args, lora); });
 }

@@ -47,7 +47,7 @@ Result<std::unique_ptr<MergedWeights>> MergedWeights::Make(const ModelWeights& b
     merged->shadows_.clear();
     if (way == MergeWay::kShadow || made.code() != CH_RESOURCE_EXHAUSTED) return made;
   }
-  if (const Status status = AgreeOn(shard, merged->PrepareMergeInPlace()); !status.ok()) {
+  if (const Status status = merged->PrepareMergeInPlace(shard); !status.ok()) {
     return made.ok() ? status : Status::Exhausted(made.message() + "; in place: " + status.message());
   }
   merged->MergeInPlace();
@@ -69,10 +69,12 @@ void MergedWeights::MergeIntoShadows() {
   backend_.WaitForSteps();  // it is this step's time, and its failure if it is one
 }
 
-Status MergedWeights::PrepareMergeInPlace() {
+// The shards agree on every linear: to count what is logged of one, they may have to exchange its factors, and one that has
+// failed would not come to the next.
+Status MergedWeights::PrepareMergeInPlace(const Shard& shard) {
   for (Touched& touched : touched_) {
     Result<std::unique_ptr<MergeUndo>> prepared = backend_.PrepareMergeInPlace(ParamsOf(touched));
-    if (!prepared.ok()) return prepared.status();
+    CHORALE_RETURN_IF_ERROR(AgreeOn(shard, prepared.status()));
     touched.undo = std::move(prepared).value();
   }
   return Status::Ok();

@@ -44,7 +44,7 @@ class MergedWeights {
   MergedWeights(const ModelWeights& base, std::shared_ptr<const ResidentAdapter> adapter, float scale, Backend& backend);
   MergeParams ParamsOf(const Touched& touched) const;
   Status MakeShadows();
-  Status PrepareMergeInPlace();
+  Status PrepareMergeInPlace(const Shard& shard);
   void MergeIntoShadows();
   void MergeInPlace();
 

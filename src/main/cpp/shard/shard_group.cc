@@ -46,12 +46,13 @@ Status ShardGroup::Agree(int32_t shard, const Status& status) {
 }
 
 Status FirstFailure(std::span<const Status> statuses) {
-  size_t first = 0;
-  while (first + 1 < statuses.size() && statuses[first].ok()) ++first;
-  const Status& failure = statuses[first];
-  const bool alike = std::all_of(statuses.begin(), statuses.end(),
-                                 [&](const Status& other) { return other.message() == failure.message(); });
-  return alike ? failure : failure.WithMessage(Format("shard %zu: %s", first, failure.message().c_str()));
+  const auto failure = std::ranges::find_if_not(statuses, &Status::ok);
+  if (failure == statuses.end()) return Status::Ok();
+  const bool alike = std::ranges::all_of(statuses, [&](const Status& other) {
+    return other.code() == failure->code() && other.message() == failure->message();
+  });
+  if (alike) return *failure;
+  return failure->WithMessage(Format("shard %td: %s", failure - statuses.begin(), failure->message().c_str()));
 }
 
 Status AgreeOn(const Shard& shard, const Status& status) {

@@ -87,6 +87,11 @@ uint64_t FastBackend::Digest(const Weight& weight, uint64_t previous) const {
   return HashFloats({Values(&weight), static_cast<size_t>(weight.cols())}, previous);
 }
 
+void FastBackend::ReadWeightRow(const Weight& weight, int64_t index, float* out) const {
+  const float* values = Packed(&weight).column_zero(index);
+  for (int64_t k = 0; k < weight.cols(); ++k) out[k] = values[k * kPanelRows];
+}
+
 // ---- LoRA ---------------------------------------------------------------------------------------------------------------
 
 // Calls body(run, first rank) for the rank rows [rank_begin, rank_end) of a tile, in pieces that lie in one page.

@@ -46,7 +46,6 @@ class FastBackend : public CpuBackend {
   Status Open();
 
  private:
-
   // A x of one group, use and target, for the ranks [rank_begin, rank_end).
   struct ShrinkItem {
     const LoraGroup* group;
@@ -63,10 +62,7 @@ class FastBackend : public CpuBackend {
     int64_t column;  // of the target's first output in y
   };
 
-  void ReadWeightRow(const Weight& weight, int64_t index, float* out) const override {
-    const float* values = static_cast<const PackedWeight&>(weight).column_zero(index);
-    for (int64_t k = 0; k < weight.cols(); ++k) out[k] = values[k * kPanelRows];
-  }
+  void ReadWeightRow(const Weight& weight, int64_t index, float* out) const override;
   template <typename Body>
   void Parallel(int64_t slices, int64_t operations, const Body& body);
   void PlanLora(const LoraSite& site);

@@ -28,6 +28,7 @@ constexpr int32_t kAlgorithmTile = 1;
 // the same each time, and with the algorithm the bits would change.
 constexpr int64_t kManyOutputs = 20'000'000;
 constexpr int32_t kManyOutputsTiles[] = {197, 201};
+constexpr size_t kTilesKnownOf = 1301;  // major and minor version: another may number tiles otherwise
 constexpr size_t kPlansMax = 4096;  // prefill sees many row counts; then all plans are made anew
 
 struct Algorithm {
@@ -170,7 +171,8 @@ CublasLt::Plan* CublasLt::PlanFor(Element element, const GemmArgs& a) {
   for (int32_t i = 0; good && i < count; ++i) {
     if (results[i].state == 0) plan->choices[plan->usable++] = results[i].algorithm;
   }
-  if (int64_t{a.rows} * a.cols >= kManyOutputs) Prefer(plan.get());
+  const bool known = f.version() / 100 == kTilesKnownOf;
+  if (known && int64_t{a.rows} * a.cols >= kManyOutputs) Prefer(plan.get());
   return plans_.emplace(shape, std::move(plan)).first->second.get();
 }
 

@@ -33,7 +33,10 @@ void CudaBackend::PlaceMergePages(const ResidentAdapter& adapter) {
   merge_tables_.Begin();
   merge_tables_.Add(placed_merge_pages_, &merge_pages_);
   const Status placed = merge_tables_.Place(launcher_.stream);
-  if (!placed.ok()) throw std::runtime_error(placed.message());
+  if (!placed.ok()) {
+    placed_merge_pages_.clear();
+    throw std::runtime_error(placed.message());
+  }
   merge_tables_.Send(launcher_.stream, 0);
 }
 

@@ -43,6 +43,7 @@ Status RowMeasure::AddSquares(const RowSquaresParams& params) {
                           static_cast<size_t>(rank), cudaMemcpyHostToDevice, stream),
         "norms of DoRA");
   Check(cudaMemcpyAsync(b, params.b, static_cast<size_t>(4 * rank * rows), cudaMemcpyHostToDevice, stream), "norms of DoRA");
+  launcher_.error = cudaSuccess;  // of an adapter before this one
   RowSquares(launcher_, element_,
              {.weight = weight.memory.data() + 2 * params.row_begin * weight.stride,
               .stride = weight.stride,

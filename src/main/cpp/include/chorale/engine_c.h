@@ -77,7 +77,9 @@ int32_t ch_engine_late(int64_t engine, const uint8_t* late, int64_t bytes);
 // A fault of the step itself (status field of the result) is CH_OK here; CH_DEAD means the engine is gone.
 int32_t ch_engine_await(int64_t engine, uint8_t* result, int64_t capacity, int64_t* bytes_out);
 
-// Reads and checks one adapter (an adapter manifest of image_abi.h) into host memory in device layout.
+// Reads and checks one adapter (an adapter manifest of image_abi.h) into host memory in device layout. For DoRA it measures
+// rows of the base's weights, on a GPU with memory and kernels of its own; while an adapter is merged into them in place that
+// is CH_RESOURCE_EXHAUSTED.
 //   *staged_out: handle; *pages_out: pages it will take when resident; *bytes_out: host bytes it holds.
 int32_t ch_adapter_stage(int64_t engine, const uint8_t* manifest, int64_t manifest_bytes, int64_t* staged_out,
                          int64_t* pages_out, int64_t* bytes_out);
