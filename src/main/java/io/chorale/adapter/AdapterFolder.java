@@ -24,7 +24,7 @@ public final class AdapterFolder implements AdapterSource {
     private static final Pattern NAME = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}");
 
     private final ModelShape base;
-    private final ServedForms served;
+    private final HeadLimit heads;
     private final BaseCheck check;
     private final KnownDigests digests;
     private volatile Consumer<AdapterEntry> changed = entry -> {};
@@ -35,17 +35,17 @@ public final class AdapterFolder implements AdapterSource {
     }
 
     public AdapterFolder(ModelShape base, KnownDigests digests) {
-        this(base, ServedForms.ALL, BaseCheck.OFF, digests);
+        this(base, HeadLimit.UNLIMITED, BaseCheck.OFF, digests);
     }
 
     /**
-     * @param served forms of adapters; others are refused by name
+     * @param heads how large those of adapters may be
      * @param check of the base model that adapters name
      * @param digests of contents that were read and checked before
      */
-    public AdapterFolder(ModelShape base, ServedForms served, BaseCheck check, KnownDigests digests) {
+    public AdapterFolder(ModelShape base, HeadLimit heads, BaseCheck check, KnownDigests digests) {
         this.base = base;
-        this.served = served;
+        this.heads = heads;
         this.check = check;
         this.digests = digests;
     }
@@ -144,7 +144,7 @@ public final class AdapterFolder implements AdapterSource {
     }
 
     private PeftAdapter open(Path directory) throws FileRejectedException {
-        return PeftAdapter.open(directory, base, served, check);
+        return PeftAdapter.open(directory, base, heads, check);
     }
 
     /** The adapter's files: in its folder, or in the store where that folder has others now. */

@@ -42,11 +42,11 @@ public final class PeftAdapter {
     }
 
     public static PeftAdapter open(Path directory, ModelShape base) throws FileRejectedException {
-        return open(directory, base, ServedForms.ALL, BaseCheck.OFF);
+        return open(directory, base, HeadLimit.UNLIMITED, BaseCheck.OFF);
     }
 
-    /** @param served what is served of what adapters may be; all else is refused by name */
-    static PeftAdapter open(Path directory, ModelShape base, ServedForms served, BaseCheck check)
+    /** @param heads how large one of its own may be */
+    static PeftAdapter open(Path directory, ModelShape base, HeadLimit heads, BaseCheck check)
             throws FileRejectedException {
         Path configFile = directory.resolve(CONFIG);
         Path weights = directory.resolve(WEIGHTS);
@@ -56,7 +56,7 @@ public final class PeftAdapter {
         }
         PeftConfig config = new PeftConfig(JsonText.readObject(configFile, CONFIG_BYTES_MAX));
         SafetensorsFile file = SafetensorsFile.open(weights);
-        return new Verification(directory, base, served, check, config, file).verify();
+        return new Verification(directory, base, heads, check, config, file).verify();
     }
 
     public AdapterFacts facts() {
@@ -114,7 +114,7 @@ public final class PeftAdapter {
     private static final class Verification {
         private final Path directory;
         private final ModelShape base;
-        private final ServedForms served;
+        private final HeadLimit heads;
         private final BaseCheck check;
         private final PeftConfig config;
         private final SafetensorsFile file;
@@ -127,13 +127,13 @@ public final class PeftAdapter {
         Verification(
                 Path directory,
                 ModelShape base,
-                ServedForms served,
+                HeadLimit heads,
                 BaseCheck check,
                 PeftConfig config,
                 SafetensorsFile file) {
             this.directory = directory;
             this.base = base;
-            this.served = served;
+            this.heads = heads;
             this.check = check;
             this.config = config;
             this.file = file;
@@ -309,12 +309,12 @@ public final class PeftAdapter {
                 problem(head.name(), "has shape " + head.shape() + ", but the base model's LM head has " + wanted);
                 return;
             }
-            long bytes = (long) base.vocab() * base.hidden() * served.elementBytes();
-            if (bytes > served.headBytesMax()) {
+            long bytes = (long) base.vocab() * base.hidden() * heads.elementBytes();
+            if (bytes > heads.headBytesMax()) {
                 problem(
                         head.name(),
                         "takes " + bytes + " bytes of memory; an LM head of an adapter's own may take "
-                                + served.headBytesMax() + " (chorale.adapters.head-bytes-max)");
+                                + heads.headBytesMax() + " (chorale.adapters.head-bytes-max)");
             } else if (isServable) {
                 spans.add(span(TensorSpan.HEAD, TensorSpan.NO_LAYER, head, 1));
                 forms.add(AdapterForm.OWN_HEAD);

@@ -5,9 +5,9 @@ import java.nio.file.Path;
 import java.util.List;
 
 /**
- * {@code ./chorale bench [engine] [scheduler] [http] [adapters] [million]}: runs what is named, the first three when nothing
- * is. {@code papers} and {@code policies} write tables into docs/, from simulation alone. {@code ./chorale bench workload ...}: plays a workload
- * against a server that runs.
+ * {@code ./chorale bench [engine] [scheduler] [http] [adapters] [cold-adapters] [streams] [million]}: runs what is named, the
+ * first three when nothing is. {@code papers} and {@code policies} write tables into docs/, from simulation alone. {@code ./chorale
+ * bench workload ...}: plays a workload against a server that runs.
  */
 public final class BenchCommand {
     private static final List<String> MEASURED = List.of("engine", "scheduler", "http");

@@ -52,7 +52,12 @@ final class ServerProcess implements AutoCloseable {
                 .redirectErrorStream(true)
                 .redirectOutput(Path.of("target", LOG).toFile())
                 .start();
-        awaitReady();
+        try {
+            awaitReady();
+        } catch (IOException | InterruptedException notReady) {
+            process.destroyForcibly();
+            throw notReady;
+        }
         startNanos = System.nanoTime() - begun;
     }
 

@@ -17,9 +17,10 @@ import org.jboss.logging.Logger;
 final class ModelFetch {
     private static final Logger LOG = Logger.getLogger("io.chorale");
     private static final Duration SAY_EVERY = Duration.ofSeconds(10);
+    private static final long NOTHING_SAID = -1;
 
     private final FetchProgress progress = new FetchProgress();
-    private long bytesSaid;
+    private long bytesSaid = NOTHING_SAID;
 
     FetchProgress progress() {
         return progress;
@@ -33,8 +34,7 @@ final class ModelFetch {
         ScheduledFuture<?> saying =
                 clock.scheduleAtFixedRate(this::say, SAY_EVERY.toSeconds(), SAY_EVERY.toSeconds(), TimeUnit.SECONDS);
         // Who is told to stop before the start has ended would wait for its end. The process may be gone before this
-        // thread
-        // says anything.
+        // thread says anything.
         Thread fetching = Thread.currentThread();
         Thread stop = Thread.ofPlatform().name("fetch-stop").unstarted(() -> {
             LOG.infof("stopped while fetching %s", wish.source());
@@ -43,6 +43,7 @@ final class ModelFetch {
         Runtime.getRuntime().addShutdownHook(stop);
         try {
             Path folder = models.fetch(wish, shelf, progress);
+            progress.begin("reading " + wish.source());
             LOG.infof("the model of %s is in %s (%.1f s)", wish.source(), folder, (System.nanoTime() - start) / 1e9);
             return folder;
         } finally {
@@ -65,8 +66,11 @@ final class ModelFetch {
 
     private void say() {
         long bytes = progress.bytes();
-        double rate = (bytes - bytesSaid) / 1e6 / SAY_EVERY.toSeconds();
+        if (bytesSaid == NOTHING_SAID) { // some of them may have been here
+            LOG.info(progress.sentence());
+        } else {
+            LOG.infof("%s, %.1f MB/s", progress.sentence(), (bytes - bytesSaid) / 1e6 / SAY_EVERY.toSeconds());
+        }
         bytesSaid = bytes;
-        LOG.infof("%s, %.1f MB/s", progress.sentence(), rate);
     }
 }

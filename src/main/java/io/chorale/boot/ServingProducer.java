@@ -13,9 +13,9 @@ import io.chorale.adapter.AdapterSource;
 import io.chorale.adapter.BaseCheck;
 import io.chorale.adapter.DummyAdapters;
 import io.chorale.adapter.FileRejectedException;
+import io.chorale.adapter.HeadLimit;
 import io.chorale.adapter.KnownDigests;
 import io.chorale.adapter.NamedAdapter;
-import io.chorale.adapter.ServedForms;
 import io.chorale.api.AdapterJson;
 import io.chorale.api.Answers;
 import io.chorale.api.BodyGuard;
@@ -142,10 +142,10 @@ public class ServingProducer {
         KnownDigests digests = new KnownDigests();
         Engine engine = createEngine(engines, base);
         spec = engine.spec();
-        ServedForms forms =
-                new ServedForms(spec.elementBytes(), adapters.headBytesMax().asLongValue());
+        HeadLimit heads =
+                new HeadLimit(spec.elementBytes(), adapters.headBytesMax().asLongValue());
         AdapterFolder folder = new AdapterFolder(
-                base.files().shape(), forms, new BaseCheck(modeOf(adapters.baseCheck()), base.names()), digests);
+                base.files().shape(), heads, new BaseCheck(modeOf(adapters.baseCheck()), base.names()), digests);
         shelf = new AdapterShelf(folder, registry, digests, adapters.stateDir());
         Optional<Path> watched = adapters.dir().or(base::adaptersBeside);
         AdapterSource source = readAdapters(base, folder, watched);

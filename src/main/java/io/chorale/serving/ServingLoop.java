@@ -45,6 +45,7 @@ final class ServingLoop {
     private int stepsInFlight;
     private long lastStepEndNanos;
     private boolean idleSinceLastStep = true;
+    private boolean unverified;
     private long verifiedNanos;
 
     /** @param stageAdapter asked to bring an adapter into host memory; must return at once */
@@ -77,7 +78,7 @@ final class ServingLoop {
         }
         work += overlapped ? stepAhead(now) : step(now);
         publish();
-        if (work == 0 && !idleSinceLastStep) {
+        if (work == 0) {
             idleSinceLastStep = true;
             verify(now);
         }
@@ -86,7 +87,8 @@ final class ServingLoop {
 
     /** Checks the whole state against itself: there is time now. */
     private void verify(long now) {
-        if (now - verifiedNanos >= VERIFY_EVERY_NANOS) {
+        if (unverified && now - verifiedNanos >= VERIFY_EVERY_NANOS) {
+            unverified = false;
             verifiedNanos = now;
             scheduler.verify();
         }
@@ -129,6 +131,7 @@ final class ServingLoop {
         observer.stepEnded(outcome, ended - begun, idleSinceLastStep ? 0 : begun - lastStepEndNanos);
         lastStepEndNanos = ended;
         idleSinceLastStep = false;
+        unverified = true;
         scheduler.commit(outcome, ended);
     }
 

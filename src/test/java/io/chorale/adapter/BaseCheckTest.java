@@ -29,7 +29,7 @@ class BaseCheckTest {
 
     private static AdapterFolder doctor(BaseCheck.Mode mode) {
         return new AdapterFolder(
-                MalformedAdapters.BASE, ServedForms.ALL, new BaseCheck(mode, SERVED), new KnownDigests());
+                MalformedAdapters.BASE, HeadLimit.UNLIMITED, new BaseCheck(mode, SERVED), new KnownDigests());
     }
 
     @ParameterizedTest

@@ -236,7 +236,9 @@ final class Download {
             }
             return true;
         } catch (IOException brokeOff) {
-            if (isLarge && haveMost - before >= PROGRESS_BYTES) {
+            if (isLarge
+                    && haveMost - before >= PROGRESS_BYTES
+                    && !Thread.currentThread().isInterrupted()) {
                 return false;
             }
             throw brokeOff;

@@ -9,10 +9,13 @@ public final class FetchProgress {
     private volatile String what = "nothing yet";
     private volatile long bytesTotal;
 
-    void begin(String what) {
+    /** Something else begins, which is not counted in bytes until {@link #expect}. */
+    public void begin(String what) {
+        bytesTotal = 0;
         this.what = what;
     }
 
+    /** @param total 0 where nobody knows */
     void expect(long total) {
         bytesTotal = total;
     }

@@ -11,10 +11,15 @@ record HubRepository(String organisation, String name, String revision) {
     private static final Pattern SOURCE = Pattern.compile(
             "hf://([A-Za-z0-9][\\w.-]{0,95})/([A-Za-z0-9][\\w.-]{0,95})(?:@([A-Za-z0-9][\\w./-]{0,127}))?");
 
+    /** Whether it is written as one is. */
+    static boolean isOne(String source) {
+        return SOURCE.matcher(source).matches() && !source.contains("..");
+    }
+
     /** Reads {@code hf://ORG/NAME@REVISION}; without a revision it is main. */
     static HubRepository of(String source) throws AdapterRefusal {
         Matcher name = SOURCE.matcher(source);
-        if (!name.matches() || source.contains("..")) {
+        if (!name.matches() || !isOne(source)) {
             throw new AdapterRefusal(Kind.MALFORMED, "a source on the hub is written hf://ORG/NAME@REVISION");
         }
         return new HubRepository(name.group(1), name.group(2), name.group(3) == null ? "main" : name.group(3));

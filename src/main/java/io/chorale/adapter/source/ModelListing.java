@@ -1,5 +1,6 @@
 package io.chorale.adapter.source;
 
+import com.fasterxml.jackson.core.JacksonException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
@@ -7,11 +8,13 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.chorale.adapter.AdapterRefusal;
 import io.chorale.adapter.AdapterRefusal.Kind;
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -51,7 +54,7 @@ record ModelListing(ModelWish wish, String revision, Map<String, Item> items) {
 
     /** Reads what the hub's API answers. */
     static ModelListing ofHub(ModelWish wish, Path answer) throws IOException, AdapterRefusal {
-        JsonNode root = tree(answer, wish.source());
+        JsonNode root = tree(answer, "what " + wish.source() + " says of its files");
         String commit = root.path("sha").asText();
         if (!COMMIT.matcher(commit).matches()) {
             throw unclear(wish, "names no commit");
@@ -81,7 +84,7 @@ record ModelListing(ModelWish wish, String revision, Map<String, Item> items) {
     /** Reads the lines that {@code sha256sum} writes. */
     static ModelListing ofSums(ModelWish wish, Path sums) throws IOException, AdapterRefusal {
         Map<String, Item> items = new TreeMap<>();
-        for (String line : Files.readAllLines(sums, StandardCharsets.UTF_8)) {
+        for (String line : lines(wish, sums)) {
             Matcher sum = SUM.matcher(line);
             if (!sum.matches()) {
                 throw unclear(wish, "has a line that is not of sha256sum");
@@ -94,20 +97,29 @@ record ModelListing(ModelWish wish, String revision, Map<String, Item> items) {
         return new ModelListing(wish, "", items);
     }
 
+    private static List<String> lines(ModelWish wish, Path sums) throws IOException, AdapterRefusal {
+        try {
+            return Files.readAllLines(sums, StandardCharsets.UTF_8);
+        } catch (CharacterCodingException isNoText) {
+            throw unclear(wish, "is not UTF-8");
+        }
+    }
+
     private static AdapterRefusal unclear(ModelWish wish, String how) {
         return new AdapterRefusal(Kind.SOURCE_FAILED, "what " + wish.source() + " says of its files " + how);
     }
 
-    private static JsonNode tree(Path file, String source) throws AdapterRefusal {
+    /** @param said what the file is, for a sentence */
+    static JsonNode tree(Path file, String said) throws AdapterRefusal, IOException {
         try {
             return JSON.readTree(file.toFile());
-        } catch (IOException malformed) {
-            throw new AdapterRefusal(Kind.SOURCE_FAILED, "what " + source + " says of its files is not JSON");
+        } catch (JacksonException malformed) {
+            throw new AdapterRefusal(Kind.SOURCE_FAILED, said + " is not JSON");
         }
     }
 
     /** What was kept for this wish; empty where there is nothing. */
-    static Optional<ModelListing> kept(ModelWish wish, Path folder) throws AdapterRefusal {
+    static Optional<ModelListing> kept(ModelWish wish, Path folder) throws AdapterRefusal, IOException {
         Path file = folder.resolve(FILE);
         if (!Files.exists(file)) {
             return Optional.empty();

@@ -16,13 +16,14 @@ import java.util.regex.Pattern;
  * @param sha256 of the file SHA256SUMS; empty for the hub
  */
 public record ModelWish(String source, Optional<String> sha256) {
-    private static final Pattern SOURCE = Pattern.compile(
-            "hf://[A-Za-z0-9][\\w.-]*/[A-Za-z0-9][\\w.-]*(@[A-Za-z0-9][\\w./-]*)?|(https?|s3)://[^/?#%\\\\@\\s]+/([^?#%\\\\@\\s]*/)?");
+    private static final Pattern FOLDER = Pattern.compile("(https?|s3)://[^/?#%\\\\@\\s]+/([^?#%\\\\@\\s]*/)?");
     private static final Pattern SHA256 = Pattern.compile("[0-9a-fA-F]{64}");
 
     /** What a source must look like, where this one does not. */
     public Optional<String> problem() {
-        if (!SOURCE.matcher(source).matches() || source.contains("..")) {
+        boolean isOne =
+                isOnHub() ? HubRepository.isOne(source) : FOLDER.matcher(source).matches() && !source.contains("..");
+        if (!isOne) {
             return Optional.of("must be hf://ORG/NAME or hf://ORG/NAME@REVISION, or a folder on the web or in a bucket:"
                     + " https://HOST/PATH/ or s3://BUCKET/PATH/, with a final slash");
         }

@@ -1,11 +1,11 @@
 package io.chorale.adapter.source;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.chorale.adapter.AdapterRefusal;
 import io.chorale.adapter.AdapterRefusal.Kind;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
+import java.nio.channels.FileLockInterruptionException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -88,10 +88,15 @@ public final class RemoteModels {
     }
 
     /** Until the channel is closed. */
-    private static void lock(FileChannel channel, ModelWish wish, FetchProgress progress) throws IOException {
+    private static void lock(FileChannel channel, ModelWish wish, FetchProgress progress)
+            throws AdapterRefusal, IOException {
         if (channel.tryLock() == null) {
             progress.begin("another process fetches " + wish.source());
-            channel.lock();
+            try {
+                channel.lock();
+            } catch (FileLockInterruptionException stopped) {
+                throw new AdapterRefusal(Kind.SOURCE_FAILED, "stopped while another process fetches " + wish.source());
+            }
         }
     }
 
@@ -178,7 +183,7 @@ public final class RemoteModels {
         /** The files that the index names. */
         private List<ModelListing.Item> shards(ModelListing listing) throws AdapterRefusal, IOException {
             TreeSet<String> names = new TreeSet<>();
-            JsonNode index = new JsonMapper().readTree(folder.resolve(INDEX).toFile());
+            JsonNode index = ModelListing.tree(folder.resolve(INDEX), INDEX + " of " + wish.source());
             for (JsonNode shard : index.path("weight_map")) {
                 names.add(shard.asText());
             }
@@ -226,13 +231,18 @@ public final class RemoteModels {
             }
         }
 
-        /** Nobody writes here any more when the lock is given back. */
+        /** Nobody writes here any more when the lock is given back, also when we are told to stop. */
         private void end(ExecutorService workers) {
             workers.shutdownNow();
+            boolean stopped = Thread.interrupted();
             try {
                 workers.awaitTermination(END_SECONDS_MAX, TimeUnit.SECONDS);
-            } catch (InterruptedException stopped) {
-                Thread.currentThread().interrupt();
+            } catch (InterruptedException again) {
+                stopped = true;
+            } finally {
+                if (stopped) {
+                    Thread.currentThread().interrupt();
+                }
             }
         }
 
@@ -264,7 +274,8 @@ public final class RemoteModels {
                                 + " MB are still to come, and " + folder.getParent() + " has "
                                 + FetchProgress.megabytes(Math.max(0, free)) + " MB to spare" + others());
             }
-            progress.expect(total);
+            boolean isKnown = items.stream().allMatch(item -> item.bytes().isPresent());
+            progress.expect(isKnown ? total : 0);
             progress.gained(here - progress.bytes());
             return missing;
         }
@@ -336,7 +347,7 @@ public final class RemoteModels {
             complete(Download.ofLargeFile(
                     wanted,
                     part,
-                    bytes.orElse(limits.bytesMax()),
+                    bytes.orElse(limits.bytesMax() - progress.bytes() + (Files.exists(part) ? Files.size(part) : 0)),
                     client.patience(),
                     limits.slice(),
                     progress::gained));

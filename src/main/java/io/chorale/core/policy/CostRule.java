@@ -86,16 +86,15 @@ public final class CostRule implements WeightModePolicy {
                 forgoneNanos = 0;
             }
         } else if (merged == NONE && trial.pays(likely + doubt, stepsLeft, costs.switchNanos(batch, candidate))) {
-            trial.begin();
+            trial.begin(costs.switchNanos(batch, candidate));
             merged = leader;
         }
     }
 
     /** It stays merged if that is sure to pay by now: the switch is paid for. */
     private void endTrial(BatchDemand batch, int now) {
-        long price = now < 0 ? 0 : costs.switchNanos(batch, now);
         long gain = now < 0 ? 0 : gainNanos(batch, now);
-        trial.end(price, gain);
+        trial.end(gain);
         forgoneNanos = 0;
         if (now < 0 || gain <= SURE * doubtNanos(batch, now)) {
             merged = NONE;

@@ -17,7 +17,11 @@ import java.lang.invoke.VarHandle;
  */
 public final class LearnedCosts implements StepCostModel {
     private static final int PARTS = 8;
+    private static final int BASE = 0;
     private static final int ROW = 1;
+    private static final int CONTEXT_TOKEN = 2;
+    private static final int ADAPTER = 3;
+    private static final int ADAPTER_PAGE = 4;
     private static final int ADAPTER_ROW = 5;
     private static final int LOAD = 6;
     private static final int MERGE = 7;
@@ -100,11 +104,11 @@ public final class LearnedCosts implements StepCostModel {
     }
 
     private void add(StepShape step, double part) {
-        x[0] += part * GUESS[0];
+        x[BASE] += part * GUESS[BASE];
         x[ROW] += part * GUESS[ROW] * step.rows;
-        x[2] += part * GUESS[2] * step.contextTokens;
-        x[3] += part * GUESS[3] * step.adapters;
-        x[4] += part * GUESS[4] * step.adapterPages;
+        x[CONTEXT_TOKEN] += part * GUESS[CONTEXT_TOKEN] * step.contextTokens;
+        x[ADAPTER] += part * GUESS[ADAPTER] * step.adapters;
+        x[ADAPTER_PAGE] += part * GUESS[ADAPTER_PAGE] * step.adapterPages;
         x[ADAPTER_ROW] += part * GUESS[ADAPTER_ROW] * step.adapterRows;
         x[LOAD] += part * GUESS[LOAD] * step.loadPages;
         x[MERGE] += step.mergePages > 0 ? part * GUESS[MERGE] : 0;

@@ -1,8 +1,8 @@
 package io.chorale.core.policy;
 
 /**
- * When merging is tried for a few steps although nobody knows whether it pays: only for an adapter that has had nearly all
- * rows for long without a break, as merging could not pay otherwise, and so seldom that trials which turn out badly cost a
+ * When merging is tried for a few steps although nobody knows whether it pays: only for an adapter that has had three quarters
+ * of the sequences for long without a break, as merging could not pay otherwise, and so seldom that trials which turn out badly cost a
  * thousandth of the time that is worked. What the steps take teaches the cost model; nothing is measured here.
  */
 final class MergeTrial {
@@ -10,10 +10,11 @@ final class MergeTrial {
     private static final int STEPS_MIN = 16;
 
     private static final int STEPS_MAX = 256;
-    /** Rows that the adapter must have had in an unbroken lead, and of all rows while it leads 1 - 1 / this. */
+    /** Decoded rows that the adapter must have had in an unbroken lead. */
     private static final long LEAD_ROWS = 4_096;
-
+    /** It leads while others have at most this part of the sequences. */
     private static final int OTHERS_PART = 4;
+
     /** A saving that may be smaller than this part of a step is not looked for. */
     private static final int GAIN_PART = 50;
     /** What trials may cost, as a part of the time that is worked. */
@@ -25,6 +26,7 @@ final class MergeTrial {
     private long notBeforeNanos;
     private long stepNanos;
     private int stepsDone;
+    private long priceNanos;
     private boolean running;
 
     /** A step is about to be planned. */
@@ -49,7 +51,9 @@ final class MergeTrial {
                 && gainNanos >= stepNanos / GAIN_PART;
     }
 
-    void begin() {
+    /** @param priceNanos of the switch */
+    void begin(long priceNanos) {
+        this.priceNanos = priceNanos;
         stepsDone = 0;
         running = true;
     }
@@ -60,11 +64,15 @@ final class MergeTrial {
 
     /** Counts a merged step; false: there were enough. */
     boolean goesOn(boolean known) {
-        return stepsDone++ < (known ? STEPS_MIN : STEPS_MAX);
+        if (stepsDone >= (known ? STEPS_MIN : STEPS_MAX)) {
+            return false;
+        }
+        stepsDone++;
+        return true;
     }
 
-    /** It is over: what it has cost is to be made up for by time. */
-    void end(long priceNanos, long gainNanos) {
+    /** It is over, perhaps because its adapter has gone: what it has cost is to be made up for by time. */
+    void end(long gainNanos) {
         notBeforeNanos = workedNanos + COST_PART * (priceNanos + stepsDone * Math.max(0, -gainNanos));
         running = false;
     }

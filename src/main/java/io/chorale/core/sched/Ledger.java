@@ -299,9 +299,8 @@ final class Ledger {
     }
 
     private void verifyOwners(int[] owners) {
-        for (int page = 0;
-                page < owners.length;
-                page++) { // of millions, perhaps: nothing is made for one that is right
+        // There may be millions: nothing is made for one that is right.
+        for (int page = 0; page < owners.length; page++) {
             int counted = pool.useOf(page) == PageUse.KV ? pool.references(page) : 0;
             if (owners[page] != counted) {
                 throw new IllegalStateException(
