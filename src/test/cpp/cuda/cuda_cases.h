@@ -97,4 +97,24 @@ inline void LoadAdapters(EngineHarness& harness, uint64_t seed) {
                }), 60);
 }
 
+// Prompts of 5 tokens and `longer` more each, with pages of their own; slot(i) is the adapter's of the i-th.
+template <typename Slot>
+std::vector<Generation> MakePrompts(const EngineHarness& harness, int32_t count, int32_t longer, Slot slot) {
+  std::vector<Generation> generations;
+  for (int32_t i = 0; i < count; ++i) {
+    Generation g;
+    g.prompt = harness.Prompt(5 + longer * i, i);
+    g.slot = slot(i);
+    for (int32_t page = 0; page < 12; ++page) g.pages.push_back(120 + i * 12 + page);
+    generations.push_back(std::move(g));
+  }
+  return generations;
+}
+
+inline void Generate(EngineHarness& harness, std::vector<Generation>& generations, int32_t tokens, int32_t chunk = 1000) {
+  std::vector<Generation*> pointers;
+  for (Generation& g : generations) pointers.push_back(&g);
+  harness.Generate(pointers, tokens, chunk);
+}
+
 }  // namespace chorale

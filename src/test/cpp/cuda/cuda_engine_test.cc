@@ -44,21 +44,7 @@ INSTANTIATE_TEST_SUITE_P(Models, CudaOperationsTest, ::testing::ValuesIn(Cases()
                          [](const auto& info) { return std::string(info.param.name); });
 
 std::vector<Generation> Prompts(const EngineHarness& harness, int32_t count) {
-  std::vector<Generation> generations;
-  for (int32_t i = 0; i < count; ++i) {
-    Generation g;
-    g.prompt = harness.Prompt(5 + 17 * i, i);
-    g.slot = i % 3 - 1;
-    for (int32_t page = 0; page < 12; ++page) g.pages.push_back(120 + i * 12 + page);
-    generations.push_back(std::move(g));
-  }
-  return generations;
-}
-
-void Generate(EngineHarness& harness, std::vector<Generation>& generations, int32_t tokens, int32_t chunk = 1000) {
-  std::vector<Generation*> pointers;
-  for (Generation& g : generations) pointers.push_back(&g);
-  harness.Generate(pointers, tokens, chunk);
+  return MakePrompts(harness, count, 17, [](int32_t i) { return i % 3 - 1; });
 }
 
 // The logits of one forward pass over each prompt, and the token that follows where the margin is beyond the noise.

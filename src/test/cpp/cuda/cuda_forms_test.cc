@@ -60,21 +60,7 @@ TEST_P(CudaFormsTest, EveryOperationFollowsTheReference) {
 }
 
 std::vector<Generation> Prompts(const EngineHarness& harness) {
-  std::vector<Generation> generations;
-  for (int32_t i = 0; i < kSlots + 2; ++i) {
-    Generation g;
-    g.prompt = harness.Prompt(5 + 9 * i, i);
-    g.slot = i == kSlots + 1 ? kSlots - 1 : i - 1;
-    for (int32_t page = 0; page < 12; ++page) g.pages.push_back(120 + i * 12 + page);
-    generations.push_back(std::move(g));
-  }
-  return generations;
-}
-
-void Generate(EngineHarness& harness, std::vector<Generation>& generations, int32_t tokens, int32_t chunk = 1000) {
-  std::vector<Generation*> pointers;
-  for (Generation& g : generations) pointers.push_back(&g);
-  harness.Generate(pointers, tokens, chunk);
+  return MakePrompts(harness, kSlots + 2, 9, [](int32_t i) { return i == kSlots + 1 ? kSlots - 1 : i - 1; });
 }
 
 TEST_P(CudaFormsTest, LogitsFollowTheCpu) {
