@@ -9,6 +9,8 @@ export class Relay {
   #cutAfter = Infinity;
   #stayDown = false;
   cuts = 0;
+  /** What came through of the event stream that was cut, as HTTP has it. */
+  passed = '';
 
   static async to(url) {
     const relay = new Relay();
@@ -53,15 +55,20 @@ export class Relay {
       return;
     }
     client.pipe(server);
+    const stream = [];
     let streamed = 0;
     server.on('data', bytes => {
-      if (streamed > 0 || bytes.includes('text/event-stream')) streamed += bytes.length;
+      if (streamed > 0 || bytes.includes('text/event-stream')) {
+        stream.push(bytes);
+        streamed += bytes.length;
+      }
       if (streamed < this.#cutAfter) {
         client.write(bytes);
         return;
       }
       // A part of the chunk still passes, so that the cut falls into the middle of an event.
       client.write(bytes.subarray(0, bytes.length - Math.min(bytes.length, streamed - this.#cutAfter)), () => client.destroy());
+      this.passed = Buffer.concat(stream).subarray(0, this.#cutAfter).toString();
       this.#cutAfter = Infinity;
       this.cuts++;
       if (this.#stayDown) this.down();
