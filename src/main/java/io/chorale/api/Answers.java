@@ -16,13 +16,18 @@ public final class Answers {
     private final ModelCatalog catalog;
     private final InstantSource wallClock;
     private final Duration pingEvery;
+    private final Duration stallMax;
 
-    /** @param pingEvery a stream on which nothing was sent for so long gets a comment, lest a proxy closes it */
-    public Answers(Door door, ModelCatalog catalog, InstantSource wallClock, Duration pingEvery) {
+    /**
+     * @param pingEvery a stream on which nothing was sent for so long gets a comment, lest a proxy closes it
+     * @param stallMax a stream whose connection takes nothing for so long is broken off
+     */
+    public Answers(Door door, ModelCatalog catalog, InstantSource wallClock, Duration pingEvery, Duration stallMax) {
         this.door = door;
         this.catalog = catalog;
         this.wallClock = wallClock;
         this.pingEvery = pingEvery;
+        this.stallMax = stallMax;
     }
 
     ModelCatalog catalog() {
@@ -53,7 +58,8 @@ public final class Answers {
                 StreamedAnswer answer =
                         new StreamedAnswer(request, catalog, json(request), emitter, exchange, connection);
                 emitter.onTermination(answer::stopOpening);
-                eventLoop.execute(() -> guarded(emitter, exchange, () -> answer.start(door, eventLoop, pingEvery)));
+                eventLoop.execute(
+                        () -> guarded(emitter, exchange, () -> answer.start(door, eventLoop, pingEvery, stallMax)));
             } else {
                 WholeAnswer answer = new WholeAnswer(request, catalog, json(request), emitter, exchange);
                 emitter.onTermination(answer::stop);

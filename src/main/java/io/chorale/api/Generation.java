@@ -97,6 +97,11 @@ final class Generation {
         consumer.flush();
     }
 
+    /** Its client does not read. */
+    void abandon() {
+        tickets.forEach(RequestTicket::abandon);
+    }
+
     /** No more is wanted. */
     void cancel() {
         tickets.forEach(RequestTicket::cancel);

@@ -64,6 +64,7 @@ final class StreamSession {
     private boolean sentSincePing;
     private @Nullable Future<?> expiry;
     private @Nullable Future<?> pings;
+    private final StallWatch stall;
 
     /**
      * @param exchanges makes one for each request
@@ -85,6 +86,7 @@ final class StreamSession {
             parts.add(new Part(parts.size(), request, answers, exchanges.get()));
         }
         openParts = parts.size();
+        stall = new StallWatch(home, options.stallMax(), this::giveUp);
     }
 
     String id() {
@@ -127,6 +129,7 @@ final class StreamSession {
             client.cut();
         }
         client = newClient;
+        stall.moves();
         greeted = false;
         demand = 0;
         cursor = lastId + 1;
@@ -138,6 +141,7 @@ final class StreamSession {
     void demand(StreamClient asking, long count) {
         if (asking == client) {
             demand += count;
+            stall.moves();
             pump();
         }
     }
@@ -146,7 +150,16 @@ final class StreamSession {
     void detach(StreamClient leaving) {
         if (leaving == client) {
             client = null;
+            stall.moves();
             expireLater();
+        }
+    }
+
+    /** The connection takes nothing: it is as good as gone. */
+    private void giveUp() {
+        if (client != null) {
+            client.cut();
+            detach(client);
         }
     }
 
@@ -160,6 +173,7 @@ final class StreamSession {
         if (pings != null) {
             pings.cancel(false);
         }
+        stall.stop();
         parts.forEach(Part::abandon);
         if (client != null) {
             client.cut();
@@ -185,12 +199,15 @@ final class StreamSession {
         if (complete && cursor == nextId) {
             client.complete();
             client = null;
+            stall.moves();
             expireLater();
         }
     }
 
     private void write(StreamClient to, byte[] bytes) {
-        demand--;
+        if (--demand == 0) {
+            stall.blocked();
+        }
         sentSincePing = true;
         to.send(bytes);
     }

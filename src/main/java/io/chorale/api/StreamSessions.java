@@ -22,8 +22,9 @@ public final class StreamSessions {
      * @param eventsMax events kept of each
      * @param grace how long a stream waits for somebody to listen
      * @param pingEvery a stream on which nothing was sent for so long gets a comment
+     * @param stallMax a connection that takes nothing for so long counts as gone
      */
-    public record Options(int sessionsMax, int eventsMax, Duration grace, Duration pingEvery) {}
+    public record Options(int sessionsMax, int eventsMax, Duration grace, Duration pingEvery, Duration stallMax) {}
 
     private final Answers answers;
     private final Options options;

@@ -29,7 +29,8 @@ import org.jspecify.annotations.Nullable;
  * between is written to the connection itself: of the framework's work for an item, nothing is needed for bytes, and it is
  * most of what an event costs.
  *
- * <p>Back-pressure: while the connection's own queue is full, events stay in their tickets, which are bounded.
+ * <p>Back-pressure: while the connection's own queue is full, events stay in their tickets, which are bounded; and so is
+ * the time for which it may stay full.
  */
 final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsumer, Flow.Subscription {
     private enum Phase {
@@ -61,6 +62,7 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
     private boolean queueFull;
     private boolean sentSincePing;
     private @Nullable Future<?> pings;
+    private @Nullable StallWatch stall;
 
     StreamedAnswer(
             CompletionRequest request,
@@ -79,8 +81,9 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
         this.generation = new Generation(request, catalog, this);
     }
 
-    void start(Door door, ScheduledExecutorService eventLoop, Duration pingEvery) {
+    void start(Door door, ScheduledExecutorService eventLoop, Duration pingEvery, Duration stallMax) {
         if (phase == Phase.OPENING) {
+            stall = new StallWatch(eventLoop, stallMax, this::giveUp);
             generation.start(door, eventLoop);
             pings = eventLoop.scheduleAtFixedRate(
                     this::ping, pingEvery.toNanos(), pingEvery.toNanos(), TimeUnit.NANOSECONDS);
@@ -180,6 +183,7 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
     @Override
     public void request(long count) {
         demand = Math.max(demand, demand + count);
+        watch();
         generation.pump();
     }
 
@@ -218,6 +222,26 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
             close();
             client.onCompletion();
         }
+        watch();
+    }
+
+    /** What nobody reads is not kept for ever. */
+    private void watch() {
+        if (stall != null && phase == Phase.STREAMING) {
+            if (takesMore()) {
+                stall.moves();
+            } else {
+                stall.blocked();
+            }
+        }
+    }
+
+    private void giveUp() {
+        if (phase == Phase.STREAMING) {
+            failure = Problem.failed(500, "slow_consumer", "The client does not read its answer.", Problem.Retry.NO);
+            generation.abandon();
+            send();
+        }
     }
 
     private void write(Buffer events) {
@@ -228,6 +252,7 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
             queueFull = true;
             connection.drainHandler(drained -> {
                 queueFull = false;
+                watch();
                 generation.pump();
             });
         }
@@ -250,6 +275,9 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
         generation.cancel();
         if (pings != null) {
             pings.cancel(false);
+        }
+        if (stall != null) {
+            stall.stop();
         }
     }
 }

@@ -433,7 +433,7 @@ public class ServingProducer {
     @Produces
     @Singleton
     Answers answers() {
-        return new Answers(service.door(), catalog, InstantSource.system(), streams.keepAlive());
+        return new Answers(service.door(), catalog, InstantSource.system(), streams.keepAlive(), streams.stallMax());
     }
 
     @Produces
@@ -442,7 +442,11 @@ public class ServingProducer {
         return new StreamSessions(
                 answers,
                 new StreamSessions.Options(
-                        streams.resumableMax(), streams.replayEventsMax(), streams.resumeGrace(), streams.keepAlive()));
+                        streams.resumableMax(),
+                        streams.replayEventsMax(),
+                        streams.resumeGrace(),
+                        streams.keepAlive(),
+                        streams.stallMax()));
     }
 
     @Produces

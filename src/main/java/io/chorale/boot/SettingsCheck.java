@@ -119,6 +119,7 @@ public class SettingsCheck {
         problems.range("chorale.stream.buffer-events-max", streams.bufferEventsMax(), 1, 1 << 20);
         problems.range("chorale.stream.resumable-max", streams.resumableMax(), 0, 1 << 20);
         problems.range("chorale.stream.replay-events-max", streams.replayEventsMax(), 1, 1 << 24);
+        problems.positive("chorale.stream.stall-max", streams.stallMax());
         problems.positive("chorale.stream.keep-alive", streams.keepAlive());
         problems.positive("chorale.stream.resume-grace", streams.resumeGrace());
         problems.notNegative("chorale.lifecycle.drain-grace", lifecycle.drainGrace());

@@ -20,6 +20,10 @@ public interface StreamSettings {
     @WithDefault("1024")
     int bufferEventsMax();
 
+    /** A stream whose connection takes nothing more for so long, because its client does not read, is broken off. */
+    @WithDefault("60S")
+    Duration stallMax();
+
     /** A stream on which nothing was sent for so long gets a comment, lest a proxy closes it. */
     @WithDefault("15S")
     Duration keepAlive();

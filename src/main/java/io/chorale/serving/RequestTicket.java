@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  * <caption>Who writes what</caption>
  * <tr><td>writing, written, terminal, the counters of time</td><td>serving thread</td></tr>
  * <tr><td>reading, read, delivered</td><td>the reader: the executor's thread</td></tr>
- * <tr><td>cancelRequested</td><td>any thread</td></tr>
+ * <tr><td>left</td><td>any thread</td></tr>
  * </table>
  */
 public final class RequestTicket {
@@ -38,7 +38,7 @@ public final class RequestTicket {
     private final AtomicLong written = new AtomicLong();
     private final AtomicLong read = new AtomicLong();
     private final AtomicBoolean signalled = new AtomicBoolean();
-    private volatile boolean cancelRequested;
+    private volatile @Nullable DropReason left;
     private volatile @Nullable SequenceEvent terminal;
     private boolean delivered;
 
@@ -85,8 +85,17 @@ public final class RequestTicket {
 
     /** The client wants no more. The answer ends within a step; a terminal event still arrives. Any thread. */
     public void cancel() {
-        if (!cancelRequested) {
-            cancelRequested = true;
+        leave(DropReason.CANCELLED);
+    }
+
+    /** The client is there but does not read: as {@link #cancel}, and counted as such. Any thread. */
+    public void abandon() {
+        leave(DropReason.SLOW_CONSUMER);
+    }
+
+    private void leave(DropReason reason) {
+        if (left == null) {
+            left = reason;
             inbox.signalCancel();
         }
     }
@@ -121,7 +130,13 @@ public final class RequestTicket {
     }
 
     boolean cancelRequested() {
-        return cancelRequested;
+        return left != null;
+    }
+
+    /** Why, once it is. */
+    DropReason cancelReason() {
+        DropReason reason = left;
+        return reason == null ? DropReason.CANCELLED : reason;
     }
 
     boolean ended() {

@@ -228,7 +228,8 @@ final class ServingLoop {
         }
         for (RequestTicket ticket : cancelled) {
             scheduler.cancel(ticket.id());
-            drop(ticket, DropReason.CANCELLED, "the client went away");
+            DropReason reason = ticket.cancelReason();
+            drop(ticket, reason, reason == DropReason.CANCELLED ? "the client went away" : "the client does not read");
         }
     }
 

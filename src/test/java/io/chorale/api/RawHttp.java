@@ -57,7 +57,13 @@ final class RawHttp implements AutoCloseable {
     }
 
     static RawHttp get(String path, String moreHeaders) throws IOException {
-        return new RawHttp("GET " + path + " HTTP/1.1\r\nHost: test\r\n" + moreHeaders + "\r\n", new byte[0], 0);
+        return get(path, moreHeaders, 0);
+    }
+
+    /** @param receiveBytes as of {@link #post(String, String, int)} */
+    static RawHttp get(String path, String moreHeaders, int receiveBytes) throws IOException {
+        String head = "GET " + path + " HTTP/1.1\r\nHost: test\r\n" + moreHeaders + "\r\n";
+        return new RawHttp(head, new byte[0], receiveBytes);
     }
 
     static RawHttp send(String head, byte[] body) throws IOException {

@@ -196,7 +196,8 @@ class TokenStreamTest {
         ask("{'model':'tokens','prompt':[1],'max_tokens':5}").then().statusCode(200);
     }
 
-    private static double outcome(String outcome) {
+    /** Answers that ended so. */
+    static double outcome(String outcome) {
         String prefix = "chorale_requests_total{outcome=\"" + outcome + "\"} ";
         return RestAssured.get("/q/metrics")
                 .asString()

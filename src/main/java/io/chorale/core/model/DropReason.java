@@ -8,7 +8,7 @@ public enum DropReason {
     QUOTA_EXCEEDED(true),
     /** The client went away, or text matched a stop string. */
     CANCELLED(false),
-    /** The client reads more slowly than its bounded buffer allows. */
+    /** The client reads more slowly than its bounded buffer allows, or not at all. */
     SLOW_CONSUMER(false),
     /** It can never be served here: too long for the context or the pool, or a token that is not in the vocabulary. */
     REFUSED(false),
