@@ -1,5 +1,6 @@
 package io.chorale.bench;
 
+import io.chorale.platform.NativeExecutable;
 import java.io.IOException;
 import java.net.HttpURLConnection;
 import java.net.ServerSocket;
@@ -92,7 +93,7 @@ final class ServerProcess implements AutoCloseable {
 
     /** Whether this program is the executable itself, which then needs no Java to measure. */
     static boolean inExecutable() {
-        return System.getProperty("org.graalvm.nativeimage.imagecode") != null;
+        return NativeExecutable.isThis();
     }
 
     /** The executable: this program, or what ./chorale build --native has made. */

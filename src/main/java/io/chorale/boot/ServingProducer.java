@@ -46,6 +46,7 @@ import io.chorale.ops.RequestLog;
 import io.chorale.ops.RequestTraces;
 import io.chorale.ops.ServingMetrics;
 import io.chorale.ops.VllmMetrics;
+import io.chorale.platform.NativeExecutable;
 import io.chorale.serving.Door;
 import io.chorale.serving.Lifecycle;
 import io.chorale.serving.RequestReporter;
@@ -265,7 +266,7 @@ public class ServingProducer {
         }
     }
 
-    void start(@Observes StartupEvent event) {
+    void start(@Observes StartupEvent event, Vertx vertx) {
         lifecycle
                 .endWithin()
                 .map(within -> new ProcessEnd(within, Quarkus::asyncExit, Runtime.getRuntime()::halt))
@@ -274,6 +275,7 @@ public class ServingProducer {
         pinnedAdapters().forEach(named -> service.stager().pin(named.entry().version()));
         shelf.begin(adapters.watch());
         reload.begin(lifecycle.reloadEvery());
+        collectWhenQuiet(vertx);
         LOG.infof(
                 "serving %s and %d adapters on %s (%s): %d pages of %d tokens, %d MiB, context %d",
                 catalog.baseName(),
@@ -285,6 +287,17 @@ public class ServingProducer {
                 (spec.pageCount() * spec.pageBytes()) >> 20,
                 spec.contextMax());
         modelIntake.close();
+    }
+
+    /** HotSpot's collectors see to themselves. */
+    private void collectWhenQuiet(Vertx vertx) {
+        long growth = lifecycle.quietCollection().asLongValue();
+        if (growth > 0 && NativeExecutable.isThis()) {
+            Runtime heap = Runtime.getRuntime();
+            QuietCollector collector = new QuietCollector(
+                    growth, service.door()::placesTaken, () -> heap.totalMemory() - heap.freeMemory(), heap::gc);
+            vertx.setPeriodic(QuietCollector.LOOK_EVERY_MILLIS, look -> collector.look());
+        }
     }
 
     private Stream<NamedAdapter> pinnedAdapters() {

@@ -126,6 +126,7 @@ public class SettingsCheck {
         lifecycle.endWithin().ifPresent(within -> problems.positive("chorale.lifecycle.end-within", within));
         problems.positive("chorale.lifecycle.stuck-after", lifecycle.stuckAfter());
         problems.notNegative("chorale.lifecycle.reload-every", lifecycle.reloadEvery());
+        problems.bytes("chorale.lifecycle.quiet-collection", lifecycle.quietCollection(), 0, Long.MAX_VALUE);
         problems.bytes("chorale.access.audit-bytes-max", access.auditBytesMax(), 1 << 10, Long.MAX_VALUE);
         for (PolicySettings.Problem problem : PolicyFactory.policies(policies).problems()) {
             problems.check(false, "chorale.policy." + problem.key(), problem.value(), problem.allowed());

@@ -1,5 +1,6 @@
 package io.chorale.config;
 
+import io.quarkus.runtime.configuration.MemorySize;
 import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithDefault;
 import java.time.Duration;
@@ -29,4 +30,11 @@ public interface LifecycleSettings {
      */
     @WithDefault("5S")
     Duration reloadEvery();
+
+    /**
+     * Of the native executable: what its heap may grow by until it is collected as a whole in a quiet moment, with few
+     * requests under way, lest that is done in a busy one; 0: never.
+     */
+    @WithDefault("16M")
+    MemorySize quietCollection();
 }

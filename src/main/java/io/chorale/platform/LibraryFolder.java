@@ -62,7 +62,7 @@ public final class LibraryFolder {
         } else if (!variable.isBlank()) {
             candidates.put("environment variable " + VARIABLE, Path.of(variable));
         } else {
-            if (System.getProperty("org.graalvm.nativeimage.imagecode") != null) {
+            if (NativeExecutable.isThis()) {
                 candidates.put("beside the executable", executable().resolveSibling("lib"));
             }
             candidates.put("under the working directory", Path.of("target", "native"));
