@@ -218,11 +218,11 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
         if (over && failure != null && (out.isEmpty() || blocked)) {
             close();
             client.onFailure(failure);
-        } else if (over && out.isEmpty()) {
+        } else if (over && out.isEmpty() && !queueFull) {
+            // Not before the connection has taken most of it: who reads nothing of an answer's end is found out too.
             close();
             client.onCompletion();
         }
-        watch();
     }
 
     /** What nobody reads is not kept for ever. */
@@ -250,6 +250,7 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
         // The write may have found the client gone.
         if (phase == Phase.STREAMING && connection.writeQueueFull()) {
             queueFull = true;
+            watch();
             connection.drainHandler(drained -> {
                 queueFull = false;
                 watch();
@@ -259,6 +260,7 @@ final class StreamedAnswer extends AbstractMulti<byte[]> implements AnswerConsum
     }
 
     private void ping() {
+        watch();
         if (phase == Phase.STREAMING && !sentSincePing && out.isEmpty() && takesMore()) {
             out.raw(PING);
             send();

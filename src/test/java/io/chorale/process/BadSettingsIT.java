@@ -94,6 +94,7 @@ class BadSettingsIT {
             bad("chorale.sources.allowed", "ftp://x/", "= ftp://x/: must begin with hf://, https://"),
             bad("chorale.engine.shards", "0", "= 0: must be between 1 and 16"),
             bad("chorale.engine.simulated.stop-probability", "2", "= 2.0: must be between 0 and 1"),
+            bad("chorale.stream.stall-max", "0S", "must be longer than nothing"),
             bad("chorale.stream.keep-alive", "0S", "must be longer than nothing"),
             bad("chorale.lifecycle.stuck-after", "-1S", "must be longer than nothing"),
             bad("chorale.polciy.order", "fair", "there is no such setting", "policy"));
