@@ -20,21 +20,27 @@ import java.util.Set;
 import java.util.TreeMap;
 
 /**
- * Reads all of an adapter's tensors once, from front to back: the digest of its content, numbers that are not finite, and
- * whether it changes anything. PEFT begins with B all zero: an adapter saved before it was trained loads everywhere and
- * answers as the base model does.
+ * Reads all of an adapter's tensors once, from front to back: the digest of its content, numbers that no training leaves
+ * behind, and whether it changes anything. PEFT begins with B all zero: an adapter saved before it was trained loads
+ * everywhere and answers as the base model does. A run that diverged ends in numbers that are not finite or soon would not
+ * be: such an adapter would have no answer to any prompt.
  */
 final class ContentCheck {
     private static final int CHUNK_BYTES = 1 << 20;
     private static final int PROBLEMS_MAX = 100;
+    private static final float LARGEST = 65_504;
 
-    /** Of one dtype, as bits: those of a number's magnitude, and those that are all set where it is not finite. */
-    private record Bits(int magnitude, int exponent) {
+    /**
+     * Of one dtype: the bits of a number's magnitude, those of the largest that is taken, and those from which on it is not
+     * finite. Magnitudes are in the order of their bits. The largest is float16's in every dtype: an adapter is not worse
+     * for having been saved in a narrower one.
+     */
+    private record Bits(int magnitude, int largest, int infinity) {
         static Bits of(ElementType type) {
             return switch (type) {
-                case F32 -> new Bits(0x7fffffff, 0x7f800000);
-                case F16 -> new Bits(0x7fff, 0x7c00);
-                case BF16 -> new Bits(0x7fff, 0x7f80);
+                case F32 -> new Bits(0x7fffffff, Float.floatToIntBits(LARGEST), 0x7f800000);
+                case F16 -> new Bits(0x7fff, 0x7bff, 0x7c00);
+                case BF16 -> new Bits(0x7fff, Float.floatToIntBits(LARGEST) >>> 16, 0x7f80);
                 default -> throw new IllegalArgumentException(type + " was refused before");
             };
         }
@@ -100,6 +106,7 @@ final class ContentCheck {
         Bits bits = Bits.of(span.type());
         boolean anything = false;
         long firstBad = -1;
+        int bad = 0;
         for (long done = 0; done < span.bytes(); done += chunk.limit()) {
             chunk.clear().limit((int) Math.min(CHUNK_BYTES, span.bytes() - done));
             while (chunk.hasRemaining()) {
@@ -111,15 +118,17 @@ final class ContentCheck {
             digest.update(chunk.duplicate());
             for (int at = 0; at < chunk.limit(); at += span.type().bytes) {
                 int number = span.type().bytes == Integer.BYTES ? chunk.getInt(at) : chunk.getShort(at);
-                anything |= (number & bits.magnitude) != 0;
-                if ((number & bits.exponent) == bits.exponent && firstBad < 0) {
+                int magnitude = number & bits.magnitude;
+                anything |= magnitude != 0;
+                if (magnitude > bits.largest && firstBad < 0) {
                     firstBad = (done + at) / span.type().bytes;
+                    bad = magnitude;
                 }
             }
         }
         if (firstBad >= 0 && problems.size() < PROBLEMS_MAX) {
-            problems.add(
-                    file.path() + ": tensor '" + name + "' holds a number that is not finite, at element " + firstBad);
+            String what = bad >= bits.infinity ? "that is not finite" : "of a size above " + (int) LARGEST;
+            problems.add(file.path() + ": tensor '" + name + "' holds a number " + what + ", at element " + firstBad);
         }
         return anything;
     }

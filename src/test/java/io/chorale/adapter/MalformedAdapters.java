@@ -457,6 +457,15 @@ final class MalformedAdapters {
                 "b-infinite",
                 tensors -> put(tensors, Q0B, 15, Float.NEGATIVE_INFINITY),
                 "'" + Q0B + "' holds a number that is not finite, at element 15");
+        // Finite, but what is multiplied by them soon is not: training that diverged.
+        tensor(
+                "a-enormous",
+                tensors -> put(tensors, Q0A, 3, -1e30f),
+                "'" + Q0A + "' holds a number of a size above 65504, at element 3");
+        tensor(
+                "b-one-step-too-large",
+                tensors -> put(tensors, Q0B, 2, Math.nextUp(65_504f)),
+                "'" + Q0B + "' holds a number of a size above 65504, at element 2");
         tensor(
                 "both-not-finite",
                 tensors -> {

@@ -1,10 +1,12 @@
 package io.chorale.adapter;
 
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.chorale.adapter.SafetensorsWriter.Values;
 import io.chorale.core.model.DropReason;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.engine.StagedAdapter;
@@ -16,6 +18,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
@@ -26,6 +29,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Every kind of broken adapter is refused in words that name the fault, nothing of it is loaded and nothing is kept. */
@@ -62,6 +66,16 @@ class MalformedAdaptersTest {
         }
         assertTrue(rejected.problems().size() >= wanted.size());
         rejected.problems().forEach(problem -> assertTrue(problem.contains(name), problem + " does not name the file"));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"F32,65504", "F16,-65504", "BF16,65280"})
+    void numbersAsLargeAsFloat16HoldsAreTaken(String type, float largest, @TempDir Path folder) throws Exception {
+        Map<String, Values> tensors = TestFolders.adapterTensors();
+        tensors.replaceAll((name, values) -> new Values(type, values.shape(), values.values()));
+        tensors.getOrDefault(MalformedAdapters.Q0A, TestFolders.zeros(0)).values()[3] = largest;
+        TestFolders.adapter(folder, TestFolders.adapterConfig(), tensors);
+        assertDoesNotThrow(() -> new AdapterFolder(MalformedAdapters.BASE).verify("large", folder));
     }
 
     /** As a request would meet it: registered with its folder, staged, failed; and the good one beside it is served. */
