@@ -53,6 +53,7 @@ public final class Answers {
             ScheduledExecutorService eventLoop,
             Exchange exchange,
             WriteStream<Buffer> connection) {
+        exchange.asks(request);
         Uni<Reply> reply = Uni.createFrom().emitter(emitter -> {
             if (request.stream()) {
                 StreamedAnswer answer =

@@ -11,6 +11,8 @@ final class Exchange {
     private final String requestId;
     private final String endpoint;
     private final Consumer<RequestReport> reporter;
+    private String model = "";
+    private boolean streamed;
     private boolean told;
 
     private Exchange(String requestId, String endpoint, Consumer<RequestReport> reporter) {
@@ -30,6 +32,12 @@ final class Exchange {
         return new Exchange(id == null ? "" : id, path == null ? "" : path, reporter);
     }
 
+    /** What it asks for is known. */
+    void asks(CompletionRequest request) {
+        model = request.model().reported();
+        streamed = request.stream();
+    }
+
     /** The request gets an error instead of an answer. */
     void refused(Throwable why) {
         if (told) {
@@ -38,7 +46,7 @@ final class Exchange {
         told = true;
         int status = why instanceof Problem problem ? problem.status() : 500;
         String outcome = why instanceof Problem problem ? problem.code() : "internal_error";
-        reporter.accept(new RequestReport(requestId, endpoint, "", false, status, outcome, 0, 0, 0, 0, 0, 0, 0));
+        reporter.accept(new RequestReport(requestId, endpoint, model, streamed, status, outcome, 0, 0, 0, 0, 0, 0, 0));
     }
 
     /**

@@ -37,6 +37,7 @@ public class ProblemMapper {
                 Problem.invalid(422, "adapter_failed", "model", "The adapter could not be loaded: " + detail);
             case ADAPTER_UNAVAILABLE -> Problem.overloaded(503, "adapter_unavailable", sentence(detail), RETRY_SOON);
             case STEP_FAILED -> Problem.failed(500, "step_failed", sentence(detail), Problem.Retry.YES);
+            case NO_TOKEN -> Problem.failed(500, "no_token", sentence(detail), Problem.Retry.NO);
             case ENGINE_DEAD -> Problem.failed(503, "engine_dead", sentence(detail), Problem.Retry.YES);
             case DRAINING -> Problem.overloaded(503, "draining", sentence(detail), RETRY_SOON);
         };

@@ -4,7 +4,7 @@ package io.chorale.serving;
  * One request over HTTP when it has ended, for its log line and its trace. Times that it did not reach are 0.
  *
  * @param requestId of the header {@code x-request-id}
- * @param model that answered; empty where the request was refused before that was known
+ * @param model that answered or was to; empty where the request was refused before that was known
  * @param status of the response
  * @param outcome {@code stop}, {@code length}, {@code cancelled}, or an error's code
  * @param choices answers that were asked for

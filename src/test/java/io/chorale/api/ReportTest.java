@@ -61,7 +61,11 @@ class ReportTest {
                 .header("Server-Timing", matchesPattern(stages + "(, decode;dur=\\d+\\.\\d)?"));
         ask("r-3", "'model':'ghost','prompt':[1]").then().statusCode(404);
         ask("r-4", "'model':'tokens','prompt':[1],'max_tokens':100000").then().statusCode(400);
-        awaitLines(4);
+        // Read, and then refused at the door: it takes 8 at once.
+        ask("r-5", "'model':'pirate','prompt':[1],'max_tokens':2,'n':9,'stream':true")
+                .then()
+                .statusCode(400);
+        awaitLines(5);
         String completions = " endpoint=/v1/completions model=";
         expect("id=r-1" + completions
                 + "tokens stream=false status=200 outcome=length choices=1 prompt_tokens=2 answer_tokens=3 ");
@@ -69,7 +73,8 @@ class ReportTest {
                 + "pirate stream=true status=200 outcome=length choices=2 prompt_tokens=1 answer_tokens=8 ");
         expect("id=r-3" + completions + " stream=false status=404 outcome=model_not_found choices=0 ");
         expect("id=r-4" + completions + " stream=false status=400 outcome=context_length_exceeded choices=0 ");
-        assertEquals(4, lines.size(), "one line a request: " + lines);
+        expect("id=r-5" + completions + "pirate stream=true status=400 outcome=request_too_large choices=0 ");
+        assertEquals(5, lines.size(), "one line a request: " + lines);
     }
 
     @Test

@@ -46,7 +46,7 @@ class NoDrawTest {
             }
         }
         assertEquals(
-                DropReason.STEP_FAILED,
+                DropReason.NO_TOKEN,
                 assertInstanceOf(SequenceEvent.Dropped.class, dropped).reason());
         assertEquals(0, dropped.requestId());
         assertEquals(1, scheduler.snapshot().runningSequences());

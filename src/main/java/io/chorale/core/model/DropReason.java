@@ -18,6 +18,8 @@ public enum DropReason {
     ADAPTER_UNAVAILABLE(true),
     /** The engine refused its step, or the step failed; the engine goes on. */
     STEP_FAILED(true),
+    /** Its logits are not finite, or every token is forbidden: there was nothing to draw, nor would there be again. */
+    NO_TOKEN(false),
     /** The engine is dead. */
     ENGINE_DEAD(true),
     /** The server is shutting down. */

@@ -330,7 +330,7 @@ public final class Scheduler {
         if (token < 0) {
             ledger.drop(
                     sequence,
-                    DropReason.STEP_FAILED,
+                    DropReason.NO_TOKEN,
                     "no token could be drawn: the logits are not finite, or every token is forbidden");
             return;
         }
