@@ -39,9 +39,18 @@ public final class Keyring {
         keys = keys(entries);
     }
 
-    /** From now on these are the keys, and no others. */
+    /**
+     * From now on these are the keys, and no others.
+     *
+     * @throws IllegalArgumentException where keys are wanted now and would not be any more: a file that lost its end must
+     *     not let everybody in
+     */
     public void replace(List<Entry> entries) {
-        keys = keys(entries);
+        Keys next = keys(entries);
+        Check.argument(
+                next.wanted() || !keys.wanted(),
+                () -> "nobody but administrators has a key any more; to serve without keys takes a restart");
+        keys = next;
     }
 
     private static Keys keys(List<Entry> entries) {

@@ -9,15 +9,18 @@ import io.smallrye.config.PropertiesConfigSource;
 import io.smallrye.config.SmallRyeConfig;
 import io.smallrye.config.SmallRyeConfigBuilder;
 import java.io.IOException;
+import java.io.StringReader;
 import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Properties;
 import java.util.TreeSet;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -33,16 +36,19 @@ import org.jspecify.annotations.Nullable;
 /**
  * Reads the properties files again that the settings came from when one of them changes, and hands the {@link Limits} in them
  * on, all or none: where anything is wrong, what held before holds, and the log says why. What cannot change while the server
- * runs is named there too.
+ * runs is named there too. A text is taken once it is the same at two looks: what is still being written lacks its end, and
+ * with it keys and what they are limited to.
  */
 final class Reload implements AutoCloseable {
     private static final Logger LOG = Logger.getLogger("io.chorale");
+    private static final Duration SETTLED_AFTER = Duration.ofMillis(200);
     private static final Pattern FILE_SOURCE = Pattern.compile("PropertiesConfigSource\\[source=(file:.*)]");
     private static final Pattern RELOADABLE = Pattern.compile("chorale\\.(admission|tenants|keys|objectives)\\..*");
 
     private final SmallRyeConfig started;
     private final Consumer<Limits> receiver;
     private final Map<Path, String> texts = new LinkedHashMap<>();
+    private final Map<Path, String> seen = new HashMap<>();
     private final ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("reload").factory());
     private SmallRyeConfig current;
@@ -65,7 +71,13 @@ final class Reload implements AutoCloseable {
         if (!texts.isEmpty() && !every.isZero()) {
             // It never fails: look catches whatever a file can do.
             Future<?> unused =
-                    timer.scheduleWithFixedDelay(this::look, every.toNanos(), every.toNanos(), TimeUnit.NANOSECONDS);
+                    timer.scheduleWithFixedDelay(this::watch, every.toNanos(), every.toNanos(), TimeUnit.NANOSECONDS);
+        }
+    }
+
+    private void watch() {
+        if (!look()) {
+            Future<?> unused = timer.schedule(this::look, SETTLED_AFTER.toMillis(), TimeUnit.MILLISECONDS);
         }
     }
 
@@ -88,18 +100,27 @@ final class Reload implements AutoCloseable {
         }
     }
 
-    private void look() {
+    /** Takes what has changed and is the same as at the last look; returns whether nothing else has changed. */
+    boolean look() {
         boolean changed = false;
+        boolean settled = true;
         for (Map.Entry<Path, String> known : texts.entrySet()) {
             String text = read(known.getKey());
-            if (!text.isEmpty() && !text.equals(known.getValue())) {
+            boolean seenBefore = text.equals(seen.put(known.getKey(), text));
+            if (text.isEmpty() || text.equals(known.getValue())) {
+                continue;
+            }
+            if (seenBefore) {
                 known.setValue(text);
                 changed = true;
+            } else {
+                settled = false;
             }
         }
         if (changed) {
             reload();
         }
+        return settled;
     }
 
     private void reload() {
@@ -128,15 +149,13 @@ final class Reload implements AutoCloseable {
         LOG.errorf("the settings changed but are not taken, what held before holds: %s", why);
     }
 
-    /** The sources of the start; of files what they say now. */
+    /** The sources of the start; of files what was read of them last. */
     private SmallRyeConfig readAgain() throws IOException {
         List<ConfigSource> sources = new ArrayList<>();
         for (ConfigSource source : started.getConfigSources()) {
             Path file = fileOf(source);
-            sources.add(
-                    file == null || !Files.exists(file)
-                            ? source
-                            : new PropertiesConfigSource(file.toUri().toURL(), source.getOrdinal()));
+            String text = file == null ? "" : texts.getOrDefault(file, "");
+            sources.add(text.isEmpty() ? source : parsed(text, source));
         }
         return new SmallRyeConfigBuilder()
                 .addDefaultInterceptors()
@@ -148,6 +167,14 @@ final class Reload implements AutoCloseable {
                 .withMapping(KeySettings.class)
                 .withMapping(ObjectiveSettings.class)
                 .build();
+    }
+
+    private static ConfigSource parsed(String text, ConfigSource source) throws IOException {
+        Properties properties = new Properties();
+        properties.load(new StringReader(text));
+        Map<String, String> values = new HashMap<>();
+        properties.forEach((key, value) -> values.put((String) key, (String) value));
+        return new PropertiesConfigSource(values, source.getName(), source.getOrdinal());
     }
 
     /** Names the settings that are others now; never their values, for there are keys among them. */

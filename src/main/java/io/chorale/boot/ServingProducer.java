@@ -211,11 +211,11 @@ public class ServingProducer {
 
     /** Other limits from now on. */
     private void accept(Limits newer) {
+        keyring.replace(newer.keys()); // first: it may refuse them
         AdmissionSettings admission = newer.admission();
         service.door().limit(admission.requestsMax(), admission.queueRequestsMax(), admission.queueTokensMax());
         service.door().tenants().replace(PolicyFactory.tenants(newer.tenants()));
         callers.replace(PolicyFactory.objectives(newer.objectives()));
-        keyring.replace(newer.keys());
     }
 
     /** Registers what the folder has, what is remembered and what is to be made up. */

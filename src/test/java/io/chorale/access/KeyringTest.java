@@ -66,6 +66,16 @@ class KeyringTest {
     }
 
     @Test
+    void shouldNotLetEverybodyInWhenTheLastKeyIsGone() {
+        Keyring keyring = new Keyring(List.of(entry("k", "one", false), entry("a", "admin", true)));
+        for (List<Keyring.Entry> none : List.<List<Keyring.Entry>>of(List.of(), List.of(entry("a", "admin", true)))) {
+            assertThrows(IllegalArgumentException.class, () -> keyring.replace(none));
+            assertTrue(keyring.wantsKeys());
+            assertEquals("one", keyring.find("k").orElseThrow().id());
+        }
+    }
+
+    @Test
     void shouldNotTellKeysInText() {
         assertFalse(entry("hunter2", "one", false).toString().contains("hunter2"));
     }

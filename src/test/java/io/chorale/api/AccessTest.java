@@ -261,6 +261,13 @@ class AccessTest {
             assertEquals(401, ask("never-key", "tokens"), wrong);
             assertEquals(200, ask("all-key", "tokens"), wrong);
         }
+        // Wrong in no word, but whoever asks would be let in.
+        for (String text : List.of("chorale.tenants.default.queue-share=1\n", "#")) {
+            AccessProfile.write(text);
+            Thread.sleep(600);
+            assertEquals(401, ask("never-key", "tokens"), "no key is left in '" + text + "'");
+            assertEquals(200, ask("all-key", "tokens"));
+        }
         Files.delete(AccessProfile.LIMITS);
         Thread.sleep(300);
         assertEquals(200, ask("all-key", "tokens"), "a file that is gone for a moment");
