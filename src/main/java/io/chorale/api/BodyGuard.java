@@ -9,7 +9,7 @@ import jakarta.ws.rs.core.MediaType;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
-/** Refuses a body that says it is too long, or what nobody can be, before a byte of it is read. */
+/** Refuses a body that says it is too long, or what nobody reads, before a byte of it is read. */
 @Singleton
 public class BodyGuard {
     /** Before every filter of others: they already trust the head. */
@@ -39,7 +39,18 @@ public class BodyGuard {
                     Problem.invalid(415, "unsupported_media_type", null, "The header Content-Type is no media type."));
             return;
         }
-        long bytesMax = isArchive(context) ? uploadBytesMax : bodyBytesMax;
+        boolean archive = isArchive(context);
+        if (!archive && isEncoded(context.request().getHeader("Content-Encoding"))) {
+            refuse(
+                    context,
+                    Problem.invalid(
+                            415,
+                            "unsupported_media_type",
+                            null,
+                            "The request body must be plain: a Content-Encoding is not taken."));
+            return;
+        }
+        long bytesMax = archive ? uploadBytesMax : bodyBytesMax;
         if (declaresMoreThan(bytesMax, context.request().getHeader("Content-Length"))) {
             refuse(context, JsonBody.tooLarge(bytesMax));
         } else {
@@ -54,6 +65,11 @@ public class BodyGuard {
         } catch (IllegalArgumentException none) {
             return false;
         }
+    }
+
+    /** Compressed, it would be called wrong JSON; and what it unpacks to, no length says. */
+    private static boolean isEncoded(@Nullable String contentEncoding) {
+        return contentEncoding != null && !contentEncoding.equalsIgnoreCase("identity");
     }
 
     /** Archives of adapters are read as they come, and never as one piece. */

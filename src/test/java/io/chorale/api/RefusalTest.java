@@ -374,6 +374,19 @@ class RefusalTest {
                 "application/json");
     }
 
+    @ParameterizedTest
+    @CsvSource({"gzip,415", "br,415", "'gzip, identity',415", "identity,200", "Identity,200"})
+    void shouldSayThatItTakesNoCompressedBody(String encoding, int status) {
+        Response response = given().contentType(ContentType.JSON)
+                .header("Content-Encoding", encoding)
+                .body("{\"model\":\"tokens\",\"prompt\":[1],\"max_tokens\":1}")
+                .post(COMPLETIONS);
+        assertEquals(status, response.statusCode());
+        if (status == 415) {
+            refused(response, 415, "unsupported_media_type", null, "a Content-Encoding is not taken");
+        }
+    }
+
     @Test
     void shouldBoundTheBody() throws IOException {
         String tooLong = "{\"x\":\"" + "a".repeat(TokensProfile.BODY_BYTES_MAX) + "\"}";
