@@ -24,6 +24,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -43,6 +44,8 @@ import org.jspecify.annotations.Nullable;
  */
 @Path("/v1/adapters")
 public class AdaptersResource {
+    private static final Set<String> SOURCE_FIELDS = Set.of("source", "sha256");
+    private static final Set<String> ROLLBACK_FIELDS = Set.of("version");
     private static final int LIMIT_MAX = 1_000;
     private static final int LIMIT_DEFAULT = 100;
 
@@ -200,6 +203,7 @@ public class AdaptersResource {
     @Consumes(MediaType.APPLICATION_JSON)
     public Response rollBack(@PathParam("name") String name, Fields body) {
         return granted(() -> {
+            body.onlyKnows(ROLLBACK_FIELDS);
             String version = body.text("version");
             administration.rollBack(name, version == null ? "" : version);
             return adapter(200, name);
@@ -207,6 +211,7 @@ public class AdaptersResource {
     }
 
     private static String source(Fields body) {
+        body.onlyKnows(SOURCE_FIELDS);
         String source = body.text("source");
         if (source == null || source.isEmpty()) {
             throw Problem.invalid(400, "missing_parameter", "source", "You must provide a 'source' parameter.");

@@ -20,6 +20,7 @@ import jakarta.ws.rs.core.Response;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Names that stand for adapters.
@@ -35,6 +36,8 @@ import java.util.Map;
  */
 @Path("/v1/aliases")
 public class AliasesResource {
+    private static final Set<String> FIELDS = Set.of("to", "weights");
+
     private final AdapterAdministration administration;
     private final AdapterAliases aliases;
 
@@ -77,6 +80,7 @@ public class AliasesResource {
     }
 
     private static List<AdapterAlias.Share> shares(Fields body) {
+        body.onlyKnows(FIELDS);
         String to = body.text("to");
         Fields weights = body.child("weights");
         if ((to == null) == (weights == null)) {

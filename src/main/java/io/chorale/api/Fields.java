@@ -193,7 +193,7 @@ public record Fields(JsonNode object, String path) {
                 throw Problem.badValue(
                         name(field.getKey()),
                         "'" + name(field.getKey()) + "' is not known here; known are "
-                                + String.join(" and ", new TreeSet<>(names)) + ".");
+                                + String.join(", ", new TreeSet<>(names)) + ".");
             }
         }
     }

@@ -3,6 +3,7 @@ package io.chorale.api;
 import io.chorale.simulate.Calibration;
 import io.chorale.simulate.DeviceProfile;
 import io.chorale.simulate.Dispatcher;
+import io.chorale.simulate.PolicyText;
 import io.chorale.simulate.ServerDevice;
 import io.chorale.simulate.SimulationResult;
 import io.chorale.simulate.SimulationSettings.Objectives;
@@ -16,6 +17,7 @@ import jakarta.ws.rs.core.MediaType;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.Set;
 import java.util.concurrent.Semaphore;
 import java.util.stream.Collectors;
 
@@ -25,6 +27,26 @@ import java.util.stream.Collectors;
  */
 @Path("/v1/plan")
 public class PlanResource {
+    private static final Set<String> FIELDS = Set.of(
+            "rate",
+            "adapters",
+            "add_adapters",
+            "add_rate",
+            "ranks",
+            "alpha",
+            "cv",
+            "prompt_tokens",
+            "answer_tokens",
+            "device",
+            "replicas",
+            "dispatcher",
+            "policy",
+            "costs",
+            "ttft_ms",
+            "tpot_ms",
+            "attainment",
+            "seconds",
+            "seed");
     private static final Duration TIME_MAX = Duration.ofSeconds(10);
     private static final int ADAPTERS_MAX = 100_000;
     private static final int TOKENS_MAX = 4_096;
@@ -75,6 +97,7 @@ public class PlanResource {
     // ---- the question ---------------------------------------------------------------------------------------------
 
     private WhatIf read(Fields body) {
+        body.onlyKnows(FIELDS);
         if (body.get("rate") == null) {
             throw Problem.invalid(400, "missing_parameter", "rate", "'rate' is missing: requests a second today.");
         }
@@ -88,7 +111,7 @@ public class PlanResource {
         int[] ranks = given.length == 0 ? new int[] {16} : given;
         return new WhatIf(
                 device(body, ranks),
-                choice(body, "policy", "chorale"),
+                policy(body),
                 body.integer("replicas", 1, 1, REPLICAS_MAX),
                 dispatcher(body),
                 adapters,
@@ -125,6 +148,16 @@ public class PlanResource {
         } catch (IllegalArgumentException wrong) {
             throw Problem.badValue("costs", "'costs': " + wrong.getMessage() + ".");
         }
+    }
+
+    private static String policy(Fields body) {
+        String given = choice(body, "policy", "chorale");
+        try {
+            PolicyText.parse(given);
+        } catch (IllegalArgumentException wrong) {
+            throw Problem.badValue("policy", sentence(String.valueOf(wrong.getMessage())));
+        }
+        return given;
     }
 
     private static String choice(Fields body, String name, String byDefault) {

@@ -111,6 +111,12 @@ class AdaptersTest {
                 .then()
                 .statusCode(200)
                 .body("version", equalTo(second));
+        // A slip must not roll back to whatever was before.
+        adminJson("{'versoin':'" + first + "'}")
+                .post("/v1/adapters/tenant/rollback")
+                .then()
+                .statusCode(400)
+                .body("error.param", equalTo("versoin"));
         adminJson("{'version':'0000'}")
                 .post("/v1/adapters/tenant/rollback")
                 .then()

@@ -102,7 +102,9 @@ class PlanTest {
                 "{'rate': 1, 'device': 'x'}|device|invalid_value|, server",
                 "{'rate': 1, 'costs': 'mine'}|costs|invalid_type|'costs' must be an object",
                 "{'rate': 1, 'costs': {}}|costs|invalid_value|'costs': 'baseNanos' is missing",
-                "{'rate': 1, 'policy': 'x'}||invalid_value|Policy 'x' is not known",
+                "{'rate': 1, 'policy': 'x'}|policy|invalid_value|Policy 'x' is not known",
+                "{'rate': 1, 'policy': 'chorale,merging=x'}|policy|invalid_value|'x' is not known; it can be",
+                "{'rate': 1, 'adapter': 500}|adapter|invalid_value|'adapter' is not known here; known are adapters, add_adapters, add_rate",
                 "{'rate': 1000, 'seconds': 3000}||invalid_value|at most 50000 are allowed",
             })
     void shouldRefuseByName(String body, String param, String code, String message) {
