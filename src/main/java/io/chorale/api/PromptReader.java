@@ -223,6 +223,9 @@ final class PromptReader {
     }
 
     String detokenize(Fields body) {
+        if (body.get("tokens") == null) {
+            throw missing("tokens");
+        }
         int[] ids = body.integers("tokens", catalog.contextMax(), 0, catalog.vocab() - 1);
         TextModel model = catalog.text().orElseThrow(() -> noTokenizer("tokens", "there is no text for them"));
         return model.tokenizer().decode(ids, false);
@@ -231,9 +234,13 @@ final class PromptReader {
     private static String requiredText(Fields body, String name) {
         String text = body.text(name);
         if (text == null) {
-            throw Problem.invalid(400, "missing_parameter", name, "You must provide a '" + name + "' parameter.");
+            throw missing(name);
         }
         return text;
+    }
+
+    private static Problem missing(String name) {
+        return Problem.invalid(400, "missing_parameter", name, "You must provide a '" + name + "' parameter.");
     }
 
     static Problem noTokenizer(String param, String advice) {

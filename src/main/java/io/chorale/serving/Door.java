@@ -184,7 +184,7 @@ public final class Door {
             return new Decision.Refused(
                     first,
                     Rejection.TENANT_BUSY,
-                    "as many requests of " + tenant.name() + " are here as may be: " + tenantPlacesMax,
+                    "as many requests of tenant '" + tenant.name() + "' are here as may be: " + tenantPlacesMax,
                     placeFreesIn(load));
         }
         int taken = places.addAndGet(count);
@@ -210,7 +210,7 @@ public final class Door {
     }
 
     static String quotaExceeded(Tenant tenant) {
-        return tenant.name() + " has used up what it may have in this time";
+        return "tenant '" + tenant.name() + "' has used up what it may have in this time";
     }
 
     /** At the present rate of admissions. */

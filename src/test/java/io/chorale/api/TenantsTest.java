@@ -63,7 +63,10 @@ class TenantsTest {
     void shouldSayWhenAQuotaAllowsTheNextRequest() {
         ask("slow-1", 1).then().statusCode(200);
         Response refused = ask("slow-1", 1);
-        refused.then().statusCode(429).body("error.type", equalTo("rate_limit_error"));
+        refused.then()
+                .statusCode(429)
+                .body("error.type", equalTo("rate_limit_error"))
+                .body("error.message", equalTo("Tenant 'slow' has used up what it may have in this time."));
         long millis = Long.parseLong(refused.header("retry-after-ms"));
         assertTrue(millis > 3_000 && millis <= 5_000, "the next one is due in five seconds: " + millis);
         assertEquals((millis + 999) / 1000, Long.parseLong(refused.header("Retry-After")));
