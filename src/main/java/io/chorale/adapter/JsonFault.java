@@ -14,7 +14,8 @@ public final class JsonFault {
     public static String words(JacksonException malformed) {
         String what = switch (malformed) {
             case JsonEOFException e -> "it ends too early";
-            case StreamConstraintsException e -> "it is nested too deep, or a name, string or number is too long";
+            case StreamConstraintsException e ->
+                "it is nested too deep, has too many values, or a name, string or number is too long";
             case MismatchedInputException e -> "something follows the value";
             // Names the field, and no class of the parser.
             case JacksonException e

@@ -48,6 +48,8 @@ public class CompletionsResource {
         return RestMulti.fromUniResponse(
                 Reading.of(http, eventLoop, () -> reader.read(body, shape, caller))
                         .invoke(body::forget)
+                        .onTermination()
+                        .invoke(() -> BodyBudget.giveBack(routing))
                         .flatMap(request -> answers.answer(request, eventLoop, exchange, http.response()))
                         .onFailure()
                         .invoke(exchange::refused),

@@ -72,6 +72,8 @@ public class StreamsResource {
         Caller caller = callers.of(routing);
         Consumer<RequestReport> report = reporter.begin();
         return Reading.of(http, eventLoop, () -> requests(body, caller))
+                .onTermination()
+                .invoke(() -> BodyBudget.giveBack(routing))
                 .flatMap(requests -> sessions.open(requests, eventLoop, () -> Exchange.begin(http, report)))
                 .onFailure()
                 .invoke(refused -> Exchange.begin(http, report).refused(refused))

@@ -424,7 +424,9 @@ public class ServingProducer {
     @Produces
     @Singleton
     JsonBody.Limit bodyLimit() {
-        return new JsonBody.Limit(Math.toIntExact(streams.bodyBytesMax().asLongValue()));
+        return new JsonBody.Limit(
+                Math.toIntExact(streams.bodyBytesMax().asLongValue()),
+                streams.bodiesBytesMax().asLongValue());
     }
 
     @Produces

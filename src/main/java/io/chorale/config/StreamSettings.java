@@ -12,6 +12,13 @@ public interface StreamSettings {
     @WithDefault("16M")
     MemorySize bodyBytesMax();
 
+    /**
+     * Bytes of the bodies that are being read, those above 64K, all together; who comes beyond that gets 503. In memory a body
+     * is up to five times its bytes.
+     */
+    @WithDefault("64M")
+    MemorySize bodiesBytesMax();
+
     /** Answers that one request may ask for, over all its prompts. */
     @WithDefault("128")
     int choicesMax();
