@@ -5,8 +5,8 @@ import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * How many bytes of long bodies may be here at once. Read as a tree of values a body is several times its length, and a
- * dozen of the longest would fill a heap of a gigabyte, which stops everybody. Short bodies are not counted: of them, others
- * keep a server from getting too many.
+ * dozen of the longest would fill a heap of a gigabyte, which stops everybody. Short bodies are not counted: so long ones
+ * never keep them out.
  */
 final class BodyBudget {
     /** A body of no more is short. */

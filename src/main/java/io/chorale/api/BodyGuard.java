@@ -73,7 +73,7 @@ public class BodyGuard {
     }
 
     /** Archives of adapters are read as they come, and never as one piece. */
-    private static boolean isArchive(RoutingContext context) {
+    static boolean isArchive(RoutingContext context) {
         String type = context.request().getHeader("Content-Type");
         boolean isJson = type != null && type.toLowerCase(Locale.ROOT).startsWith("application/json");
         return !isJson && context.normalizedPath().startsWith(ADAPTERS);

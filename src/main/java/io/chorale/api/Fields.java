@@ -1,7 +1,7 @@
 package io.chorale.api;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import java.math.BigDecimal;
 import java.util.ArrayList;
 import java.util.List;
@@ -10,24 +10,53 @@ import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The fields of a JSON object from a client. A field that is absent or null has its default; one of a wrong type or out of
- * range is refused by its name.
- *
- * @param path how the object is reached from the root of the request, empty for the root, else with a final dot
+ * range is refused by its name. One thread at a time.
  */
-public record Fields(JsonNode object, String path) {
+public final class Fields {
+    private final String path;
+    private @Nullable Supplier<JsonNode> source;
+    private @Nullable JsonNode object;
 
-    static Fields root(JsonNode node) {
+    /** @param path how the object is reached from the root of the request, empty for the root, else with a final dot */
+    Fields(JsonNode object, String path) {
+        this.object = object;
+        this.path = path;
+    }
+
+    private Fields(Supplier<JsonNode> source) {
+        this.source = source;
+        this.path = "";
+    }
+
+    /** The fields of a request, which is read when the first of them is asked for. */
+    static Fields root(Supplier<JsonNode> source) {
+        return new Fields(source);
+    }
+
+    /** @throws Problem where the request is no object */
+    JsonNode object() {
+        JsonNode read = object;
+        if (read == null) {
+            read = source == null ? MissingNode.getInstance() : checked(source.get());
+            object = read;
+            source = null;
+        }
+        return read;
+    }
+
+    private static JsonNode checked(JsonNode node) {
         if (node.isMissingNode()) {
             throw Problem.invalid(400, "invalid_json", null, "The request body is empty.");
         }
         if (!node.isObject()) {
             throw Problem.invalid(400, "invalid_type", null, "The request body must be a JSON object.");
         }
-        return new Fields(node, "");
+        return node;
     }
 
     /**
@@ -35,15 +64,14 @@ public record Fields(JsonNode object, String path) {
      * prompt as a tree is many times the size of its tokens.
      */
     void forget() {
-        if (object instanceof ObjectNode fields) {
-            fields.removeAll();
-        }
+        object = MissingNode.getInstance();
+        source = null;
     }
 
     /** The value, or null where the field is absent or null. */
     @Nullable
     JsonNode get(String name) {
-        JsonNode value = object.get(name);
+        JsonNode value = object().get(name);
         return value == null || value.isNull() ? null : value;
     }
 
@@ -188,7 +216,7 @@ public record Fields(JsonNode object, String path) {
 
     /** Refuses a field that is none of these: where all are ours, one that nobody knows is a slip. */
     void onlyKnows(Set<String> names) {
-        for (Map.Entry<String, JsonNode> field : object.properties()) {
+        for (Map.Entry<String, JsonNode> field : object().properties()) {
             if (!names.contains(field.getKey())) {
                 throw Problem.badValue(
                         name(field.getKey()),

@@ -4,14 +4,13 @@ import com.fasterxml.jackson.core.JacksonException;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.chorale.adapter.JsonFault;
-import io.quarkus.vertx.http.runtime.CurrentVertxRequest;
 import jakarta.ws.rs.Consumes;
 import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.MultivaluedMap;
 import jakarta.ws.rs.ext.Provider;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.annotation.Annotation;
@@ -22,9 +21,8 @@ import org.jboss.resteasy.reactive.server.spi.ServerMessageBodyReader;
 import org.jboss.resteasy.reactive.server.spi.ServerRequestContext;
 
 /**
- * Reads the body of a request as a JSON object, within bounds: of its own length, of what the tree of its values takes, and
- * of what all long bodies take together. A short body is in memory when this runs, on the event loop; a longer one is read
- * here, on a worker.
+ * Reads the body of a request as a JSON object, within bounds. It is in memory when this runs, see {@link BodyIntake}; a long
+ * one becomes values when they are asked for, which is on a worker.
  */
 @Provider
 @Consumes(MediaType.APPLICATION_JSON)
@@ -34,9 +32,6 @@ public class JsonBody implements ServerMessageBodyReader<Fields> {
 
     /** Names, values, begins and ends. An empty object is two, takes 80 bytes of memory and three of text. */
     private static final int TOKENS_MAX = 2 << 20;
-
-    private static final int PIECE_BYTES = 256 << 10;
-    private static final Duration RETRY_AFTER = Duration.ofSeconds(1);
 
     private final JsonMapper mapper = JsonMapper.builder(JsonFactory.builder()
                     .streamReadConstraints(StreamReadConstraints.builder()
@@ -48,19 +43,16 @@ public class JsonBody implements ServerMessageBodyReader<Fields> {
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .build();
     private final int bytesMax;
-    private final BodyBudget budget;
-    private final CurrentVertxRequest current;
 
     /**
      * @param bytes that a body may have
      * @param bytesOfAll that long bodies may have together; the longest fits in any case
+     * @param within what time a body must come
      */
-    public record Limit(int bytes, long bytesOfAll) {}
+    public record Limit(int bytes, long bytesOfAll, Duration within) {}
 
-    JsonBody(Limit limit, CurrentVertxRequest current) {
+    JsonBody(Limit limit) {
         this.bytesMax = limit.bytes();
-        this.budget = new BodyBudget(Math.max(limit.bytesOfAll(), limit.bytes() + 1L));
-        this.current = current;
     }
 
     static Problem tooLarge(long bytesMax) {
@@ -95,17 +87,24 @@ public class JsonBody implements ServerMessageBodyReader<Fields> {
         return read(stream);
     }
 
-    /** @throws Problem 413 where it is longer than allowed, 400 where it is not a JSON object */
+    /** @throws Problem 413 where it is longer than allowed */
     private Fields read(InputStream stream) {
         try {
-            byte[] beginning = stream.readNBytes(Math.min(bytesMax, BodyBudget.SHORT_BYTES_MAX) + 1);
-            byte[] whole = beginning.length > BodyBudget.SHORT_BYTES_MAX && beginning.length <= bytesMax
-                    ? longBody(beginning, stream)
-                    : beginning;
-            if (whole.length > bytesMax) {
+            byte[] bytes = stream.readNBytes(bytesMax + 1);
+            if (bytes.length > bytesMax) {
                 throw tooLarge(bytesMax);
             }
-            return Fields.root(mapper.readTree(whole));
+            return Fields.root(() -> parsed(bytes));
+        } catch (IOException unread) {
+            throw Problem.invalid(
+                    400, "invalid_body", null, "The request body could not be read: " + unread.getMessage());
+        }
+    }
+
+    /** @throws Problem 400 where it is not JSON */
+    private JsonNode parsed(byte[] bytes) {
+        try {
+            return mapper.readTree(bytes);
         } catch (JacksonException malformed) {
             throw Problem.invalid(
                     400,
@@ -116,43 +115,5 @@ public class JsonBody implements ServerMessageBodyReader<Fields> {
             throw Problem.invalid(
                     400, "invalid_body", null, "The request body could not be read: " + unread.getMessage());
         }
-    }
-
-    /** One byte more than is allowed, where it has that many. */
-    private byte[] longBody(byte[] beginning, InputStream stream) throws IOException {
-        BodyBudget.Share share = budget.share(current.getCurrent());
-        ByteArrayOutputStream whole = new ByteArrayOutputStream(PIECE_BYTES);
-        byte[] piece = beginning;
-        boolean taken = false;
-        try {
-            while (piece.length > 0) {
-                if (!share.grow(piece.length)) {
-                    passOver(stream);
-                    throw Problem.overloaded(
-                            503,
-                            "server_overloaded",
-                            "The server is overloaded: it reads as many long requests as it may. Please try again later.",
-                            RETRY_AFTER);
-                }
-                whole.writeBytes(piece);
-                piece = stream.readNBytes(Math.min(PIECE_BYTES, bytesMax + 1 - whole.size()));
-            }
-            taken = true;
-        } finally {
-            if (!taken) {
-                share.giveBack();
-            }
-        }
-        return whole.toByteArray();
-    }
-
-    /** Whoever still sends does not look at an answer. */
-    private void passOver(InputStream stream) throws IOException {
-        int passed = 0;
-        int more = 0;
-        do {
-            more = stream.readNBytes(PIECE_BYTES).length;
-            passed += more;
-        } while (more > 0 && passed < bytesMax);
     }
 }

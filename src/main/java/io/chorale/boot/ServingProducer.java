@@ -426,7 +426,8 @@ public class ServingProducer {
     JsonBody.Limit bodyLimit() {
         return new JsonBody.Limit(
                 Math.toIntExact(streams.bodyBytesMax().asLongValue()),
-                streams.bodiesBytesMax().asLongValue());
+                streams.bodiesBytesMax().asLongValue(),
+                streams.bodyWithin());
     }
 
     @Produces

@@ -116,6 +116,7 @@ public class SettingsCheck {
         problems.range("chorale.scheduler.prefetch-adapters-max", scheduler.prefetchAdaptersMax(), 0, 1 << 16);
         problems.bytes("chorale.stream.body-bytes-max", streams.bodyBytesMax(), 1, BODY_BYTES_MAX);
         problems.bytes("chorale.stream.bodies-bytes-max", streams.bodiesBytesMax(), 1, Long.MAX_VALUE);
+        problems.positive("chorale.stream.body-within", streams.bodyWithin());
         problems.range("chorale.stream.choices-max", streams.choicesMax(), 1, 1 << 16);
         problems.range("chorale.stream.buffer-events-max", streams.bufferEventsMax(), 1, 1 << 20);
         problems.range("chorale.stream.resumable-max", streams.resumableMax(), 0, 1 << 20);

@@ -19,6 +19,10 @@ public interface StreamSettings {
     @WithDefault("64M")
     MemorySize bodiesBytesMax();
 
+    /** How long a body may take to come; one that is not there then gets 408. */
+    @WithDefault("60S")
+    Duration bodyWithin();
+
     /** Answers that one request may ask for, over all its prompts. */
     @WithDefault("128")
     int choicesMax();

@@ -3,7 +3,7 @@ package io.chorale.api;
 import java.util.HashMap;
 import java.util.Map;
 
-/** Bodies of up to 4 MiB, and 8 MiB of them at once. */
+/** Bodies of up to 4 MiB, and 8 MiB of them at once, which must come within 12 s. */
 public class LongBodiesProfile extends TokensProfile {
     static final int BYTES_MAX = 4 << 20;
 
@@ -12,6 +12,7 @@ public class LongBodiesProfile extends TokensProfile {
         Map<String, String> settings = new HashMap<>(super.getConfigOverrides());
         settings.put("chorale.stream.body-bytes-max", "4M");
         settings.put("chorale.stream.bodies-bytes-max", "8M");
+        settings.put("chorale.stream.body-within", "12S");
         return settings;
     }
 }

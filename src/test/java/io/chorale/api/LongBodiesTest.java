@@ -80,6 +80,61 @@ class LongBodiesTest {
         }
     }
 
+    @Test
+    void shouldHaveNoThreadWaitForSlowBodies() throws IOException {
+        List<Socket> withheld = new ArrayList<>();
+        for (int i = 0; i < 300; i++) { // more than there are workers
+            withheld.add(withhold(body(20 << 10)));
+        }
+        RestAssured.get("/v1/adapters").then().statusCode(200);
+        RestAssured.get("/q/health/live").then().statusCode(200);
+        assertEquals(200, status(body(20 << 10)));
+        for (Socket socket : withheld) {
+            socket.close();
+        }
+    }
+
+    @Test
+    void shouldNotWaitForABodyForEver() throws IOException {
+        try (Socket socket = withhold(body(1 << 20))) {
+            socket.setSoTimeout(60_000);
+            String answer = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            assertTrue(answer.startsWith("HTTP/1.1 408 "), answer);
+            assertTrue(answer.contains("\"code\":\"request_timeout\""), answer);
+        }
+    }
+
+    @Test
+    void shouldNotReadOnPastTheBound() throws IOException {
+        try (Socket socket = new Socket("localhost", RestAssured.port)) {
+            socket.setSoTimeout(60_000);
+            int more = LongBodiesProfile.BYTES_MAX + 100;
+            String head = "POST /v1/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+                    + "Transfer-Encoding: chunked\r\n\r\n" + Integer.toHexString(2 * more) + "\r\n";
+            socket.getOutputStream().write(head.getBytes(StandardCharsets.US_ASCII));
+            socket.getOutputStream().write(new byte[more]);
+            String answer = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            assertTrue(answer.startsWith("HTTP/1.1 413 "), answer);
+        }
+    }
+
+    /** As curl asks before it sends a long body. */
+    @Test
+    void shouldSayThatABodyMayCome() throws IOException {
+        String body = body(1 << 20);
+        try (Socket socket = new Socket("localhost", RestAssured.port)) {
+            socket.setSoTimeout(60_000);
+            String head = "POST /v1/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+                    + "Expect: 100-continue\r\nConnection: close\r\nContent-Length: " + body.length() + "\r\n\r\n";
+            socket.getOutputStream().write(head.getBytes(StandardCharsets.US_ASCII));
+            String may = new String(socket.getInputStream().readNBytes(25), StandardCharsets.US_ASCII);
+            assertEquals("HTTP/1.1 100 Continue\r\n\r\n", may);
+            socket.getOutputStream().write(body.getBytes(StandardCharsets.US_ASCII));
+            String answer = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            assertTrue(answer.startsWith("HTTP/1.1 200 "), answer);
+        }
+    }
+
     /** Twelve of each, which is more than there is at once. */
     @Test
     void shouldGiveBackWhatABodyTook() throws IOException {
