@@ -116,38 +116,43 @@ final class AnswerJson {
         out.raw("}");
     }
 
-    /** The whole answer, when every choice has ended and none of its pieces were taken. */
-    void whole(List<Choice> choices, JsonBytes out) {
+    // The whole answer, when every choice has ended and none of its pieces were taken.
+
+    void beginWhole(JsonBytes out) {
         out.raw(head);
         if (chat && request.tokenIdsReturned()) {
             writePromptIds(0, out);
         }
         out.raw(",\"choices\":[");
-        for (Choice choice : choices) {
-            out.raw(choice.index() == 0 ? "{\"index\":" : ",{\"index\":").number(choice.index());
-            if (chat) {
-                out.raw(",\"message\":{\"role\":\"assistant\",\"content\":").string(choice.text());
-                out.raw("},\"logprobs\":");
-            } else {
-                out.raw(",\"text\":").string(choice.text()).raw(",\"logprobs\":");
-            }
-            if (!request.logProbs()) {
-                out.raw(NO_LOGPROBS);
-            } else if (chat) {
-                logProbs.chat(choice.tokens(), out);
-            } else {
-                logProbs.completions(choice.tokens(), 0, out);
-            }
-            if (request.tokenIdsReturned()) {
-                if (!chat) {
-                    writePromptIds(choice.index(), out);
-                }
-                out.raw(",\"token_ids\":");
-                choice.writeIds(out);
-            }
-            writeFinish(choice, out);
-            out.raw("}");
+    }
+
+    void whole(Choice choice, JsonBytes out) {
+        out.raw(choice.index() == 0 ? "{\"index\":" : ",{\"index\":").number(choice.index());
+        if (chat) {
+            out.raw(",\"message\":{\"role\":\"assistant\",\"content\":").string(choice.text());
+            out.raw("},\"logprobs\":");
+        } else {
+            out.raw(",\"text\":").string(choice.text()).raw(",\"logprobs\":");
         }
+        if (!request.logProbs()) {
+            out.raw(NO_LOGPROBS);
+        } else if (chat) {
+            logProbs.chat(choice.tokens(), out);
+        } else {
+            logProbs.completions(choice.tokens(), 0, out);
+        }
+        if (request.tokenIdsReturned()) {
+            if (!chat) {
+                writePromptIds(choice.index(), out);
+            }
+            out.raw(",\"token_ids\":");
+            choice.writeIds(out);
+        }
+        writeFinish(choice, out);
+        out.raw("}");
+    }
+
+    void endWhole(List<Choice> choices, JsonBytes out) {
         out.raw("]");
         writeUsage(choices, out);
         out.raw("}");

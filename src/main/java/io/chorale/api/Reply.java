@@ -20,8 +20,8 @@ record Reply(int status, Map<String, List<String>> headers, Multi<byte[]> body) 
             // Tells reverse proxies to pass events on as they come.
             "X-Accel-Buffering", List.of("no"));
 
-    static Reply json(byte[] body) {
-        return new Reply(200, JSON, Multi.createFrom().item(body));
+    static Reply json(Multi<byte[]> body) {
+        return new Reply(200, JSON, body);
     }
 
     /** The same with the adapter and version that answer, which an alias does not tell. */

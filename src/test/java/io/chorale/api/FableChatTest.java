@@ -221,6 +221,33 @@ class FableChatTest {
         }
     }
 
+    /** All of it in memory at once would be 160 megabytes for what one request may ask for. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void shouldWriteAnswersWithLogProbsOneByOne(boolean chat) throws IOException {
+        String asks = "{'model':'fable','n':6,'max_tokens':20,'ignore_eos':true,'return_token_ids':true,"
+                + (chat
+                        ? "'messages':" + KIT + ",'logprobs':true,'top_logprobs':20}"
+                        : "'prompt':'A fox','logprobs':20}");
+        try (RawHttp http = RawHttp.post(chat ? CHAT : COMPLETIONS, asks.replace('\'', '"'))) {
+            String body = http.body();
+            assertTrue(http.longestChunk < body.length() / 3, http.longestChunk + " of " + body.length() + " bytes");
+            JsonNode answer = JSON.readTree(body);
+            assertEquals(120, answer.path("usage").path("completion_tokens").asInt());
+            assertEquals(6, answer.path("choices").size());
+            for (JsonNode choice : answer.path("choices")) {
+                JsonNode logProbs = choice.path("logprobs").path(chat ? "content" : "tokens");
+                assertEquals(20, logProbs.size());
+                assertEquals(20, choice.path("token_ids").size());
+                assertEquals("length", choice.path("finish_reason").asText());
+                String text = chat
+                        ? choice.path("message").path("content").asText()
+                        : choice.path("text").asText();
+                assertFalse(text.isEmpty());
+            }
+        }
+    }
+
     @Test
     void shouldListTheModels() {
         RestAssured.get("/v1/models")

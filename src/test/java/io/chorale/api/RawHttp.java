@@ -24,6 +24,9 @@ final class RawHttp implements AutoCloseable {
     private boolean first = true;
     private boolean over;
 
+    /** Of a body in chunks, as far as it was read. */
+    int longestChunk;
+
     /** Whether the body ended as HTTP says that it must. */
     boolean endedWell;
 
@@ -119,6 +122,7 @@ final class RawHttp implements AutoCloseable {
                 }
                 first = false;
                 chunkLeft = Integer.parseInt(line(), 16);
+                longestChunk = Math.max(longestChunk, chunkLeft);
                 if (chunkLeft == 0) {
                     over = true;
                     endedWell = true;
