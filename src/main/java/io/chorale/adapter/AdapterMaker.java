@@ -18,6 +18,9 @@ import java.util.StringJoiner;
 public final class AdapterMaker {
     private static final int BF16_BYTES = 2;
 
+    /** Of its tensors, which are made in one piece with their header. */
+    private static final long BYTES_MAX = Integer.MAX_VALUE - (1 << 20);
+
     /** Small enough not to drown the base model. */
     private static final double WEIGHT_MAX = 0.02;
 
@@ -39,6 +42,14 @@ public final class AdapterMaker {
         }
         if (this.targets.size() != targets.size()) {
             throw new FileRejectedException("one of " + targets + " is no linear that LoRA can change");
+        }
+        long bytes = this.targets.stream()
+                .mapToLong(target -> ((long) target.in(base) + target.out(base)) * rank * BF16_BYTES * base.layers())
+                .sum();
+        if (bytes > BYTES_MAX) {
+            throw new FileRejectedException(
+                    "an adapter of rank %d on these linears takes %,d bytes; at most %,d are made"
+                            .formatted(rank, bytes, BYTES_MAX));
         }
     }
 

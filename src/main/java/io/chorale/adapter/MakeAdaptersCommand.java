@@ -30,8 +30,8 @@ public final class MakeAdaptersCommand {
             int count = Integer.parseInt(args.get(2));
             int rank = args.size() > 3 ? Integer.parseInt(args.get(3)) : 4;
             List<String> targets = List.of((args.size() > 4 ? args.get(4) : "q_proj,v_proj").split(",", -1));
-            if (count < 1 || rank < 1) {
-                err.println("refused: COUNT and RANK must be at least 1");
+            if (count < 1 || rank < 1 || rank > PeftConfig.RANK_MAX) {
+                err.println("refused: COUNT must be at least 1, RANK from 1 to " + PeftConfig.RANK_MAX);
                 return 2;
             }
             Path model = Path.of(args.getFirst());
@@ -46,7 +46,7 @@ public final class MakeAdaptersCommand {
             rejected.problems().forEach(problem -> err.println("refused: " + problem));
             return 1;
         } catch (IOException failed) {
-            err.println("failed: " + failed.getMessage());
+            err.println("failed: " + JsonText.reason(failed));
             return 1;
         }
     }

@@ -44,7 +44,7 @@ public final class PackCommand {
             rejected.problems().forEach(problem -> err.println("refused: " + problem));
             return 1;
         } catch (IOException failed) {
-            err.println("failed: " + failed.getMessage());
+            err.println("failed: " + JsonText.reason(failed));
             return 1;
         }
     }

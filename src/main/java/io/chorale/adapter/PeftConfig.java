@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * settings are ignored.
  */
 final class PeftConfig {
-    private static final int RANK_MAX = 4096;
+    static final int RANK_MAX = 4096;
     private static final int INVOCATION_TOKENS_MAX = 1_024;
     private static final int BASE_CHARS_MAX = 4_096;
 

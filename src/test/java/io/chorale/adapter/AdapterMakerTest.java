@@ -46,7 +46,14 @@ class AdapterMakerTest {
         assertEquals(2, MakeAdaptersCommand.run(List.of(), print, print));
         assertEquals(2, MakeAdaptersCommand.run(List.of("m", "o", "many"), print, print));
         assertEquals(2, MakeAdaptersCommand.run(List.of("m", "o", "0"), print, print));
+        assertEquals(2, MakeAdaptersCommand.run(List.of("m", "o", "1", "4097"), print, print));
         assertEquals(1, MakeAdaptersCommand.run(List.of("nowhere", folder.toString(), "1"), print, print));
+        ModelShape large = new ModelShape("LlamaForCausalLM", 80, 8192, 28672, 64, 8, 128, 32000, 4096);
+        assertTrue(assertThrows(
+                        FileRejectedException.class, () -> new AdapterMaker(large, "large", 4096, List.of("gate_proj")))
+                .problems()
+                .getFirst()
+                .startsWith("an adapter of rank 4096 on these linears takes 24,159,191,040 bytes; at most"));
         assertTrue(assertThrows(
                         FileRejectedException.class,
                         () -> new AdapterMaker(MalformedAdapters.BASE, "tiny", 2, List.of("q_proj", "lm_head")))
