@@ -65,6 +65,29 @@ test('an adapter is loaded, pinned and removed, with the key alone', async () =>
   await page.getByText('No adapter has such a name.').waitFor();
 });
 
+test('the longest name leaves the other columns in sight', async () => {
+  const name = 'w'.repeat(128);
+  await put(name);
+  const {page} = await visit();
+  await page.locator(`tr[data-name=${name}]`).waitFor();
+  const {scrollWidth, clientWidth} = await page
+    .locator('.adapter-frame')
+    .evaluate(({scrollWidth, clientWidth}) => ({scrollWidth, clientWidth}));
+  assert.ok(scrollWidth <= clientWidth, `the table is ${scrollWidth} wide in a frame of ${clientWidth}`);
+});
+
+test('of many faults the first are told', async () => {
+  const {page} = await visit();
+  const problems = Array.from({length: 9}, (_, index) => `fault ${index}`);
+  await page.route('**/v1/adapters?**', async route => {
+    const response = await route.fetch();
+    const list = await response.json();
+    list.data[0] = {...list.data[0], state: 'invalid', problems};
+    await route.fulfill({response, json: list});
+  });
+  await page.getByText('fault 0 · fault 1 · fault 2 · and 6 more').waitFor();
+});
+
 test('looks as it should by day, in the dark and on a phone, and everybody can use it', async () => {
   await put('page-looks');
   for (const [name, view] of Object.entries({

@@ -7,6 +7,7 @@ const PAGE = 50;
 const SHOWN_MAX = 1_000;
 const LOOK_MILLIS = 2_000;
 const SURE_MILLIS = 3_000;
+const FAULTS_SHOWN_MAX = 3; // of an adapter that a diverged training left behind every tensor is wrong
 
 const by = id => document.getElementById(id);
 
@@ -75,7 +76,9 @@ function fill(row, adapter) {
   const part = selector => row.querySelector(selector);
   const usable = adapter.state === 'usable';
   row.dataset.pinned = adapter.pinned;
-  part('.adapter-faults').textContent = adapter.problems.join(' · ');
+  const more = adapter.problems.length - FAULTS_SHOWN_MAX;
+  part('.adapter-faults').textContent =
+    [...adapter.problems.slice(0, FAULTS_SHOWN_MAX), ...(more > 0 ? [`and ${more} more`] : [])].join(' · ');
   part('.place').textContent = usable ? adapter.place : 'cannot be served';
   part('.place').dataset.place = usable ? adapter.place : 'invalid';
   part('.pinned').hidden = !adapter.pinned;
