@@ -35,6 +35,6 @@ public interface LifecycleSettings {
      * Of the native executable: what its heap may grow by until it is collected as a whole in a quiet moment, with few
      * requests under way, lest that is done in a busy one; 0: never.
      */
-    @WithDefault("16M")
+    @WithDefault("8M")
     MemorySize quietCollection();
 }
