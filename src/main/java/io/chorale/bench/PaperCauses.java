@@ -71,9 +71,17 @@ final class PaperCauses {
                 the engine is off. **Of %d cells that are off, costs changed by at most %.0f %% bring %d within, by at most %.0f %% %d, by at
                 most %.0f %% %d.**
 
-                Most of what is left goes one way: the simulated engine is a few percent too fast, and more with the 13B model on the 40 GB card,
-                without adapters too. The one fitted cell of that model is far from saturation and cannot tell. Merged with several adapters
-                the published engine loses more than a switch and waiting explain.
+                What is left, and what would close it:
+
+                - The 13B model on the 80 GB card comes out 4 to 7 %% too fast near saturation, and a quarter too fast without adapters. Its one
+                  fitted cell is far from saturation and has adapters: it cannot tell what attention over a full pool costs with that model, nor
+                  what the host's launches cost without adapters. Two more fitted cells would; there are none to spare.
+                - The clustering runs are slower than the published run of the same card, model and nearly the same pool: with D=32 no cluster
+                  ever forms, so that it is plain first-come-first-served for 32 adapters, of which the table for that card has 20 and 50. The
+                  engine that comes within 1 %% of those throughputs is 11 to 24 %% too fast here, so no one engine reproduces both.
+                - Merged with several adapters S-LoRA's code (`peft_req_queue.py`) admits nobody else until the batch is empty, and stops
+                  admitting to it when 30 others wait: it drains again and again. Chorale has no such queue; its merged mode holds others back.
+                - The A10G's host is taken to be the A100's; with R=2 its waits are so near saturation that 2.5 %% decide.
 
                 | table | cell | off | costs times | off then |
                 |---|---|---|---|---|

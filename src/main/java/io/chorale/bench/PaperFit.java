@@ -12,8 +12,8 @@ import java.util.SplittableRandom;
  * constants at a time and keeps what comes nearer. Prints each improvement; the last line goes into {@code SLoraDevices}.
  */
 final class PaperFit {
-    private static final double[] START = {0.9, 0.45, 9.2e-4, 240e12, 4.2e-4, 0.075};
-    private static final int TRIES = 150;
+    private static final double[] START = {0.9, 0.45, 9.2e-4, 240e12, 4.2e-4, 0.075, 50};
+    private static final int TRIES = 600;
     /** Throughput of a cell that is not saturated says little, and is known most exactly. */
     private static final double THROUGHPUT_WEIGHT = 3;
 
@@ -45,7 +45,7 @@ final class PaperFit {
     }
 
     private static Constants constants(double[] c) {
-        return new Constants(c[0], c[1], c[2], c[3], c[4], c[5]);
+        return new Constants(c[0], c[1], c[2], c[3], c[4], c[5], c[6]);
     }
 
     private static double distance(double[] constants) {

@@ -108,6 +108,8 @@ final class SLoraCells {
     static final int POOL_A100_80_7B = 125_000;
     static final int POOL_A100_80_13B = 65_000;
     private static final int POOL_SMALL = 14_500;
+    /** On the 40 GB card, but for the clustering cells. */
+    private static final int POOL_A100_40_13B = 14_000;
 
     private final List<Cell> cells = new ArrayList<>();
 
@@ -198,7 +200,7 @@ final class SLoraCells {
             {0, 1.82, 17.1, 2.74, 0.78}, {1, 1.67, 28.7, 12.25, 0.45}, {20, 1.52, 43.1, 27.22, 0.24},
             {50, 1.45, 52.7, 36.91, 0.17}, {100, 1.41, 59.1, 43.34, 0.12}, {200, 1.41, 58.7, 42.98, 0.12}
         };
-        byAdapters("A100-40 S4, R=2", Gpu.A100_40, Setting.S4, POOL_SMALL, 2, a100Small);
+        byAdapters("A100-40 S4, R=2", Gpu.A100_40, Setting.S4, POOL_A100_40_13B, 2, a100Small);
         double[][] s2 = {
             {1, 7.74, 61.7, 29.31, 0.27},
             {50, 7.84, 58.9, 28.19, 0.27},

@@ -68,7 +68,7 @@ public interface PolicyOverrides {
     /** When a request fits: optimistic (now), peak-demand (at the worst moment of all answers at full length). */
     Optional<MemoryRule> memory();
 
-    /** Requests join the batch at every so many steps. */
+    /** From one step in which requests join the batch to the next, at least; 1: any step. */
     OptionalInt admitEverySteps();
 
     /** Whether those who draw tokens wait while prompts are computed. */

@@ -114,7 +114,9 @@ public final class Calibration {
                 learned.adapterRowNanos() / rankMean,
                 0,
                 0,
+                0,
                 learned.loadPageNanos() * place.pagesPerRank(),
+                0,
                 learned.mergeNanos());
         return new DeviceProfile(
                 name,

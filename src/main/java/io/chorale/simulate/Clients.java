@@ -37,6 +37,9 @@ final class Clients {
     private final Workload workload;
     private final RetryRule rule;
     private final long ttftNanosMax;
+    /** From sending to the queue of the server. */
+    private final long wayNanos;
+
     private final SplittableRandom random;
     private final PriorityQueue<Retry> retries = new PriorityQueue<>((a, b) -> Long.compare(a.nanos, b.nanos));
     private int next;
@@ -62,10 +65,11 @@ final class Clients {
     /** Answers in which every gap counts here, over all of them. */
     final LogHistogram gaps = new LogHistogram();
 
-    Clients(Workload workload, RetryRule rule, long ttftNanosMax, long seed) {
+    Clients(Workload workload, RetryRule rule, long ttftNanosMax, long wayNanos, long seed) {
         this.workload = workload;
         this.rule = rule;
         this.ttftNanosMax = ttftNanosMax;
+        this.wayNanos = wayNanos;
         random = new SplittableRandom(seed);
         int size = workload.size();
         attempts = new byte[size];
@@ -89,13 +93,13 @@ final class Clients {
 
     // ---- sending --------------------------------------------------------------------------------------------------
 
-    /** When somebody sends something next; {@code Long.MAX_VALUE}: never. */
+    /** When the next request reaches the server; {@code Long.MAX_VALUE}: never. */
     long nextNanos() {
-        long first = next < workload.size() ? workload.nanos(next) : Long.MAX_VALUE;
+        long first = next < workload.size() ? workload.nanos(next) + wayNanos : Long.MAX_VALUE;
         return retries.isEmpty() ? first : Math.min(first, retries.peek().nanos);
     }
 
-    /** The request that is sent at {@link #nextNanos}. */
+    /** The request that reaches the server at {@link #nextNanos}. */
     int send() {
         if (!retries.isEmpty() && retries.peek().nanos == nextNanos()) {
             retriesSent++;
@@ -107,7 +111,7 @@ final class Clients {
 
     /** What a client sends: a try has an id of its own. */
     RequestSpec spec(int request, long now) {
-        triedNanos[request] = now;
+        triedNanos[request] = now - wayNanos;
         int prompt = workload.promptTokens(request);
         int answer = workload.answerTokens(request);
         int adapter = workload.adapter(request);
@@ -167,7 +171,7 @@ final class Clients {
         OptionalLong delay = rule.delayNanos(attempts[request], retryAfterNanos, random.nextDouble());
         if (delay.isPresent()) {
             attempts[request]++;
-            retries.add(new Retry(now + delay.getAsLong(), request));
+            retries.add(new Retry(now + delay.getAsLong() + wayNanos, request));
         } else {
             end(request, outcome);
         }

@@ -24,7 +24,9 @@ import java.util.Arrays;
  * @param rowRankNanos of each row times its rank: products, and bytes where each row reads them again
  * @param rowLargestRankNanos of each row with an adapter times the largest rank in the step: of kernels that pad
  * @param sequenceNanos of each sequence of a step, on the host, after the device is done
- * @param uploadRankNanos of each rank of an adapter uploaded
+ * @param uploadNanos of each adapter uploaded, on the host, which launches its copies while the device does those before
+ * @param uploadRankNanos of each rank of an adapter uploaded, on the device
+ * @param requestNanos until a request that was sent is in the queue: HTTP, its tokens, ways between processes
  * @param mergeNanos of making the shadow weights of an adapter, or of switching in place
  */
 public record DeviceCosts(
@@ -40,7 +42,9 @@ public record DeviceCosts(
         double rowRankNanos,
         double rowLargestRankNanos,
         double sequenceNanos,
+        double uploadNanos,
         double uploadRankNanos,
+        double requestNanos,
         double mergeNanos) {
 
     public DeviceCosts {
@@ -68,7 +72,9 @@ public record DeviceCosts(
                 rowRankNanos * factor,
                 rowLargestRankNanos * factor,
                 sequenceNanos * factor,
+                uploadNanos * factor,
                 uploadRankNanos * factor,
+                requestNanos * factor,
                 mergeNanos * factor);
     }
 
@@ -86,7 +92,7 @@ public record DeviceCosts(
         }
         return (long) (Math.max(floor, device)
                 + step.sequences * sequenceNanos
-                + step.uploadRanks * uploadRankNanos
+                + Math.max(step.uploads * uploadNanos, step.uploadRanks * uploadRankNanos)
                 + step.merges * mergeNanos);
     }
 

@@ -62,7 +62,9 @@ final class DeviceFile {
                     from.number("adapters.row-rank-ns", 0, 1e9),
                     from.number("adapters.row-largest-rank-ns", 0, 1e9),
                     from.number("host.sequence-us", 0, 1e9) * MICRO,
+                    from.numberOrZero("upload.each-us", 1e9) * MICRO,
                     from.number("upload.rank-us", 0, 1e9) * MICRO,
+                    from.numberOrZero("host.request-ms", 1e6) * MILLI,
                     from.number("merge.ms", 0, 1e6) * MILLI);
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException(
@@ -103,6 +105,11 @@ final class DeviceFile {
 
     private double number(String key, double min, double max) {
         return parse(key, text(key), min, max);
+    }
+
+    /** Of a key that files of earlier versions do not have. */
+    private double numberOrZero(String key, double max) {
+        return values.containsKey(key) ? number(key, 0, max) : 0;
     }
 
     private double parse(String key, String text, double min, double max) {
@@ -148,7 +155,10 @@ final class DeviceFile {
                 adapters.row-largest-rank-ns = %s
                 # Of each sequence of a step, on the host, after the device is done.
                 host.sequence-us = %s
-                # Of each rank of an adapter that is uploaded; of making merged weights.
+                # Until a request that was sent is in the queue.
+                host.request-ms = %s
+                # Of each adapter that is uploaded, on the host; of each rank of it, on the device. Of making merged weights.
+                upload.each-us = %s
                 upload.rank-us = %s
                 merge.ms = %s
                 pool.pages = %d
@@ -172,6 +182,8 @@ final class DeviceFile {
                         plain(c.rowRankNanos()),
                         plain(c.rowLargestRankNanos()),
                         plain(c.sequenceNanos() / MICRO),
+                        plain(c.requestNanos() / MILLI),
+                        plain(c.uploadNanos() / MICRO),
                         plain(c.uploadRankNanos() / MICRO),
                         plain(c.mergeNanos() / MILLI),
                         device.pages(),

@@ -26,7 +26,9 @@ public final class DeviceProfiles {
                     300,
                     0,
                     0,
+                    0,
                     105e3,
+                    0,
                     9.3e6),
             28_000,
             16,
@@ -44,7 +46,8 @@ public final class DeviceProfiles {
      */
     public static final DeviceProfile DLORA_A800_7B = new DeviceProfile(
             "dlora-a800-7b",
-            new DeviceCosts(15e6, 12e6, new int[] {1, 4096}, new double[] {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 156e3, 20e6),
+            new DeviceCosts(
+                    15e6, 12e6, new int[] {1, 4096}, new double[] {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 156e3, 0, 20e6),
             7_000,
             16,
             0.6,
@@ -64,7 +67,7 @@ public final class DeviceProfiles {
             .named("slora-a100-13b");
 
     public static final DeviceProfile SLORA_A100_40_13B = SLoraDevices.profile(
-                    SLoraDevices.FITTED, SLoraDevices.Gpu.A100_40, SLoraDevices.Model.LLAMA_13B, 14_500)
+                    SLoraDevices.FITTED, SLoraDevices.Gpu.A100_40, SLoraDevices.Model.LLAMA_13B, 14_000)
             .named("slora-a100-40-13b");
 
     public static final DeviceProfile SLORA_A10G_7B = SLoraDevices.profile(

@@ -28,6 +28,7 @@ final class PlanTimer {
             if (plan.moveKind[m] == StepPlan.MOVE_LOAD) {
                 int rank = rankOfVersion.applyAsInt((int) plan.moveHandle[m]);
                 slotRank[plan.moveSlot[m]] = rank;
+                load.uploads++;
                 load.uploadRanks += rank;
             } else if (plan.moveKind[m] == StepPlan.MOVE_MERGE) {
                 load.merges++;

@@ -18,6 +18,8 @@ public final class SLoraDevices {
      * @param rereadNanosPerByte of adapter weights, which its kernels read again for each row, after the memory has been read
      *     once: shrinking as much as the row's rank, expanding as much as the largest one's, to which its lanes are padded
      * @param sequenceMillis of the host, for each sequence of a step
+     * @param requestMillis until a request is in the queue of the router, which takes it in between steps: times are the
+     *     client's
      */
     public record Constants(
             double layerMillis,
@@ -25,10 +27,11 @@ public final class SLoraDevices {
             double contextNanosPerByte,
             double flopsPerSecond,
             double rereadNanosPerByte,
-            double sequenceMillis) {}
+            double sequenceMillis,
+            double requestMillis) {}
 
     /** Fitted to A100-80 S2 with n = 0 and n = 20, and S4 with R = 1. */
-    public static final Constants FITTED = new Constants(0.886, 0.450, 9.198e-4, 242.5e12, 4.038e-4, 0.0750);
+    public static final Constants FITTED = new Constants(1.0493, 0.31507, 9.2e-4, 240e12, 4.1137e-4, 0.07138, 88.73);
 
     /** A base model of the paper. */
     public enum Model {
@@ -77,8 +80,13 @@ public final class SLoraDevices {
     }
 
     private static final double A100_BYTES_PER_NANO = 1900;
-    /** Its code copies each adapter twice, over PCIe 4 at 25 GB/s, and the batch waits for it. */
+    /** Its code copies each layer of an adapter twice, over PCIe 4 at 25 GB/s, and the batch waits for it. */
     private static final double UPLOAD_NANOS_PER_BYTE = 2 / 25.0;
+
+    /** Of the host in each layer: shrinking and expanding for four projections; twice a copy, and its half put in place. */
+    private static final int ADAPTER_LAUNCHES = 8;
+
+    private static final int UPLOAD_LAUNCHES = 4;
 
     private static final int BATCH_TOKENS_MIN = 3072;
     private static final int SEQUENCES_MAX = 1000;
@@ -104,7 +112,9 @@ public final class SLoraDevices {
                 shrinkOrExpand,
                 shrinkOrExpand,
                 fitted.sequenceMillis * 1e6,
+                UPLOAD_LAUNCHES * fitted.layerAdapterMillis / ADAPTER_LAUNCHES * model.layers * 1e6,
                 UPLOAD_NANOS_PER_BYTE * model.rankBytes(),
+                fitted.requestMillis * 1e6,
                 model.mergeBytes() / A100_BYTES_PER_NANO / gpu.bandwidth);
         return new DeviceProfile(
                 "S-LoRA " + gpu + " " + model,

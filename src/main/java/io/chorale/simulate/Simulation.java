@@ -37,7 +37,11 @@ public final class Simulation {
         this.settings = settings;
         this.workload = workload;
         clients = new Clients(
-                workload, settings.retry(), (long) (settings.objectives().ttftSeconds() * 1e9), settings.seed());
+                workload,
+                settings.retry(),
+                (long) (settings.objectives().ttftSeconds() * 1e9),
+                (long) settings.device().costs().requestNanos(),
+                settings.seed());
         for (int i = 0; i < settings.replicas(); i++) {
             replicas.add(new Replica(settings, workload));
         }

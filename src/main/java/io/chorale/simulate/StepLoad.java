@@ -15,7 +15,9 @@ final class StepLoad {
     long rowRanks;
     /** Rows with an adapter times the largest rank among them. */
     long rowLargestRanks;
-    /** Ranks of the adapters that are uploaded. */
+    /** Adapters that are uploaded, and their ranks. */
+    int uploads;
+
     long uploadRanks;
     /** Shadow weights that are made. */
     int merges;
@@ -29,6 +31,7 @@ final class StepLoad {
         adapterRanks = 0;
         rowRanks = 0;
         rowLargestRanks = 0;
+        uploads = 0;
         uploadRanks = 0;
         merges = 0;
     }

@@ -22,11 +22,13 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
-import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * S-LoRA's early-abort queue: the scheduler with its order and its estimate against a literal transcription of
- * slora/server/router/abort_req_queue.py, step by step, over random arrivals. What fits is a number of places.
+ * S-LoRA's early-abort queue: the scheduler with its order, its estimate and its waiting between admissions against a literal
+ * transcription of slora/server/router/abort_req_queue.py and of the loop in manager.py, step by step, over random arrivals. What
+ * fits is a number of places. The scheduler gives requests up at once, the original when it next tries to admit some.
  */
 class AbortQueueTest {
     private static final int PLACES = 6;
@@ -41,7 +43,17 @@ class AbortQueueTest {
         private int lastWaiting;
         private int r1 = 1;
         private int r2 = 1;
+        private int hasWaitTokens;
         boolean newestFirst;
+
+        /** Whether the loop asks for a new batch. */
+        boolean tries(boolean batchRuns, int maxWaitTokens) {
+            if (!batchRuns || hasWaitTokens >= maxWaitTokens) {
+                return true;
+            }
+            hasWaitTokens++;
+            return false;
+        }
 
         void append(long id, long now) {
             waiting.addFirst(id);
@@ -59,6 +71,7 @@ class AbortQueueTest {
             if (!admitted.isEmpty()) {
                 lastWaiting = waiting.size();
                 r2 = Math.max((int) (0.7 * admitted.size() + 0.3 * r2), 1);
+                hasWaitTokens = 0;
             }
             return admitted;
         }
@@ -70,22 +83,23 @@ class AbortQueueTest {
         }
     }
 
-    private static Scheduler scheduler() {
-        PolicySettings settings = PolicySettings.SLORA.with(new Batching(1, false));
+    private static Scheduler scheduler(int admitEverySteps) {
+        PolicySettings settings = PolicySettings.SLORA.with(new Batching(admitEverySteps, false));
         return new Scheduler(
                 new PoolGeometry(10_000, 4, 0, 0),
                 new SchedulerLimits(64, 50, 1, 64, 8, PLACES, PLACES, 0, 64, 0),
                 SchedulerPolicies.of(settings, StepCostModel.Linear.FREE));
     }
 
-    @Test
-    void takesWhomTheOriginalTakes() {
+    @ParameterizedTest
+    @ValueSource(ints = {0, 3, 10})
+    void takesWhomTheOriginalTakes(int maxWaitTokens) {
         int newestFirst = 0;
         int oldestFirst = 0;
         int aborted = 0;
         for (int seed = 0; seed < 50; seed++) {
             SplittableRandom random = new SplittableRandom(seed);
-            Scheduler scheduler = scheduler();
+            Scheduler scheduler = scheduler(maxWaitTokens + 1);
             Literal literal = new Literal();
             EventBatch events = new EventBatch();
             StepOutcome outcome = new StepOutcome();
@@ -106,7 +120,8 @@ class AbortQueueTest {
                         waiting.add(id++);
                     }
                 }
-                List<Long> expected = literal.generateNewBatch(PLACES - running, now);
+                boolean tries = literal.tries(running > 0, maxWaitTokens);
+                List<Long> expected = tries ? literal.generateNewBatch(PLACES - running, now) : List.of();
                 StepPlan plan = scheduler.plan(now);
                 int samples = plan.sampleCount;
                 scheduler.drainEvents(events);
@@ -122,7 +137,7 @@ class AbortQueueTest {
                 events.clear();
                 String where = "seed " + seed + ", step " + step;
                 assertEquals(expected, taken, where);
-                assertEquals(literal.oldestFirst(), waiting, where);
+                assertTrue(!tries || literal.oldestFirst().equals(waiting), where);
                 running += taken.size();
                 newestFirst += taken.size() > 1 && literal.newestFirst ? 1 : 0;
                 oldestFirst += taken.size() > 1 && !literal.newestFirst ? 1 : 0;
@@ -142,7 +157,7 @@ class AbortQueueTest {
             }
         }
         assertTrue(
-                newestFirst > 100 && oldestFirst > 100 && aborted > 100,
+                newestFirst > 50 && oldestFirst > 50 && aborted > 100,
                 newestFirst + ", " + oldestFirst + ", " + aborted);
     }
 }

@@ -106,7 +106,7 @@ public record PolicySettings(
     }
 
     /**
-     * @param admitEverySteps requests join the running batch at every so many steps only
+     * @param admitEverySteps from one step in which requests join the running batch to the next, at least
      * @param prefillAlone decode rows wait while prompts are computed
      */
     public record Batching(int admitEverySteps, boolean prefillAlone) {
@@ -177,7 +177,7 @@ public record PolicySettings(
             Eviction.SCORE,
             true);
 
-    /** S-LoRA's early-abort queue as its code has it: admission every ten steps, prefill by itself, no cache. */
+    /** S-LoRA's early-abort queue as its code has it: ten steps of decoding after each prefill, which is by itself; no cache. */
     public static final PolicySettings SLORA = new PolicySettings(
             Order.ADAPTIVE,
             Within.ARRIVAL,
@@ -186,7 +186,7 @@ public record PolicySettings(
             LONG_PATIENCE,
             new Abort(Estimate.CONSTANT, 500_000_000),
             MemoryRule.PEAK_DEMAND,
-            new Batching(10, true),
+            new Batching(11, true),
             Merging.NEVER,
             Preemption.LATEST,
             Eviction.AT_ONCE,

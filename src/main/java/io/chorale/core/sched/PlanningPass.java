@@ -28,6 +28,8 @@ final class PlanningPass {
     private final List<Sequence> turns = new ArrayList<>();
     private long demandsDrawn;
     private int stepsSinceAdmission;
+    /** Given up until admission was tried last: those given up since are part of what has come since. */
+    private long abortsAtLastTry;
 
     PlanningPass(SchedulerLimits limits, SchedulerPolicies policies, Ledger ledger, StepRecord first) {
         this.limits = limits;
@@ -50,8 +52,8 @@ final class PlanningPass {
         boolean admits = ledger.running.isEmpty()
                 || ++stepsSinceAdmission >= policies.batching().admitEverySteps();
         if (admits) {
-            stepsSinceAdmission = 0;
-            policies.order().admitting(ledger.room.count());
+            int abortedSince = (int) (ledger.earlyAborts - abortsAtLastTry);
+            policies.order().admitting(ledger.room.count() + abortedSince);
         }
         abortHopeless(now);
         ledger.credits.settle(now);
@@ -61,6 +63,8 @@ final class PlanningPass {
         if (admits) {
             record.admitted += admission.admitWaiting();
             policies.order().admitted(record.admitted, ledger.room.count());
+            stepsSinceAdmission = record.admitted > 0 ? 0 : stepsSinceAdmission;
+            abortsAtLastTry = ledger.earlyAborts;
             if (policies.batching().prefillAlone()) {
                 holdDecodeRows();
             }
