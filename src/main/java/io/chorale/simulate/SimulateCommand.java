@@ -14,6 +14,7 @@ import java.io.Console;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -129,8 +130,13 @@ public final class SimulateCommand {
             return 0;
         } catch (NoSuchFileException missing) {
             err.println("error: there is no file " + missing.getFile());
+        } catch (FileSystemException unreadable) {
+            err.println("error: " + unreadable.getFile() + " cannot be read or written: " + unreadable.getReason());
         } catch (IllegalArgumentException | IOException wrong) {
             err.println("error: " + wrong.getMessage());
+        } catch (OutOfMemoryError full) {
+            err.println(
+                    "error: so many requests and servers take more memory than there is; CHORALE_HEAP=8g gives more");
         }
         return 2;
     }
@@ -160,12 +166,14 @@ public final class SimulateCommand {
         out.printf(Locale.ROOT, "workload  %s%n", workload.name());
         out.printf(
                 Locale.ROOT,
-                "          %,d requests, %,d prompt and %,d answer tokens, the last comes after %.1f s (%.2f a second)%n",
+                "          %,d requests, %,d prompt and %,d answer tokens, the last comes after %.1f s%s%n",
                 workload.size(),
                 workload.promptTokensSum(),
                 workload.answerTokensSum(),
                 workload.lastSeconds(),
-                workload.size() / workload.lastSeconds());
+                workload.lastSeconds() == 0
+                        ? ""
+                        : String.format(Locale.ROOT, " (%.2f a second)", workload.size() / workload.lastSeconds()));
         SimulationSettings first = all.getFirst();
         out.printf(
                 Locale.ROOT,

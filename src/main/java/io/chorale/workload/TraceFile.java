@@ -2,17 +2,22 @@ package io.chorale.workload;
 
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.LocalDateTime;
+import java.time.OffsetDateTime;
+import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.time.format.DateTimeFormatterBuilder;
 import java.time.format.DateTimeParseException;
 import java.time.temporal.ChronoField;
+import java.time.temporal.TemporalAccessor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -33,11 +38,17 @@ import java.util.regex.Pattern;
 public record TraceFile(
         Path file, double speed, double seconds, int tokensMax, int adapters, double alpha, int seed, int[] ranks) {
     private static final int REQUESTS_MAX = 10_000_000;
+    /** As many nanoseconds as a long holds. */
+    private static final double MILLIS_MAX = 9e12;
+
     private static final String AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens";
     private static final DateTimeFormatter AZURE_TIME = new DateTimeFormatterBuilder()
             .appendPattern("yyyy-MM-dd HH:mm:ss")
             .appendFraction(ChronoField.NANO_OF_SECOND, 0, 9, true)
-            .toFormatter();
+            .optionalStart()
+            .appendOffsetId() // of those recorded in 2024
+            .toFormatter(Locale.ROOT);
+    private static final String BYTE_ORDER_MARK = "\uFEFF";
     private static final Pattern MOONCAKE_TIME = field("timestamp");
     private static final Pattern MOONCAKE_INPUT = field("input_length");
     private static final Pattern MOONCAKE_OUTPUT = field("output_length");
@@ -57,16 +68,20 @@ public record TraceFile(
     }
 
     private static Pattern field(String name) {
-        return Pattern.compile("\"" + name + "\"\\s*:\\s*(\\d+)");
+        return Pattern.compile("\"" + name + "\"\\s*:\\s*([-+.\\w]+)");
     }
 
     /** Reads it; throws {@link IllegalArgumentException} with the line when it is not what it should be. */
     public Workload read() throws IOException {
+        if (Files.isDirectory(file)) {
+            throw new IllegalArgumentException(file + " is a folder");
+        }
         List<Line> lines = new ArrayList<>();
         try (BufferedReader reader = Files.newBufferedReader(file, StandardCharsets.UTF_8)) {
             String text = reader.readLine();
-            boolean azure = text != null && text.strip().equals(AZURE);
-            if (text == null || !(azure || text.startsWith("{"))) {
+            text = text == null ? "" : text.replace(BYTE_ORDER_MARK, "").strip();
+            boolean azure = text.equals(AZURE);
+            if (!azure && !text.startsWith("{")) {
                 throw new IllegalArgumentException(file + " is neither an Azure trace (its first line would be " + AZURE
                         + ") nor a Mooncake trace (a JSON object a line)");
             }
@@ -80,6 +95,8 @@ public record TraceFile(
                 }
                 lines.add(azure ? azure(text, number) : mooncake(text, number));
             }
+        } catch (CharacterCodingException binary) {
+            throw new IllegalArgumentException(file + " is not text in UTF-8", binary);
         }
         lines.sort((a, b) -> Long.compare(a.nanos, b.nanos));
         return draw(lines);
@@ -89,15 +106,20 @@ public record TraceFile(
         String[] parts = text.split(",", -1);
         try {
             if (parts.length == 3) {
-                LocalDateTime time = LocalDateTime.parse(parts[0].strip(), AZURE_TIME);
-                long nanos = Duration.between(LocalDateTime.of(2000, 1, 1, 0, 0), time)
-                        .toNanos();
-                return line(nanos, parts[1].strip(), parts[2].strip());
+                return line(azureNanos(parts[0].strip()), parts[1].strip(), parts[2].strip());
             }
-        } catch (DateTimeParseException | NumberFormatException wrong) {
+        } catch (DateTimeParseException | NumberFormatException | ArithmeticException wrong) {
             throw unreadable(number, text, wrong);
         }
         throw unreadable(number, text, null);
+    }
+
+    private static long azureNanos(String text) {
+        TemporalAccessor parsed = AZURE_TIME.parseBest(text, OffsetDateTime::from, LocalDateTime::from);
+        LocalDateTime time = parsed instanceof OffsetDateTime elsewhere
+                ? elsewhere.withOffsetSameInstant(ZoneOffset.UTC).toLocalDateTime()
+                : LocalDateTime.from(parsed);
+        return Duration.between(LocalDateTime.of(2000, 1, 1, 0, 0), time).toNanos();
     }
 
     private Line mooncake(String text, int number) {
@@ -108,15 +130,27 @@ public record TraceFile(
             throw unreadable(number, text, null);
         }
         try {
-            return line(Math.multiplyExact(Long.parseLong(time.group(1)), 1_000_000L), input.group(1), output.group(1));
-        } catch (NumberFormatException | ArithmeticException wrong) {
+            double millis = Double.parseDouble(time.group(1));
+            if (!(millis >= 0 && millis <= MILLIS_MAX)) {
+                throw unreadable(number, text, null);
+            }
+            return line((long) (millis * 1e6), input.group(1), output.group(1));
+        } catch (NumberFormatException wrong) {
             throw unreadable(number, text, wrong);
         }
     }
 
     private Line line(long nanos, String input, String output) {
-        int answer = Math.clamp(Long.parseLong(output), 1, tokensMax / 2);
-        return new Line(nanos, Math.clamp(Long.parseLong(input), 1, tokensMax - answer), answer);
+        int answer = Math.clamp(tokens(output), 1, tokensMax / 2);
+        return new Line(nanos, Math.clamp(tokens(input), 1, tokensMax - answer), answer);
+    }
+
+    private static long tokens(String text) {
+        long tokens = Long.parseLong(text);
+        if (tokens < 0) {
+            throw new NumberFormatException("fewer than no tokens");
+        }
+        return tokens;
     }
 
     private IllegalArgumentException unreadable(

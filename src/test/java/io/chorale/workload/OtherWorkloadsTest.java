@@ -11,6 +11,8 @@ import java.util.OptionalLong;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** dLoRA's stand-in, traces, and clients that try again. */
 class OtherWorkloadsTest {
@@ -57,6 +59,20 @@ class OtherWorkloadsTest {
         assertTrue(workload.adapter(0) >= 0 && workload.adapter(0) < 10);
     }
 
+    /** As it was published in 2024, as a spreadsheet saves it, and out of order. */
+    @Test
+    void readsAzuresLaterFormat() throws IOException {
+        Workload workload = trace(
+                        "\uFEFFTIMESTAMP,ContextTokens,GeneratedTokens\r\n"
+                                + "2024-05-10 02:00:00.250000+02:00,20,0\r\n\r\n2024-05-10 00:00:00+00:00,10,5\r\n",
+                        1,
+                        0)
+                .read();
+        assertEquals(10, workload.promptTokens(0));
+        assertEquals(250_000_000L, workload.nanos(1));
+        assertEquals(1, workload.answerTokens(1), "an answer has a token");
+    }
+
     @Test
     void readsMooncakesFormatAndOnlySoManySeconds() throws IOException {
         Workload workload = trace("""
@@ -82,6 +98,38 @@ class OtherWorkloadsTest {
                 trace("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03,12\n", 1, 0));
         assertSays("neither an Azure trace", trace("hello\n", 1, 0));
         assertSays("line 1 is not understood", trace("{\"timestamp\": 1}\n", 1, 0));
+        assertSays("is a folder", new TraceFile(folder, 1, 0, 1000, 10, 1, 1, new int[] {8}));
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "-5, \"input_length\": 5, \"output_length\": 3",
+                "1e18, \"input_length\": 5, \"output_length\": 3",
+                "1e999999999, \"input_length\": 5, \"output_length\": 3",
+                "NaN, \"input_length\": 5, \"output_length\": 3",
+                "\"1\", \"input_length\": 5, \"output_length\": 3",
+                "1.5, \"input_length\": 5.7, \"output_length\": 3",
+                "1.5, \"input_length\": 5, \"output_length\": 1e3",
+                "1.5, \"input_length\": -5, \"output_length\": 3",
+                "1.5, \"input_length\": 99999999999999999999, \"output_length\": 3",
+            })
+    void takesNoNumberForAnother(String fields) throws IOException {
+        assertSays("line 1 is not understood", trace("{\"timestamp\": " + fields + "}\n", 1, 0));
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {"2023-11-16 18:17:03,-3,44", "2023-11-16 18:17:03,3,x", "2999-01-01 00:00:00,3,4", "now,3,4"})
+    void takesNoOddRowForARequest(String row) throws IOException {
+        assertSays("line 2 is not understood", trace("TIMESTAMP,ContextTokens,GeneratedTokens\n" + row + "\n", 1, 0));
+    }
+
+    @Test
+    void saysThatAFileIsNotText() throws IOException {
+        Path file = folder.resolve("binary");
+        Files.write(file, new byte[] {(byte) 0x1f, (byte) 0x8b, 8, 0});
+        assertSays("is not text in UTF-8", new TraceFile(file, 1, 0, 1000, 10, 1, 1, new int[] {8}));
     }
 
     @Test
