@@ -16,10 +16,11 @@ import io.chorale.core.sched.StepOutcome;
 import io.chorale.core.sched.StepPlan;
 import io.chorale.workload.Workload;
 import java.util.Arrays;
+import java.util.BitSet;
 
 /**
  * One server: the door, the scheduler and a device that takes the time its costs say. Answers are as long as the workload
- * says; which tokens are drawn does not matter. Every adapter is in host memory from the start.
+ * says; which tokens are drawn does not matter. Every adapter is in host memory when it is first asked for.
  */
 final class Replica {
     /** Token ids do not matter, but the scheduler checks that they are in the vocabulary. */
@@ -54,6 +55,8 @@ final class Replica {
     private long tokensLeft;
     private final long tenantPlacesMax;
     private final int[] tenantPlaces;
+    /** Adapters that the scheduler has been told of. */
+    private final BitSet known;
 
     // Since the beginning.
     private long busyNanos;
@@ -94,9 +97,7 @@ final class Replica {
         tenantPlacesMax = (long) Math.max(1, settings.door().tenantShare() * places);
         tenantPlaces = new int[workload.tenants()];
         timer = new PlanTimer(device.costs(), version -> workload.rank(version - 1), device.slots());
-        for (int version = 1; version <= workload.adapters(); version++) {
-            scheduler.adapterReady(version, version, device.adapterPages(workload.rank(version - 1)));
-        }
+        known = new BitSet(workload.adapters());
         snapshot = scheduler.snapshot();
     }
 
@@ -128,7 +129,18 @@ final class Replica {
         letInSince++;
         tenantPlaces[spec.tenant()]++;
         tokensLeft += spec.tokensMax();
+        for (int version : spec.adapters().versions()) {
+            stage(version);
+        }
         scheduler.submit(spec, now);
+    }
+
+    /** Adapters that nobody asks for take no memory, however many there are. */
+    private void stage(int version) {
+        if (!known.get(version - 1)) {
+            known.set(version - 1);
+            scheduler.adapterReady(version, version, device.adapterPages(workload.rank(version - 1)));
+        }
     }
 
     /** A request that was submitted here has ended, or tokens of it have been answered. */
