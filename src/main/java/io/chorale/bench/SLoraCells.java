@@ -18,7 +18,7 @@ import java.util.List;
 
 /**
  * S-LoRA's published results, cell by cell, and each cell simulated: its workload, its policy, its batches of whole prompts
- * every ten steps, on its engine's costs. NaN stands where the paper or its raw files give no figure.
+ * with ten steps of decoding between them, on its engine's costs. NaN stands where the paper or its raw files give no figure.
  */
 final class SLoraCells {
     /** First come, first served, nobody given up: what S-LoRA runs unless it is said otherwise. */

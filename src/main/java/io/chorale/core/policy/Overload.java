@@ -2,21 +2,26 @@ package io.chorale.core.policy;
 
 /**
  * Whether more comes from a tenant than can be served in time. In order of arrival everybody would be served just before
- * the objective then; newest first, as many are served, and at once (S-LoRA, appendix B). So its latest request goes first
- * from when one was given up while the line was longer than can be served within the objective, until there is no line.
- * Where somebody waits without an objective, and so would wait for ever, all go in order of arrival.
+ * the objective then; newest first, as many are served, and at once (S-LoRA, appendix B). So its latest request goes first,
+ * until there is no line, from when the line is longer than can be served within the objective and that is sure: one was given
+ * up, or the line is longer by more than its pace is misjudged, so that those at its end will be. Where somebody waits
+ * without an objective, and so would wait for ever, all go in order of arrival.
  */
 final class Overload {
+    /** By how much a line must be too long before anybody was given up. */
+    private static final double MARGIN = 1.3;
+
     private Overload() {}
 
     static boolean newestFirst(TenantView tenant) {
         if (tenant.patient() > 0) {
             return false;
         }
-        if (tenant.newestFirst() || !tenant.lostSome()) {
-            return tenant.newestFirst();
+        if (tenant.newestFirst()) {
+            return true;
         }
         double lineNanos = (double) tenant.waiting() * tenant.admissionNanos();
-        return lineNanos > tenant.firstFlow().head().ttftNanosMax();
+        long objective = tenant.firstFlow().head().ttftNanosMax();
+        return lineNanos > (tenant.lostSome() ? objective : MARGIN * objective);
     }
 }
