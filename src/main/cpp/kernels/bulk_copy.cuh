@@ -13,6 +13,13 @@ __device__ __forceinline__ void BarrierInit(uint64_t* barrier, uint32_t count) {
 __device__ __forceinline__ void BarrierArrive(uint64_t* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(SharedAddress(barrier)) : "memory");
 }
+// At the same barrier of block `member` of the cluster.
+__device__ __forceinline__ void BarrierArriveAt(uint64_t* barrier, int32_t member) {
+  asm volatile("{ .reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [remote]; }" ::"r"(
+                   SharedAddress(barrier)),
+               "r"(member)
+               : "memory");
+}
 __device__ __forceinline__ void BarrierArriveExpecting(uint64_t* barrier, uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(SharedAddress(barrier)), "r"(bytes)
                : "memory");
@@ -33,6 +40,16 @@ __device__ __forceinline__ void CopyBox(uint32_t target, const CUtensorMap* map,
       "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint "
       "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(target),
       "l"(map), "r"(col), "r"(row), "r"(SharedAddress(barrier)), "l"(policy)
+      : "memory");
+}
+
+// The same to both blocks of a cluster of two, at the same places of each.
+__device__ __forceinline__ void CopyBoxToBoth(uint32_t target, const CUtensorMap* map, int32_t col, int32_t row,
+                                              uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster "
+      "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(target),
+      "l"(map), "r"(col), "r"(row), "r"(SharedAddress(barrier)), "h"(static_cast<uint16_t>(3))
       : "memory");
 }
 

@@ -18,10 +18,10 @@ struct Part {
   const char* name;
   void (*run)(Lab&);
 };
-constexpr Part kParts[] = {{"layers", CheckLayerOps}, {"products", CheckGemm},       {"attention", CheckAttention},
+constexpr Part kParts[] = {{"layers", CheckLayerOps}, {"products", CheckGemm},  {"many", CheckMany},       {"attention", CheckAttention},
                            {"lora", CheckLora},       {"forms", CheckForms},         {"sampling", CheckSampling},
                            {"exchange", CheckExchange}, {"bench", BenchKernels},     {"forms_bench", BenchForms},
-                           {"step", BenchStep},       {"stages", BenchLoraStages}, {"sums", BenchExchange}};
+                           {"step", BenchStep},       {"prefill", BenchPrefills}, {"many_bench", BenchMany}, {"stages", BenchLoraStages}, {"sums", BenchExchange}};
 
 const Part* FindPart(const char* name) {
   for (const Part& part : kParts) {

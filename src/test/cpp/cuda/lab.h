@@ -163,6 +163,9 @@ void BenchKernels(Lab& lab);
 void BenchForms(Lab& lab);
 void BenchStep(Lab& lab);
 void BenchLoraStages(Lab& lab);
+void BenchPrefills(Lab& lab);
+void BenchMany(Lab& lab);
+void CheckMany(Lab& lab);
 void BenchExchange(Lab& lab);
 
 }  // namespace chorale::cuda

@@ -5,6 +5,7 @@
 
 #include "cuda/lab.h"
 #include "kernels/gemm.h"
+#include "kernels/gemm_many.h"
 #include "kernels/kv_layout.cuh"
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
@@ -259,6 +260,25 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   if (s.targets == 2 && group_rows == kLoraGroupRowsMany) CheckSwiGluMany(lab, element, rows, cols, args, want);
 
   if (s.targets == 3 && s.head_dim == 128 && group_rows == kLoraGroupRowsMany) CheckQkvPostMany(lab, element, rows, s, args, want);
+
+  // The same within a product of many rows: what it has more than without adapters.
+  const bool tiles = std::ranges::all_of(s.outputs, [](int32_t outputs) { return outputs % 128 == 0; });
+  if (lab.launcher.sm_major == 9 && group_rows == kLoraGroupRowsMany && tiles) {
+    DeviceArray<Half> d_base(lab.NormalHalves(element, int64_t{cols} * stride, 0.1));
+    GemmManyArgs many{.rows = rows, .cols = cols, .inputs = s.inputs};
+    lab.Expect("maps", EncodeStreamMap(element, d_base.data(), cols, s.inputs, stride, kProductTile, &many.weight) &&
+                           EncodeStreamMap(element, d_x.data(), rows, s.inputs, stride, kProductTile, &many.x));
+    std::vector<double> sums[2];
+    for (const bool with : {false, true}) {
+      DeviceArray<float> product(int64_t{rows} * cols);
+      if (with) many.lora = args;
+      GemmMany(lab.launcher, element, many, {product.data(), 0, cols, 1, 1});
+      lab.Finish("lora within a product");
+      sums[with] = Widened(product.Download());
+    }
+    for (size_t i = 0; i < want.size(); ++i) sums[1][i] -= sums[0][i];
+    lab.Compare("lora within a product of " + std::to_string(cols) + " columns", sums[1], want, 3e-3);
+  }
 
   // The same beside a product of the same x: y.lora is written for the rows of the groups and nowhere else.
   if (lab.launcher.sm_major == 9 && group_rows == kLoraGroupRows) {

@@ -7,12 +7,18 @@
 #include "backend/cuda/cublaslt.h"
 #include "cuda/step_weights.h"
 #include "kernels/attention.h"
+#include "kernels/gemm_many.h"
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
 #include "kernels/sample.h"
 #include "memory/page_layout.h"
 
 namespace chorale::cuda {
+
+// Which products of many rows are by the own kernel, with what follows them.
+struct OwnProducts {
+  bool qkv = true, o = true, gate_up = true, down = true;
+};
 
 // What parts of a step to leave out, to see what they cost.
 struct Parts {
@@ -91,31 +97,34 @@ class Step {
     for (int32_t layer = 0; layer < kLayers; ++layer) {
       const Matrix* m = w_.layers[layer];
       if (parts.small) Norm(delta);
-      const Product qkv = Linear(layer, 0, m[0], x_, parts);
-      if (parts.small) {
-        QkvPostArgs post;
-        post.rows = Rows();
-        post.qkv = qkv;
-        post.rotation = rotation_->data();
-        post.rotary_pairs = kHeadDim / 2;
-        post.q = q_.memory->data();
-        post.heads = kHeads;
-        post.kv = Kv(layer);
-        if (pending_.groups != nullptr && parts.expand) {
+      QkvPostArgs post;
+      post.rows = Rows();
+      post.rotation = rotation_->data();
+      post.rotary_pairs = kHeadDim / 2;
+      post.q = q_.memory->data();
+      post.heads = kHeads;
+      post.kv = Kv(layer);
+      if (rows_ > kStreamRowsMax && own.qkv) {
+        GemmManyQkv(l, kElement, ManyArgs(layer, 0, m[0], x_, parts), post);
+      } else {
+        post.qkv = Linear(layer, 0, m[0], x_, parts);
+        if (parts.small && pending_.groups != nullptr && parts.expand) {
           QkvPostLora(l, kElement, post, group_count_host_, pending_);
-        } else {
+        } else if (parts.small) {
           QkvPost(l, kElement, rows_, post);
         }
       }
       if (parts.attention) Attend(layer);
       delta = Linear(layer, 1, m[1], attended_, parts);
       if (parts.small) Norm(delta);
-      const Product gate_up = Linear(layer, 2, m[2], x_, parts);
-      if (parts.small) {
-        const SwiGluArgs swiglu{gate_up, nullptr, hidden_.memory->data(), kIntermediate, kIntermediate};
-        if (pending_.groups != nullptr && parts.expand) {
+      SwiGluArgs swiglu{{}, nullptr, hidden_.memory->data(), kIntermediate, kIntermediate};
+      if (rows_ > kStreamRowsMax && own.gate_up) {
+        GemmManySwiGlu(l, kElement, ManyArgs(layer, 2, m[2], x_, parts), swiglu);
+      } else {
+        swiglu.gate_up = Linear(layer, 2, m[2], x_, parts);
+        if (parts.small && pending_.groups != nullptr && parts.expand) {
           SwiGluLora(l, kElement, swiglu, group_count_host_, pending_);
-        } else {
+        } else if (parts.small) {
           SwiGlu(l, kElement, rows_, swiglu);
         }
       }
@@ -142,6 +151,7 @@ class Step {
   std::vector<float> Residual() const { return residual_->Download(); }
   std::vector<int32_t> Drawn() const { return drawn_->Download(); }
   int64_t kv_bytes = 0, adapter_bytes = 0;
+  OwnProducts own;
   int32_t brief_stages = 0, long_stages = 0;  // beside LoRA, of q k v and o, of the others; 0: as GemmStream chooses
 
  private:
@@ -228,9 +238,7 @@ class Step {
       a.memory = std::make_unique<DeviceArray<uint8_t>>(int64_t{2} * rows * cols);
       FillNormal(lab_.launcher, kElement, a.memory->data(), a.memory->size() / 2, 17, 1.0f);
       a.cols = cols;
-      if (rows <= kStreamRowsMax) {
-        lab_.Expect("map", EncodeStreamMap(kElement, a.memory->data(), rows, cols, cols, StreamBox(rows), &a.map));
-      }
+      lab_.Expect("map", EncodeStreamMap(kElement, a.memory->data(), rows, cols, cols, StreamBox(rows), &a.map));
     };
     make(x_, rows_, kHidden);
     make(q_, rows_, kHidden);
@@ -297,30 +305,51 @@ class Step {
     return args.y;
   }
 
-  Product Linear(int32_t layer, int32_t site, const Matrix& m, const Activation& x, const Parts& parts) {
+  bool LoraArgs(int32_t layer, int32_t site, const Matrix& m, const Activation& x, const Parts& parts, LoraSiteArgs* args) {
     static constexpr struct {
       int32_t first, count, outputs[3];
     } kSites[] = {{kQ, 3, {kHidden, 1024, 1024}},
                   {kO, 1, {kHidden, 0, 0}},
                   {kGate, 2, {kIntermediate, kIntermediate, 0}},
                   {kDown, 1, {kHidden, 0, 0}}};
+    if (!parts.lora || adapters_ == 0 || (site >= 2 && !mlp_lora_)) return false;
+    args->groups = groups_->data();
+    args->group_count = group_count_->data();
+    args->uses = uses_->data();
+    args->pool = {pool_->data(), geometry_.page_bytes, static_cast<uint32_t>(geometry_.slice_bytes)};
+    args->layer = layer;
+    args->targets = kSites[site].count;
+    args->first_target = kSites[site].first;
+    args->inputs = args->columns = m.inputs;
+    std::copy_n(kSites[site].outputs, 3, args->outputs);
+    args->x = x.memory->data();
+    args->v = v_->data();
+    args->tables = tables_->tables();
+    args->site = layer * kLoraSites + site;
+    args->ready = ready_->data() + int64_t{args->site} * group_count_host_;
+    return true;
+  }
+
+  // A x is launched.
+  GemmManyArgs ManyArgs(int32_t layer, int32_t site, const Matrix& m, const Activation& x, const Parts& parts) {
+    GemmManyArgs many{m.map, x.map, rows_, m.cols, m.inputs, {}};
+    LoraSiteArgs lora;
     pending_ = {};
-    if (!parts.lora || adapters_ == 0 || (site >= 2 && !mlp_lora_)) return Multiply(m, x, rows_);
+    if (!LoraArgs(layer, site, m, x, parts, &lora)) return many;
+    LoraShrink(lab_.launcher, kElement, group_count_host_, lora);
+    if (parts.expand) many.lora = lora;
+    return many;
+  }
+
+  Product Linear(int32_t layer, int32_t site, const Matrix& m, const Activation& x, const Parts& parts) {
     LoraSiteArgs args;
-    args.groups = groups_->data();
-    args.group_count = group_count_->data();
-    args.uses = uses_->data();
-    args.pool = {pool_->data(), geometry_.page_bytes, static_cast<uint32_t>(geometry_.slice_bytes)};
-    args.layer = layer;
-    args.targets = kSites[site].count;
-    args.first_target = kSites[site].first;
-    args.inputs = args.columns = m.inputs;
-    std::copy_n(kSites[site].outputs, 3, args.outputs);
-    args.x = x.memory->data();
-    args.v = v_->data();
-    args.tables = tables_->tables();
-    args.site = layer * kLoraSites + site;
-    args.ready = ready_->data() + int64_t{args.site} * group_count_host_;
+    pending_ = {};
+    if (rows_ > kStreamRowsMax && (site == 1 ? own.o : site == 3 && own.down)) {
+      const Product y{y_[turn_++ % 2]->data(), 0, m.cols, 1, 1, true};
+      GemmMany(lab_.launcher, kElement, ManyArgs(layer, site, m, x, parts), y);
+      return y;
+    }
+    if (!LoraArgs(layer, site, m, x, parts, &args)) return Multiply(m, x, rows_);
     if (rows_ <= kStreamRowsMax) {
       Product y = Multiply(m, x, rows_, &args);
       if (!parts.expand) y.lora = nullptr;

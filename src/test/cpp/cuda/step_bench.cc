@@ -74,18 +74,38 @@ void BenchAdapters(Lab& lab, const Weights& weights, CublasLt* lt, int32_t batch
               ms - base > allowed ? " !" : "", floor, (ms - base) / base * 100);
 }
 
+// Which products are by the own kernel, from none to all, and what it makes of the step.
 void BenchPrefill(Lab& lab, const Weights& weights, CublasLt* lt, int32_t length, int32_t adapters) {
   Step step(lab, weights, lt, 1, length, length, adapters, 16, true);
-  const auto time = [&](const Parts& parts) { return lab.Microseconds(1, [&] { step.Run(parts); }) / 1e3; };
-  const double products = time({.attention = false, .small = false, .lora = false, .sample = false});
-  const double no_attention = time({.attention = false}), no_expand = time({.expand = false});
-  const double ms = time({});
+  const auto time = [&](const OwnProducts& own, const Parts& parts) {
+    step.own = own;
+    return lab.Microseconds(1, [&] { step.Run(parts); }) / 1e3;
+  };
+  constexpr OwnProducts kNone{false, false, false, false}, kAll{};
+  const auto residual = [&](const OwnProducts& own) {
+    step.own = own;
+    step.Run();
+    lab.Finish("prefill");
+    return Widened(step.Residual());
+  };
+  const auto by_library = residual(kNone), by_own = residual(kAll);
+  lab.Compare("prefill by the own products as by the library's", by_own, by_library, 2e-2);
+  lab.Expect("prefill twice gives the same bits", by_own == residual(kAll));
+  for (int32_t i = 0; i < 2; ++i) {
+    std::printf("  prefill %d, %d adapters: library %.2f own %.2f; own qkv %.2f, o %.2f, gate+up %.2f, down %.2f\n", length, adapters,
+                time(kNone, {}), time(kAll, {}), time({true, false, false, false}, {}), time({false, true, false, false}, {}),
+                time({false, false, true, false}, {}), time({false, false, false, true}, {}));
+  }
+  const Parts none{.attention = false, .small = false, .lora = false, .sample = false};
+  std::printf("    products: library %.2f own %.2f; no attention %.2f, no small %.2f, no B %.2f, no LoRA %.2f\n", time(kNone, none),
+              time(kAll, none), time(kAll, {.attention = false}), time(kAll, {.small = false}), time(kAll, {.expand = false}),
+              time(kAll, {.lora = false}));
+  const double ms = time(kAll, {});
   lab.RecordRate("cuda-prefill", "Llama-3-8B shape, bf16, one sequence of " + std::to_string(length) + " tokens, " +
                      std::to_string(adapters) + " adapters of rank 16, all seven", "tokens/s", length,
                  length >= 2048 && adapters == 0 ? kPrefillTarget : 0);
-  std::printf("  prefill %4d tokens, %d adapters: %.2f ms, %.0f tokens/s; products alone %.2f, all but attention %.2f, all but "
-              "B %.2f\n",
-              length, adapters, ms, length / ms * 1e3, products, no_attention, no_expand);
+  std::printf("    own again %.2f ms, %.0f tokens/s\n", ms, length / ms * 1e3);
+  std::fflush(stdout);
 }
 
 void MeasureBandwidth(Lab& lab, const Weights& weights) {
@@ -125,6 +145,16 @@ void BenchLoraStages(Lab& lab) {
       std::printf("\n");
       std::fflush(stdout);
     }
+  }
+}
+
+void BenchPrefills(Lab& lab) {
+  Weights weights(lab);
+  MeasureBandwidth(lab, weights);
+  std::string reason;
+  const std::unique_ptr<CublasLt> lt = CublasLt::Load(&reason);
+  for (const auto& [length, adapters] : {std::pair{2048, 0}, {2048, 1}, {2048, 8}, {4096, 0}, {1024, 0}, {512, 0}}) {
+    BenchPrefill(lab, weights, lt.get(), length, adapters);
   }
 }
 
