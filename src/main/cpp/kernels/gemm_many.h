@@ -10,6 +10,8 @@
 
 namespace chorale::cuda {
 
+inline constexpr int32_t kManyTileRows = 128;
+
 struct GemmManyArgs {
   CUtensorMap weight;  // [cols, inputs], box of kProductTile rows
   CUtensorMap x;       // [rows or more, inputs], the same box

@@ -3,12 +3,11 @@
 #pragma once
 
 #include "kernels/bulk_copy.cuh"
+#include "kernels/gemm_many.h"
 #include "kernels/lora_tile.cuh"
 #include "kernels/wgmma.cuh"
 
 namespace chorale::cuda {
-
-inline constexpr int32_t kManyTileRows = 128;
 
 // Shared memory of the ring. A slot has v [128 rows][16 ranks], zero for rows of others, the 16-byte piece c of row r at place
 // c ^ (r / 4 % 2); then B [4 blocks of 64 columns][16 ranks][64], zero for columns of another target, the piece c of rank j at

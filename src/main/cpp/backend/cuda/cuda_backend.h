@@ -29,6 +29,7 @@
 #include "backend/cuda/weight_uploader.h"
 #include "kernels/attention.h"
 #include "kernels/forms.h"
+#include "kernels/gemm_many.h"
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
 #include "kernels/sample.h"
@@ -38,6 +39,8 @@ namespace chorale::cuda {
 
 inline constexpr int32_t kLibraryRowsLeast = 65;  // of a product by the library, where there is one
 inline constexpr int32_t kHalfProductRowsLeast = 129;
+inline constexpr double kManyFillLeast = 0.8;           // of a product of many rows by the own kernel, where there is a library
+inline constexpr int32_t kManyChunksMost = 24;          // of 16 ranks, for the rows of a tile of such a product
 
 class CudaBackend final : public Backend {
  public:
@@ -151,6 +154,8 @@ class CudaBackend final : public Backend {
   bool CanStream(const CudaMatrix& weight, const CudaActivation& x, int32_t rows) const {
     return rows <= kStreamRowsMax && weight.mapped && x.mapped;
   }
+  bool CanMultiplyMany(const CudaMatrix& weight, const CudaActivation& x) const;
+  bool HasLoraWithin(const LoraSiteArgs& lora) const;
   // y = x W^T; with `lora`, which needs CanStream, its part as well.
   Product Multiply(const CudaMatrix& weight, const CudaActivation& x, int32_t rows, CudaActivation& y, bool half,
                    const LoraSiteArgs* lora);
@@ -224,6 +229,7 @@ class CudaBackend final : public Backend {
   const int32_t* device_group_count_ = nullptr;
   const int32_t* device_lora_rows_ = nullptr;
   int32_t lora_groups_max_ = 0;  // that the launches of the step provide for
+  int32_t lora_tile_chunks_ = 0;  // of 16 columns of v, of the rows of any tile of GemmMany: the most
   DeviceMemory lora_v_;
   DeviceMemory lora_parts_[kSites];  // [kStreamRowsMax, stride] float32: the LoRA part of each site's product
   DeviceMemory lora_ready_;          // [layers][kSites][lora_groups_max_] counters, zero when a forward pass begins

@@ -156,6 +156,20 @@ Product CudaBackend::Multiply(const CudaMatrix& weight, const CudaActivation& x,
   return product;
 }
 
+// By the own kernel for many rows: where its tiles fill the device, and in place of GemmTile.
+bool CudaBackend::CanMultiplyMany(const CudaMatrix& weight, const CudaActivation& x) const {
+  if (rows_ <= kStreamRowsMax || !weight.mapped || !x.mapped) return false;
+  return cublaslt_ == nullptr ||
+         GemmManyFill(rows_, static_cast<int32_t>(weight.rows()), launcher_.sm_count) >= kManyFillLeast;
+}
+
+// Whether the own kernel can add B v: few adapters for each of its tiles, whose columns are whole tiles of B, and nothing to
+// be done to the product before.
+bool CudaBackend::HasLoraWithin(const LoraSiteArgs& lora) const {
+  const bool whole = std::ranges::all_of(lora.outputs, [](int32_t outputs) { return outputs % kProductTile == 0; });
+  return whole && lora.first_output == 0 && !kind_.gains && lora_tile_chunks_ <= kManyChunksMost;
+}
+
 void CudaBackend::Gemm(const GemmParams& params) {
   const CudaMatrix& weight = Matrix(params.weight);
   const CudaActivation& x = Cuda(params.x);
@@ -173,9 +187,26 @@ void CudaBackend::Gemm(const GemmParams& params) {
   const auto first = static_cast<Target>(params.lora.first);
   const bool takes_bias = params.bias != nullptr && nccl_ != nullptr && SumsProducts(first);
   const bool half = first != kQ && !takes_bias && (first != kDown || shard_.count > 1);
-  y.product = lora.y = Multiply(weight, x, rows_, y, half, beside ? &lora : nullptr);
   y.bias = Values(params.bias);
   y.lora = {};
+  y.deferred = {};
+  if (CanMultiplyMany(weight, x) && (!has_lora || HasLoraWithin(lora))) {
+    GemmManyArgs many{.weight = weight.map,
+                      .x = x.maps[StreamBoxIndex(kManyTileRows)],
+                      .rows = rows_,
+                      .cols = static_cast<int32_t>(weight.rows()),
+                      .inputs = static_cast<int32_t>(weight.cols())};
+    if (has_lora) many.lora = lora;
+    if (!observed_ && (first == kQ ? spec_.head_dim == 128 && spec_.rotary_dims == 128 : first == kGate)) {
+      y.deferred = many;  // QkvPost or SwiGlu will
+      return;
+    }
+    const auto cols = static_cast<int32_t>(y.stride());
+    y.product = {y.memory.data(), int64_t{rows_} * cols, cols, 1, 1, first != kQ && !takes_bias};
+    GemmMany(launcher_, element_, many, y.product);
+    return;
+  }
+  y.product = lora.y = Multiply(weight, x, rows_, y, half, beside ? &lora : nullptr);
   if (has_lora && kind_.gains) MultiplyByGains(params.lora, y.product);
   if (!has_lora || beside) return;
   if (!observed_ && rows_ > kStreamRowsMax && (params.lora.first == kQ || (params.lora.first == kGate && lora.y.half))) {
@@ -204,6 +235,10 @@ void CudaBackend::QkvPost(const QkvPostParams& params) {
   args.q = q_.data();
   args.heads = spec_.heads;
   args.kv = Kv(params.layer);
+  if (const GemmManyArgs many = std::exchange(qkv.deferred, GemmManyArgs{}); many.rows > 0) {
+    GemmManyQkv(launcher_, element_, many, args);
+    return;
+  }
   if (const LoraSiteArgs lora = std::exchange(qkv.lora, LoraSiteArgs{}); lora.groups != nullptr) {
     if (CanQkvPostLora(args)) {
       QkvPostLora(launcher_, element_, args, LoraBlocks(), lora);
@@ -250,6 +285,10 @@ void CudaBackend::SwiGlu(const SwiGluParams& params) {
                         .out = Cuda(params.out).memory.data(),
                         .intermediate = static_cast<int32_t>(params.out->cols()),
                         .out_stride = static_cast<int32_t>(params.out->stride())};
+  if (const GemmManyArgs many = std::exchange(gate_up.deferred, GemmManyArgs{}); many.rows > 0) {
+    GemmManySwiGlu(launcher_, element_, many, args);
+    return;
+  }
   if (const LoraSiteArgs lora = std::exchange(gate_up.lora, LoraSiteArgs{}); lora.groups != nullptr) {
     if (CanSwiGluLora(args)) {
       SwiGluLora(launcher_, element_, args, LoraBlocks(), lora);

@@ -47,7 +47,7 @@ Status CudaBackend::Prepare(const StepPlan& plan) {
   loader_->Retire();
   step_ = plan.step;
   turn_ = plan.turn;
-  observed_ = false;
+  observed_ = plan.observed;
   const int32_t padded_rows = PaddedRows(plan);
   padded_ = padded_rows > 0;
   rows_ = padded_ ? padded_rows : step_->rows();
@@ -230,6 +230,16 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
   lora_rows_.assign(static_cast<size_t>(rows_), 0);
   for (const LoraGroup& group : lora_groups_) {
     if (group.use_begin < group.use_end) std::fill_n(lora_rows_.begin() + group.row_begin, group.row_count, 1);
+  }
+  lora_tile_chunks_ = 0;
+  for (int32_t tile = 0, group = 0; many && tile < rows_; tile += kManyTileRows) {
+    const auto meets = [&](int32_t g) {
+      return g < std::ssize(lora_groups_) && lora_groups_[g].row_begin < tile + kManyTileRows;
+    };
+    int32_t chunks = 0;
+    for (int32_t g = group; meets(g); ++g) chunks += lora_groups_[g].v_cols / kLoraChunk;
+    lora_tile_chunks_ = std::max(lora_tile_chunks_, chunks);
+    while (meets(group) && lora_groups_[group].row_begin + lora_groups_[group].row_count <= tile + kManyTileRows) ++group;
   }
   lora_group_count_.assign(1, static_cast<int32_t>(lora_groups_.size()));
   const int64_t room = padded_ && !lora_groups_.empty() ? rows_ : 0;

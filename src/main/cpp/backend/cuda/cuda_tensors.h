@@ -8,6 +8,7 @@
 #include "backend/cuda/device_memory.h"
 #include "kernels/exchange.h"
 #include "kernels/gemm.h"
+#include "kernels/gemm_many.h"
 #include "kernels/launch.h"
 
 namespace chorale::cuda {
@@ -49,6 +50,7 @@ struct CudaActivation final : Activation {
   mutable Product product;
   mutable const float* bias = nullptr;
   mutable LoraSiteArgs lora;
+  mutable GemmManyArgs deferred;  // rows > 0: there is no product, its reader multiplies
   mutable Exchange exchange;  // of several shards: with whom it is still to be added up
 };
 
