@@ -47,8 +47,22 @@ std::vector<Generation> Prompts(const EngineHarness& harness, int32_t count) {
   return MakePrompts(harness, count, 17, [](int32_t i) { return i % 3 - 1; });
 }
 
+// Without the vendor's library small models, too, take the own products of many rows.
+class CudaProductsTest : public CudaEngineTest, public ::testing::WithParamInterface<bool> {
+ protected:
+  void SetUp() override {
+    if (!GetParam()) setenv("CHORALE_CUBLASLT", "/nowhere", 1);
+    CudaEngineTest::SetUp();
+  }
+  void TearDown() override {
+    if (!GetParam()) unsetenv("CHORALE_CUBLASLT");
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Products, CudaProductsTest, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "WithTheLibrary" : "OwnOnly"; });
+
 // The logits of one forward pass over each prompt, and the token that follows where the margin is beyond the noise.
-TEST_F(CudaEngineTest, LogitsFollowTheCpu) {
+TEST_P(CudaProductsTest, LogitsFollowTheCpu) {
   for (const Case& c : Cases()) {
     SCOPED_TRACE(c.name);
     auto cpu = Cpu(c, 21), cuda = Cuda(c, 21);
@@ -71,7 +85,7 @@ TEST_F(CudaEngineTest, LogitsFollowTheCpu) {
   }
 }
 
-TEST_F(CudaEngineTest, PagesMayLieAnywhereAndRunsAreAlike) {
+TEST_P(CudaProductsTest, PagesMayLieAnywhereAndRunsAreAlike) {
   for (const Case& c : Cases()) {
     SCOPED_TRACE(c.name);
     auto first = Cuda(c, 31), second = Cuda(c, 31);

@@ -197,7 +197,8 @@ void CudaBackend::Gemm(const GemmParams& params) {
                       .cols = static_cast<int32_t>(weight.rows()),
                       .inputs = static_cast<int32_t>(weight.cols())};
     if (has_lora) many.lora = lora;
-    if (!observed_ && (first == kQ ? spec_.head_dim == 128 && spec_.rotary_dims == 128 : first == kGate)) {
+    if (!observed_ && (first == kQ ? spec_.head_dim == 128 && spec_.rotary_dims == 128
+                                   : first == kGate && OutWidth(spec_, kGate) % 8 == 0)) {
       y.deferred = many;  // QkvPost or SwiGlu will
       return;
     }
