@@ -12,11 +12,10 @@ constexpr int32_t kThreads = kWarps * 32;
 constexpr int32_t kRows = kLoraPieceRows;
 constexpr int32_t kChunks = 4;                      // of 16 ranks, in a pass
 constexpr int32_t kRanks = kChunks * kLoraChunk;
-constexpr int32_t kStages = 3;
 constexpr int32_t kRowBytes = kLoraTile * 2;
-constexpr int32_t kStageBytes = (kRows + kRanks) * kRowBytes;
+constexpr int32_t kSharedBytes = 113 * 1024;        // of a block: two have room on a multiprocessor
 constexpr int32_t kSumStride = kRanks + 4;          // floats
-constexpr int32_t kSharedBytes = kStages * kStageBytes + kRows * kSumStride * 4;
+static_assert(kRows * kSumStride * 4 <= kSharedBytes);
 constexpr int32_t kClusterMax = 8;
 
 // 16 ranks of one target of one adapter.
@@ -51,7 +50,8 @@ __device__ __forceinline__ bool FindChunk(const LoraSiteArgs& args, const LoraGr
 // Grid       (blocks of a cluster, groups x pieces of 64 rows): a block has up to 64 rows, up to 64 ranks at a time and its share of the inputs;
 //            the blocks of a cluster add up their sums, each for its share of the rows, in the order of the blocks
 // Tensor     mma.sync m16n8k16, rows are a; warp w has the rows 16 (w % 4) .. and half of the inputs of a tile
-// Shared     3 stages of 32 KiB (64 rows of x, 64 ranks of A, 128 inputs), 17 KiB of sums
+// Shared     3 to 5 stages of 20 to 32 KiB (64 rows of x, 16 to 64 ranks of A, 128 inputs), all on their way at once; then 17
+//            KiB of sums in their place
 // Requires   rows of x are multiples of 8 elements and 16-byte aligned
 // Bound by   bytes from L2: 2 K a row of x (again for every 64 ranks), 2 K a rank for every 64 rows
 // Reference  cpu_reference.cc Gemm (LoRA part)
@@ -60,7 +60,7 @@ template <typename T>
 __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteArgs args) {
   extern __shared__ __align__(128) uint8_t shared_bytes[];
   __shared__ Chunk chunks[kChunks];
-  float* sums = reinterpret_cast<float*>(shared_bytes + kStages * kStageBytes);  // [kRows][kSumStride]
+  auto* sums = reinterpret_cast<float*>(shared_bytes);  // [kRows][kSumStride]
   const uint32_t stages = SharedAddress(shared_bytes);
   AllowSuccessor();
   const int32_t tid = static_cast<int32_t>(threadIdx.x), warp = tid / 32, lane = tid % 32;
@@ -88,10 +88,14 @@ __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteAr
       }
       const int32_t chunk_count = __syncthreads_count(found);
       if (chunk_count == 0) break;
+      const int32_t stage_bytes = (kRows + chunk_count * kLoraChunk) * kRowBytes, stage_count = kSharedBytes / stage_bytes;
+      const auto stage_of = [&](int32_t tile) {
+        return stages + static_cast<uint32_t>((tile - tile_begin) % stage_count * stage_bytes);
+      };
 
       const auto copy_a = [&](int32_t tile) {
         const bool valid = copy_column < LoraTileWidth(args.columns, tile);
-        const uint32_t stage = stages + static_cast<uint32_t>((tile - tile_begin) % kStages) * kStageBytes;
+        const uint32_t stage = stage_of(tile);
         for (int32_t c = 0; c < chunk_count; ++c) {
           const Chunk& chunk = chunks[c];
           const int32_t j = chunk.rank_begin + copy_row - chunk.own_begin, own = chunk.own_end - chunk.own_begin;
@@ -105,29 +109,24 @@ __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteAr
       const auto copy_x = [&](int32_t tile) {
         const int32_t k = tile * kLoraTile + copy_column;
         const bool valid = k < args.inputs;
-        const uint32_t stage = stages + static_cast<uint32_t>((tile - tile_begin) % kStages) * kStageBytes;
+        const uint32_t stage = stage_of(tile);
         for (int32_t row = copy_row; row < group.row_count; row += kThreads / 16) {
           const T* source = static_cast<const T*>(args.x) + static_cast<int64_t>(group.row_begin + row) * args.inputs;
           CopyAsync16(stage + row * kRowBytes + (((tid % 16) ^ (row % 8)) * 16), source + (valid ? k : 0), valid);
         }
       };
-      for (int32_t tile = tile_begin; tile < min(tile_end, tile_begin + kStages - 1); ++tile) copy_a(tile);
+      for (int32_t tile = tile_begin; tile < min(tile_end, tile_begin + stage_count); ++tile) copy_a(tile);
       if (!waited) WaitForPredecessor();
       waited = true;
-      for (int32_t i = 0; i < kStages - 1; ++i) {
+      for (int32_t i = 0; i < stage_count; ++i) {
         if (tile_begin + i < tile_end) copy_x(tile_begin + i);
         CommitCopies();
       }
       float d[kChunks][2][4] = {};
       for (int32_t tile = tile_begin; tile < tile_end; ++tile) {
-        WaitForCopies<kStages - 2>();
+        WaitForAllBut(stage_count - 1);
         __syncthreads();
-        if (tile + kStages - 1 < tile_end) {
-          copy_a(tile + kStages - 1);
-          copy_x(tile + kStages - 1);
-        }
-        CommitCopies();
-        const uint32_t x_tile = stages + static_cast<uint32_t>((tile - tile_begin) % kStages) * kStageBytes;
+        const uint32_t x_tile = stage_of(tile);
         const uint32_t a_tile = x_tile + kRows * kRowBytes;
 #pragma unroll
         for (int32_t step = 0; step < kLoraTile / 32; ++step) {
@@ -144,6 +143,12 @@ __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteAr
             Mma<T>(d[c][1], rows[0], rows[1], rows[2], rows[3], ranks[2], ranks[3]);
           }
         }
+        __syncthreads();  // the stage was read
+        if (tile + stage_count < tile_end) {
+          copy_a(tile + stage_count);
+          copy_x(tile + stage_count);
+        }
+        CommitCopies();
       }
       WaitForCopies<0>();
 
@@ -174,11 +179,13 @@ __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteAr
       for (int32_t e = tid; e < kRows / cluster * cols / 2; e += kThreads) {
         const int32_t row = kRows / cluster * rank_in_cluster + e / (cols / 2), j = e % (cols / 2) * 2;
         if (row >= group.row_count) continue;
-        float2 sum = {0, 0};
-        for (int32_t block = 0; block < cluster; ++block) {
-          const float2 part = LoadInBlock(sums + row * kSumStride + j, block);
-          sum = {sum.x + part.x, sum.y + part.y};
+        float2 parts[kClusterMax], sum = {0, 0};  // all on their way before the first is added
+#pragma unroll
+        for (int32_t block = 0; block < kClusterMax; ++block) {
+          parts[block] = block < cluster ? LoadInBlock(sums + row * kSumStride + j, block) : float2{0, 0};
         }
+#pragma unroll
+        for (int32_t block = 0; block < kClusterMax; ++block) sum = {sum.x + parts[block].x, sum.y + parts[block].y};
         const Chunk& chunk = chunks[j / kLoraChunk];
         const int32_t rank = chunk.rank_begin + j % kLoraChunk;
         const auto is_own = [&](int32_t r) { return r >= chunk.own_begin && r < chunk.own_end; };
