@@ -19,6 +19,7 @@ constexpr int32_t kThreads = kConsumers + 128;
 constexpr uint32_t kXBytes = kManyTileRows * kUnitInputs * 2;
 constexpr uint32_t kHalfBytes = kTileCols / kCluster * kUnitInputs * 2;  // of the weights, what a block fetches for both
 constexpr uint32_t kStageBytes = kXBytes + kCluster * kHalfBytes;
+[[maybe_unused]] constexpr int32_t kSkew = 2;          // units that the second warpgroup is behind: while one stores its tile, the other multiplies
 constexpr int32_t kRowPairsTogether = 8;  // tiles of so many clusters of rows are computed side by side, then the next columns
 
 struct TileShape {
@@ -124,8 +125,13 @@ GemmManyKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant
     float d[2][64];
     int32_t slot = 0, slot_before = 0;
     uint32_t parity = 0;
+    const auto release = [&](int32_t stage) {  // for both blocks: each fetches half of the weights for the other
+      if (lane < kCluster) BarrierArriveAt(&empty[stage], lane);
+    };
+    if (warp >= 4) asm volatile("bar.sync 1, 256;" ::: "memory");
     for (int32_t tile = first; tile < tiles; tile += step) {
       for (int32_t unit = 0; unit < units; ++unit) {
+        if (warp < 4 && tile == first && unit == min(kSkew, units - 1)) asm volatile("bar.arrive 1, 256;" ::: "memory");
         BarrierWait(&full[slot], parity);
         const uint32_t stage = stages + static_cast<uint32_t>(slot) * kStageBytes;
         const uint64_t a = WgmmaDescriptor(stage + static_cast<uint32_t>(own_rows) * 128), b = WgmmaDescriptor(stage + kXBytes);
@@ -134,12 +140,12 @@ GemmManyKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant
         for (int32_t i = 0; i < kUnitInputs / 16; ++i) Wgmma<T, kTileCols>::Run(d, a + 2 * i, b + 2 * i, unit > 0 || i > 0);
         WgmmaCommit();
         WgmmaWait<1>();  // the unit before this one has been read
-        if (unit > 0 && lane < kCluster) BarrierArriveAt(&empty[slot_before], lane);
+        if (unit > 0) release(slot_before);
         slot_before = slot;
         if (++slot == kStages) slot = 0, parity ^= 1;
       }
       WgmmaWait<0>();
-      if (lane < kCluster) BarrierArriveAt(&empty[slot_before], lane);
+      release(slot_before);
       const TilePlace place(shape, tile);
       if constexpr (kLora) reader.AddTile(own_rows + warp % 4 * 16, d);
       sink.Store(d, place.col_tile, row_of(place) + own_rows + warp % 4 * 16 + lane / 4);

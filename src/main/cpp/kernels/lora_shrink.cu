@@ -27,21 +27,34 @@ struct Chunk {
   float scale;
 };
 
-__device__ __forceinline__ bool FindChunk(const LoraSiteArgs& args, const LoraGroup& group, int32_t index, Chunk* chunk) {
-  for (int32_t u = group.use_begin; u < group.use_end; ++u) {
-    const LoraUse use = args.uses[u];
-    for (int32_t t = 0; t < args.targets; ++t) {
-      const LoraMatrix matrix = use.matrices[args.layer * 7 + args.first_target + t];
-      const int32_t own = LoraColumns(matrix.rank) / kLoraChunk;
-      if (index < own) {
-        *chunk = {use.pages, matrix.a_offset, matrix.rank, index * kLoraChunk, matrix.rank * args.rank_part / args.rank_parts,
-                  matrix.rank * (args.rank_part + 1) / args.rank_parts, matrix.scale * use.scale};
-        return true;
-      }
-      index -= own;
+// The chunks of a pass: of the ranks of all targets of all adapters, one after another, those from `first` on, up to kChunks.
+// By a warp, which has every matrix in a lane of its own; returns how many there are from `first` on, in all lanes.
+__device__ __forceinline__ int32_t FindChunks(const LoraSiteArgs& args, const LoraGroup& group, int32_t first,
+                                              Chunk (&chunks)[kChunks]) {
+  const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, entries = (group.use_end - group.use_begin) * args.targets;
+  int32_t before = 0;
+  for (int32_t begin = 0; begin < entries; begin += 32) {
+    LoraUse use;
+    LoraMatrix matrix;
+    if (begin + lane < entries) {
+      use = args.uses[group.use_begin + (begin + lane) / args.targets];
+      matrix = use.matrices[args.layer * 7 + args.first_target + (begin + lane) % args.targets];
     }
+    const int32_t own = LoraColumns(matrix.rank) / kLoraChunk;
+    int32_t end = own;
+#pragma unroll
+    for (int32_t distance = 1; distance < 32; distance *= 2) {
+      const int32_t other = __shfl_up_sync(0xffffffffu, end, distance);
+      if (lane >= distance) end += other;
+    }
+    const int32_t place = before + end - own - first;  // of the matrix's first chunk, from `first` on
+    for (int32_t i = max(0, -place); i < min(own, kChunks - place); ++i) {
+      chunks[place + i] = {use.pages, matrix.a_offset, matrix.rank, i * kLoraChunk, matrix.rank * args.rank_part / args.rank_parts,
+                           matrix.rank * (args.rank_part + 1) / args.rank_parts, matrix.scale * use.scale};
+    }
+    before += __shfl_sync(0xffffffffu, end, 31);
   }
-  return false;
+  return max(0, before - first);
 }
 
 // Computes   v = scale * A x, rounded
@@ -60,6 +73,7 @@ template <typename T>
 __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteArgs args) {
   extern __shared__ __align__(128) uint8_t shared_bytes[];
   __shared__ Chunk chunks[kChunks];
+  __shared__ int32_t chunks_left;
   auto* sums = reinterpret_cast<float*>(shared_bytes);  // [kRows][kSumStride]
   const uint32_t stages = SharedAddress(shared_bytes);
   AllowSuccessor();
@@ -81,28 +95,48 @@ __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteAr
     if (group.row_count <= 0) continue;
     for (int32_t pass = 0;; ++pass) {
       __syncthreads();  // chunks were read
-      bool found = false;
-      if (tid < kChunks) {
-        found = FindChunk(args, group, pass * kChunks + tid, &chunks[tid]);
-        if (!found) chunks[tid].rank = 0;
+      if (warp == 0) {
+        const int32_t left = FindChunks(args, group, pass * kChunks, chunks);
+        if (lane == 0) chunks_left = left;
       }
-      const int32_t chunk_count = __syncthreads_count(found);
+      __syncthreads();
+      const int32_t left = chunks_left, chunk_count = min(left, kChunks);
       if (chunk_count == 0) break;
       const int32_t stage_bytes = (kRows + chunk_count * kLoraChunk) * kRowBytes, stage_count = kSharedBytes / stage_bytes;
       const auto stage_of = [&](int32_t tile) {
         return stages + static_cast<uint32_t>((tile - tile_begin) % stage_count * stage_bytes);
       };
 
+      // Where in its pages the tile has the rank of chunk c that this thread copies. The base of the page last asked for is kept:
+      // looking it up takes longer than a copy.
+      uint32_t held[kChunks];
+      const uint8_t* bases[kChunks];
+#pragma unroll
+      for (uint32_t& page : held) page = ~0u;
+      const auto find_a = [&](int32_t tile, int32_t c) -> const uint8_t* {
+        const Chunk& chunk = chunks[c];
+        const int32_t j = chunk.rank_begin + copy_row - chunk.own_begin, own = chunk.own_end - chunk.own_begin;
+        if (j < 0 || j >= own) return nullptr;
+        const uint32_t place = chunk.offset + static_cast<uint32_t>((tile * kLoraTile * own + j * LoraTileWidth(args.columns, tile)) * 2);
+        const uint32_t page = place / args.pool.slice_bytes;
+        if (page != held[c]) {
+          held[c] = page;
+          bases[c] = args.pool.pages + chunk.pages[page] * args.pool.page_bytes +
+                     static_cast<int64_t>(args.layer) * args.pool.slice_bytes;
+        }
+        return bases[c] + (place - page * args.pool.slice_bytes);
+      };
+#pragma unroll
+      for (int32_t c = 0; c < kChunks; ++c) {  // those of the first tile all together
+        if (c < chunk_count && tile_begin < tile_end) find_a(tile_begin, c);
+      }
       const auto copy_a = [&](int32_t tile) {
         const bool valid = copy_column < LoraTileWidth(args.columns, tile);
-        const uint32_t stage = stage_of(tile);
-        for (int32_t c = 0; c < chunk_count; ++c) {
-          const Chunk& chunk = chunks[c];
-          const int32_t j = chunk.rank_begin + copy_row - chunk.own_begin, own = chunk.own_end - chunk.own_begin;
-          if (j < 0 || j >= own) continue;
-          const uint8_t* row =
-              LoraTileRow(args.pool, chunk.pages, args.layer, chunk.offset, own, args.columns, tile, j);
-          CopyAsync16(stage + (kRows + c * kLoraChunk + copy_row) * kRowBytes + (((tid % 16) ^ (copy_row % 8)) * 16),
+#pragma unroll
+        for (int32_t c = 0; c < kChunks; ++c) {
+          const uint8_t* row = c < chunk_count ? find_a(tile, c) : nullptr;
+          if (row == nullptr) continue;
+          CopyAsync16(stage_of(tile) + (kRows + c * kLoraChunk + copy_row) * kRowBytes + (((tid % 16) ^ (copy_row % 8)) * 16),
                       valid ? row + copy_column * 2 : row, valid);
         }
       };
@@ -194,6 +228,7 @@ __global__ void __launch_bounds__(kThreads, 2) LoraShrinkKernel(const LoraSiteAr
       }
       ClusterArrive();
       ClusterWait();  // the sums were read
+      if (left <= kChunks) break;
     }
   }
   if (!waited) WaitForPredecessor();

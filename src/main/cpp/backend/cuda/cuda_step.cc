@@ -190,15 +190,18 @@ void CudaBackend::Gemm(const GemmParams& params) {
   y.bias = Values(params.bias);
   y.lora = {};
   y.deferred = {};
-  if (CanMultiplyMany(weight, x) && (!has_lora || HasLoraWithin(lora))) {
+  // The own kernel where it spares another: what follows takes place in it, or B v does.
+  const bool follows = !observed_ && (first == kQ ? spec_.head_dim == 128 && spec_.rotary_dims == 128
+                                                  : first == kGate && OutWidth(spec_, kGate) % 8 == 0);
+  const bool spares = follows || has_lora || cublaslt_ == nullptr;
+  if (spares && CanMultiplyMany(weight, x) && (!has_lora || HasLoraWithin(lora))) {
     GemmManyArgs many{.weight = weight.map,
                       .x = x.maps[StreamBoxIndex(kManyTileRows)],
                       .rows = rows_,
                       .cols = static_cast<int32_t>(weight.rows()),
                       .inputs = static_cast<int32_t>(weight.cols())};
     if (has_lora) many.lora = lora;
-    if (!observed_ && (first == kQ ? spec_.head_dim == 128 && spec_.rotary_dims == 128
-                                   : first == kGate && OutWidth(spec_, kGate) % 8 == 0)) {
+    if (follows) {
       y.deferred = many;  // QkvPost or SwiGlu will
       return;
     }
