@@ -123,6 +123,12 @@ struct SwiGluParams {
   Activation* out = nullptr;            // [T, intermediate]
 };
 
+// Of the last layer, whose keys and values are written: what comes after has only the rows that Gather will ask for.
+struct NarrowParams {
+  Activation* residual = nullptr;
+  Activation* attention = nullptr;
+};
+
 // out row i = x row rows[i]
 struct GatherParams {
   const Activation* x = nullptr;
@@ -334,6 +340,8 @@ class Backend {
   virtual void QkvPost(const QkvPostParams& params) = 0;
   virtual void Attention(const AttentionParams& params) = 0;
   virtual void SwiGlu(const SwiGluParams& params) = 0;
+  // The rows whose results nobody wants may be left out from here on; Gather then finds the others.
+  virtual void Narrow(const NarrowParams&) {}
   virtual void Gather(const GatherParams& params) = 0;
   virtual void Logits(const LogitsParams& params) = 0;
   virtual Status Sample(const SampleStepParams& params) = 0;

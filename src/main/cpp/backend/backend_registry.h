@@ -13,7 +13,7 @@ namespace chorale {
 // abi_version is kPluginVersion of the caller; a plugin of another version refuses.
 using CreateBackendFunction = Backend* (*)(int32_t abi_version, const BackendParams& params, Status* error);
 inline constexpr const char* kCreateBackendSymbol = "chorale_create_backend";
-inline constexpr int32_t kPluginVersion = 3;  // grows with every change of Backend or of what its calls are given
+inline constexpr int32_t kPluginVersion = 4;  // grows with every change of Backend or of what its calls are given
 
 // name: cpu or cuda. library_dir: where plugins lie; empty: beside this library.
 Result<std::unique_ptr<Backend>> CreateBackend(const std::string& name, const std::string& library_dir,

@@ -102,6 +102,7 @@ void Llama::Layer(int32_t layer) {
     backend_->Attention({.qkv = qkv_.get(), .out = attention_.get(), .layer = layer, .window = w.window});
   }
   Observe(kOpAttention, layer, attention_.get(), rows_, 0, q_width);
+  if (layer + 1 == spec_.layers) backend_->Narrow({residual_.get(), attention_.get()});
   Linear(layer, kSiteO, attention_.get(), delta_.get());
   SumOverShards(delta_.get());
   Observe(kOpO, layer, delta_.get(), rows_, 0, spec_.hidden);

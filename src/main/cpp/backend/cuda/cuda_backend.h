@@ -40,6 +40,7 @@ namespace chorale::cuda {
 inline constexpr int32_t kLibraryRowsLeast = 65;  // of a product by the library, where there is one
 inline constexpr int32_t kHalfProductRowsLeast = 129;
 inline constexpr double kManyFillLeast = 0.8;           // of a product of many rows by the own kernel, where there is a library
+inline constexpr int32_t kNarrowRowsLeast = 4;          // for each row that is left of a step: so many
 inline constexpr int32_t kManyChunksMost = 24;          // of 16 ranks, for the rows of a tile of such a product
 
 class CudaBackend final : public Backend {
@@ -86,6 +87,7 @@ class CudaBackend final : public Backend {
   void QkvPost(const QkvPostParams& params) override;
   void Attention(const AttentionParams& params) override;
   void SwiGlu(const SwiGluParams& params) override;
+  void Narrow(const NarrowParams& params) override;
   void Gather(const GatherParams& params) override;
   void Logits(const LogitsParams& params) override;
   Status Sample(const SampleStepParams& params) override;
@@ -139,6 +141,7 @@ class CudaBackend final : public Backend {
   Status AddLora(const LoraBatch& lora);
   Status ReserveLoraTables();
   void AddLoraUse(const chorale::LoraUse& use);
+  int64_t AddNarrowGroups(int64_t v_floats);
   Status AddAttention();
   Status AddSampling();
   // Memory of zeros for at least `bytes`; what it held is lost when it grows.
@@ -194,6 +197,8 @@ class CudaBackend final : public Backend {
   int32_t turn_ = 0;
   int32_t rows_ = 0;
   bool padded_ = false;    // to the rows of its kind, which may be replayed
+  bool narrow_ = false;    // rows_ are those of gathered_, until the forward pass ends
+  DeviceMemory narrow_rows_;
   StepKind kind_;
   bool capturing_ = false;
   bool observed_ = false;  // somebody has looked at intermediate results
@@ -230,6 +235,10 @@ class CudaBackend final : public Backend {
   const int32_t* device_lora_rows_ = nullptr;
   int32_t lora_groups_max_ = 0;  // that the launches of the step provide for
   int32_t lora_tile_chunks_ = 0;  // of 16 columns of v, of the rows of any tile of GemmMany: the most
+  std::vector<chorale::cuda::LoraGroup> narrow_groups_;  // of the rows that Narrow leaves
+  std::vector<int32_t> narrow_group_count_;
+  const chorale::cuda::LoraGroup* device_narrow_groups_ = nullptr;
+  const int32_t* device_narrow_group_count_ = nullptr;
   DeviceMemory lora_v_;
   DeviceMemory lora_parts_[kSites];  // [kStreamRowsMax, stride] float32: the LoRA part of each site's product
   DeviceMemory lora_ready_;          // [layers][kSites][lora_groups_max_] counters, zero when a forward pass begins

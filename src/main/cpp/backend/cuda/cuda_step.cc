@@ -167,7 +167,7 @@ bool CudaBackend::CanMultiplyMany(const CudaMatrix& weight, const CudaActivation
 // be done to the product before.
 bool CudaBackend::HasLoraWithin(const LoraSiteArgs& lora) const {
   const bool whole = std::ranges::all_of(lora.outputs, [](int32_t outputs) { return outputs % kProductTile == 0; });
-  return whole && lora.first_output == 0 && !kind_.gains && lora_tile_chunks_ <= kManyChunksMost;
+  return whole && !narrow_ && lora.first_output == 0 && !kind_.gains && lora_tile_chunks_ <= kManyChunksMost;
 }
 
 void CudaBackend::Gemm(const GemmParams& params) {
@@ -176,7 +176,7 @@ void CudaBackend::Gemm(const GemmParams& params) {
   CudaActivation& y = Cuda(params.y);
   LoraSiteArgs lora;
   const bool has_lora = LoraArgs(params.lora, x, weight, &lora);
-  const bool beside = has_lora && CanStream(weight, x, rows_) && !shard_.cuts_both_factors();  // in the product's launch
+  const bool beside = has_lora && CanStream(weight, x, rows_) && lora_tables_.sites > 0;  // in the product's launch
   if (has_lora && !beside) {
     LoraShrink(launcher_, element_, LoraBlocks(), lora);
     SumRanksOverShards(params.lora, lora);
@@ -303,8 +303,33 @@ void CudaBackend::SwiGlu(const SwiGluParams& params) {
   cuda::SwiGlu(launcher_, element_, rows_, args);
 }
 
+// Of a prompt only its last row goes through the last layer's MLP and the products before it: where few rows are sampled, the
+// others are left behind.
+void CudaBackend::Narrow(const NarrowParams& params) {
+  const auto count = static_cast<int32_t>(gathered_.size());
+  if (padded_ || observed_ || shard_.count > 1 || kind_.gains || count == 0 || count * kNarrowRowsLeast > rows_) return;
+  const auto keep = [&](CudaActivation& x, int64_t row_bytes) {
+    GatherRows(launcher_, x.memory.data(), gather_, count, static_cast<int32_t>(row_bytes / 2), narrow_rows_.data());
+    launcher_.Note(cudaMemcpyAsync(x.memory.data(), narrow_rows_.data(), static_cast<size_t>(count * row_bytes),
+                                   cudaMemcpyDeviceToDevice, launcher_.stream));
+  };
+  keep(Cuda(params.residual), 4 * params.residual->stride());
+  keep(Cuda(params.attention), 2 * params.attention->stride());
+  narrow_ = true;
+  rows_ = count;
+  device_groups_ = device_narrow_groups_;
+  device_group_count_ = device_narrow_group_count_;
+  lora_groups_max_ = static_cast<int32_t>(narrow_groups_.size());
+}
+
 void CudaBackend::Gather(const GatherParams& params) {
   if (params.rows.empty()) return;
+  if (narrow_) {
+    const CudaActivation& x = Cuda(params.x);
+    launcher_.Note(cudaMemcpyAsync(Cuda(params.out).memory.data(), x.memory.data(), static_cast<size_t>(2 * rows_ * x.stride()),
+                                   cudaMemcpyDeviceToDevice, launcher_.stream));
+    return;
+  }
   const auto count = padded_ ? rows_ : static_cast<int32_t>(params.rows.size());
   GatherRows(launcher_, Cuda(params.x).memory.data(), gather_, count, static_cast<int32_t>(params.x->stride()),
              Cuda(params.out).memory.data());

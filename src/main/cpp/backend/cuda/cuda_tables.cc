@@ -1,5 +1,6 @@
 // The tables of a step: what its kernels read, beside weights and activations.
 #include <algorithm>
+#include <utility>
 
 #include "backend/cuda/cuda_backend.h"
 
@@ -182,6 +183,31 @@ void CudaBackend::AddLoraUse(const chorale::LoraUse& use) {
   }
 }
 
+// The groups of gathered_, whose part of v comes after that of the others; returns where it ends.
+int64_t CudaBackend::AddNarrowGroups(int64_t v_floats) {
+  const int32_t inputs_most = std::max({spec_.hidden, spec_.intermediate, spec_.heads * spec_.head_dim});
+  narrow_groups_.clear();
+  for (int32_t i = 0; i < std::ssize(gathered_) && !lora_groups_.empty(); ++i) {
+    const auto after = std::upper_bound(lora_groups_.begin(), lora_groups_.end(), gathered_[i],
+                                        [](int32_t row, const LoraGroup& group) { return row < group.row_begin; });
+    if (after == lora_groups_.begin()) continue;
+    const LoraGroup& own = after[-1];
+    if (own.use_begin == own.use_end || gathered_[i] >= own.row_begin + own.row_count) continue;
+    if (!narrow_groups_.empty()) {
+      LoraGroup& last = narrow_groups_.back();
+      if (last.use_begin == own.use_begin && last.use_end == own.use_end && last.row_begin + last.row_count == i &&
+          last.row_count < kLoraPieceRows) {
+        ++last.row_count;
+        continue;
+      }
+    }
+    narrow_groups_.push_back({i, 1, own.use_begin, own.use_end, static_cast<int32_t>(v_floats), own.v_cols});
+    v_floats += LoraActivationFloats(inputs_most, own.v_cols);
+  }
+  narrow_group_count_.assign(1, static_cast<int32_t>(narrow_groups_.size()));
+  return v_floats;
+}
+
 Status CudaBackend::AddLora(const LoraBatch& lora) {
   lora_matrices_.clear();
   lora_pages_.clear();
@@ -220,6 +246,7 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
     row = group.row_end;
   }
   add_base(rows_);
+  if (!padded_) v_floats = AddNarrowGroups(v_floats);
   if (shard_.cuts_both_factors() && v_cols_most > peers_->rank_cols()) {
     return Status::Exhausted(Format("lora_sharding=sharded: the adapters of a row have %d ranks together, %d is the most",
                                     v_cols_most, peers_->rank_cols()));
@@ -249,6 +276,10 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
   tables_->Add(lora_group_count_, &device_group_count_);
   tables_->Add(lora_rows_, &device_lora_rows_);
   tables_->Add(lora_groups_, &device_groups_, room);
+  if (!padded_) {
+    tables_->Add(narrow_groups_, &device_narrow_groups_);
+    tables_->Add(narrow_group_count_, &device_narrow_group_count_);
+  }
   tables_->Add(lora_uses_, &device_uses_, room);
   tables_->Add(lora_pages_, &device_lora_pages_, room * kPagesEach);
   tables_->Add(lora_matrices_, &device_matrices_, room * spec_.layers * kTargets);
@@ -308,6 +339,7 @@ void CudaBackend::EndForward() {
 }
 
 void CudaBackend::HaveForwarded() {
+  if (std::exchange(narrow_, false)) rows_ = step_->rows();
   Check(cudaEventRecord(turns_[turn_].forwarded, launcher_.stream), "a step");
   loader_->SendRest();
 }
