@@ -6,6 +6,8 @@ import io.chorale.simulate.SimulationSettings.Door;
 import io.chorale.simulate.SimulationSettings.Objectives;
 import io.chorale.workload.RetryRule;
 import io.chorale.workload.SLoraGenerator;
+import java.math.BigDecimal;
+import java.math.RoundingMode;
 import java.util.List;
 import java.util.Optional;
 
@@ -69,13 +71,18 @@ public record WhatIf(
         if (tomorrow.cut()) {
             return Optional.empty();
         }
-        boolean fits = tomorrow.attainment() >= target;
+        boolean fits = (float) tomorrow.attainment() >= (float) target; // 99 of 100 are the 0.99 that was asked for
         String why = "attainment is %s %% today and %s %% tomorrow, wanted are %s %%"
-                .formatted(
-                        ResultTable.percent(today.attainment()),
-                        ResultTable.percent(tomorrow.attainment()),
-                        ResultTable.percent(target));
+                .formatted(percent(today.attainment()), percent(tomorrow.attainment()), percent(target));
         return Optional.of(new Answer(today, tomorrow, fits, why));
+    }
+
+    /** Rounded down, so that a share that is short of another never looks like it. */
+    private static String percent(double share) {
+        return new BigDecimal(Float.toString((float) share))
+                .movePointRight(2)
+                .setScale(2, RoundingMode.FLOOR)
+                .toPlainString();
     }
 
     private SimulationResult play(int count, double perSecond, long deadline) {

@@ -114,10 +114,19 @@ class SimulateCommandTest {
     void readsItsOwnCalibrationFile() throws IOException {
         assertEquals(0, run("--print-device", "h100-8b"));
         Path file = folder.resolve("mine.properties");
-        Files.writeString(file, out());
+        String whole = out();
+        Files.writeString(file, whole);
         assertEquals(DeviceFile.write(DeviceProfiles.H100_8B), DeviceFile.write(DeviceFile.read(file)));
         assertEquals(0, run("--device", file.toString(), "--rate", "2", "--seconds", "5"), err());
 
+        Files.writeString(file, whole.replaceAll("(host.request-ms|upload.each-us) = 0\n", ""));
+        assertFalse(Files.readString(file).contains("host.request-ms"));
+        assertEquals(whole, DeviceFile.write(DeviceFile.read(file)), "a file of an earlier version");
+        Files.writeString(file, whole.replace("host.request-ms = 0", "host.request-ms = -1"));
+        assertEquals(2, run("--device", file.toString()));
+        assertTrue(err().contains("host.request-ms = -1 must be between 0 and"), err());
+
+        Files.writeString(file, whole);
         Files.writeString(file, Files.readString(file).replace("pool.pages = ", "pool.pages = -"));
         assertEquals(2, run("--device", file.toString()));
         assertTrue(err().contains("pool.pages = -28000 must be between 1 and"), err());
