@@ -29,6 +29,7 @@ class SoakIT {
     private static final long RESIDENT_GROWTH_MAX = 48L << 20;
 
     private static final int FILES_GROWTH_MAX = 8;
+    private static final int QUIET_MILLIS = 1500;
 
     private final AtomicInteger whole = new AtomicInteger();
     private final AtomicInteger left = new AtomicInteger();
@@ -69,6 +70,8 @@ class SoakIT {
                 if (now.at("/requests/running").asInt()
                                 + now.at("/requests/waiting").asInt()
                         == 0) {
+                    // The executable gives back in a quiet moment what finished requests have left behind.
+                    Thread.sleep(QUIET_MILLIS);
                     return new Look(
                             server.residentBytes(),
                             server.files(),
