@@ -68,7 +68,7 @@ GemmManyKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant
       BarrierInit(&full[i], 1);
       BarrierInit(&empty[i], kCluster * kConsumers / 32);
     }
-    ring.Init(kConsumers / 32);
+    ring.Init(kConsumers);
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   ClusterArrive();

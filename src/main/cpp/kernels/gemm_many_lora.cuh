@@ -20,9 +20,9 @@ struct ManyLoraRing {
   uint64_t full[kSlots], empty[kSlots];
   bool ends[kSlots];  // instead: the tile has no more
 
-  __device__ __forceinline__ void Init(uint32_t readers) {
+  __device__ __forceinline__ void Init(uint32_t readers) {  // threads
     for (int32_t i = 0; i < kSlots; ++i) {
-      BarrierInit(&full[i], 1);
+      BarrierInit(&full[i], 32);
       BarrierInit(&empty[i], readers);
     }
   }
@@ -93,8 +93,7 @@ class ManyLoraWriter {
   __device__ __forceinline__ void Close(bool end) {
     if (lane_ == 0) ring_.ends[slot_] = end;
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // the tensor cores read what this warp has written
-    __syncwarp();
-    if (lane_ == 0) BarrierArrive(&ring_.full[slot_]);
+    BarrierArrive(&ring_.full[slot_]);
     if (++slot_ == ManyLoraRing::kSlots) slot_ = 0, ++round_;
   }
 
@@ -157,7 +156,7 @@ class ManyLoraReader {
         WgmmaCommit();
         WgmmaWait<0>();
       }
-      if (lane == 0) BarrierArrive(&ring_.empty[slot_]);
+      BarrierArrive(&ring_.empty[slot_]);
       if (++slot_ == ManyLoraRing::kSlots) slot_ = 0, parity_ ^= 1;
     }
   }

@@ -148,6 +148,12 @@ class Step {
     Sample(l, batch_, false, sample);
   }
 
+  // A x of one site of all layers.
+  void Shrink(int32_t site) {
+    const Activation& x = site == 1 ? attended_ : site == 3 ? hidden_ : x_;
+    for (int32_t layer = 0; layer < kLayers; ++layer) ManyArgs(layer, site, w_.layers[layer][site], x, {});
+  }
+
   std::vector<float> Residual() const { return residual_->Download(); }
   std::vector<int32_t> Drawn() const { return drawn_->Download(); }
   int64_t kv_bytes = 0, adapter_bytes = 0;

@@ -92,12 +92,17 @@ void BenchPrefill(Lab& lab, const Weights& weights, CublasLt* lt, int32_t length
   lab.Compare("prefill by the own products as by the library's", by_own, by_library, 5e-2);
   lab.Expect("prefill twice gives the same bits", by_own == residual(kAll));
   constexpr OwnProducts kSparing{true, false, true, false};  // where the own kernel does something else as well
-  std::printf("  prefill %d tokens, %d adapters, ms, three times:", length, adapters);
-  for (int32_t turn = 0; turn < 3; ++turn) {  // in turn, as the clock follows the power that is drawn
+  std::printf("  prefill %d tokens, %d adapters, ms, twice:", length, adapters);
+  for (int32_t turn = 0; turn < 2; ++turn) {  // in turn, as the clock follows the power that is drawn
     const double by_library_ms = time(kNone, {}), sparing_ms = time(kSparing, {}), own_ms = time(kAll, {});
     std::printf("%s library %.2f, own q k v and gate and up %.2f, own %.2f", turn == 0 ? "" : ";", by_library_ms, sparing_ms, own_ms);
   }
   std::printf("\n");
+  if (adapters > 0) {
+    std::printf("    A x of q k v, o, gate and up, down, us:");
+    for (int32_t site = 0; site < 4; ++site) std::printf(" %.1f", lab.Microseconds(kLayers, [&] { step.Shrink(site); }));
+    std::printf("\n");
+  }
   const Parts none{.attention = false, .small = false, .lora = false, .sample = false};
   std::printf("    products: library %.2f own %.2f; no attention %.2f, no small %.2f, no B %.2f, no LoRA %.2f\n", time(kNone, none),
               time(kAll, none), time(kAll, {.attention = false}), time(kAll, {.small = false}), time(kAll, {.expand = false}),
@@ -155,7 +160,7 @@ void BenchPrefills(Lab& lab) {
   MeasureBandwidth(lab, weights);
   std::string reason;
   const std::unique_ptr<CublasLt> lt = CublasLt::Load(&reason);
-  for (const auto& [length, adapters] : {std::pair{2048, 0}, {2048, 1}}) {
+  for (const auto& [length, adapters] : {std::pair{2048, 0}, {2048, 1}, {2048, 8}}) {
     BenchPrefill(lab, weights, lt.get(), length, adapters);
   }
 }

@@ -190,11 +190,9 @@ void CudaBackend::Gemm(const GemmParams& params) {
   y.bias = Values(params.bias);
   y.lora = {};
   y.deferred = {};
-  // The own kernel where it spares another: what follows takes place in it, or B v does.
   const bool follows = !observed_ && (first == kQ ? spec_.head_dim == 128 && spec_.rotary_dims == 128
                                                   : first == kGate && OutWidth(spec_, kGate) % 8 == 0);
-  const bool spares = follows || has_lora || cublaslt_ == nullptr;
-  if (spares && CanMultiplyMany(weight, x) && (!has_lora || HasLoraWithin(lora))) {
+  if (CanMultiplyMany(weight, x) && (!has_lora || HasLoraWithin(lora))) {
     GemmManyArgs many{.weight = weight.map,
                       .x = x.maps[StreamBoxIndex(kManyTileRows)],
                       .rows = rows_,
