@@ -9,6 +9,7 @@
 #include "kernels/kv_layout.cuh"
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
+#include "kernels/random.h"
 #include "memory/page_layout.h"
 #include "model/weights.h"
 
@@ -264,7 +265,8 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   // The same within a product of many rows: what it has more than without adapters.
   const bool tiles = std::ranges::all_of(s.outputs, [](int32_t outputs) { return outputs % 128 == 0; });
   if (lab.launcher.sm_major == 9 && group_rows == kLoraGroupRowsMany && tiles) {
-    DeviceArray<Half> d_base(lab.NormalHalves(element, int64_t{cols} * stride, 0.1));
+    DeviceArray<Half> d_base(int64_t{cols} * stride);
+    FillNormal(lab.launcher, element, d_base.data(), d_base.size(), 5, 0.1f);
     GemmManyArgs many{.rows = rows, .cols = cols, .inputs = s.inputs};
     lab.Expect("maps", EncodeStreamMap(element, d_base.data(), cols, s.inputs, stride, kProductTile, &many.weight) &&
                            EncodeStreamMap(element, d_x.data(), rows, s.inputs, stride, kProductTile, &many.x));
