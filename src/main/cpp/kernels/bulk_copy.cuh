@@ -32,6 +32,15 @@ __device__ __forceinline__ void BarrierWait(uint64_t* barrier, uint32_t parity) 
       "r"(parity)
       : "memory");
 }
+// Whether BarrierWait would go on at once.
+__device__ __forceinline__ bool BarrierPassed(uint64_t* barrier, uint32_t parity) {
+  uint32_t passed;
+  asm volatile("{ .reg .pred done; mbarrier.test_wait.parity.shared::cta.b64 done, [%1], %2; selp.u32 %0, 1, 0, done; }"
+               : "=r"(passed)
+               : "r"(SharedAddress(barrier)), "r"(parity)
+               : "memory");
+  return passed != 0;
+}
 
 // Copies the box of the map at (col, row) to shared memory; its bytes arrive at the barrier.
 __device__ __forceinline__ void CopyBox(uint32_t target, const CUtensorMap* map, int32_t col, int32_t row,

@@ -40,11 +40,12 @@ int32_t LoraRingBytes(int32_t rows, int32_t stages) {
 // Computes   y = x W^T, W [N, K] and x [M, K] of T, y a Product in float32
 // Shapes     M <= kRows; N and K anything (what is outside a matrix reads as zero)
 // Grid       block b computes the units [b * units_per_block, ...): kProductTile weight rows x 64 inputs each, tile after
-//            tile. One thread of the last warp copies, two warpgroups multiply, 64 weight rows each.
+//            tile. One thread of the last warp copies, two warpgroups multiply, 64 weight rows each. The first inputs are
+//            copied by a thread of theirs: what copies weights may be waiting for some.
 // Tensor     wgmma m64nRk16: the weights are a, x is b, both straight from shared memory (128-byte swizzle)
-// Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor, with
-//            more in flight than the memory's latency needs. The stages are filled with weights BEFORE the kernel waits for
-//            its predecessor: while small kernels run, memory keeps streaming.
+// Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor. The stages
+//            are filled with weights BEFORE the kernel waits for its predecessor, one as another has landed, and the rest
+//            as soon as the inputs are there: while small kernels run, memory keeps streaming.
 // LoRA       with kLora a few more warps compute the LoRA part of the same linears from the same x into y.lora
 //            (lora_beside.cuh): adapters cost the bytes they have and no launch
 // Requires   sm_90a; bases 16-byte aligned, row strides multiples of 16 bytes
@@ -64,21 +65,39 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   constexpr int32_t kConsumerRegisters = kRows > 64 ? 96 : kRows > 32 ? 72 : kRows > 16 ? 48 : 40;
   constexpr int32_t kLoraRegisters = LaunchRegisters(kRows) + kWarpgroups * (LaunchRegisters(kRows) - kConsumerRegisters);
   constexpr int32_t kStage = StageBytes(kRows);
+  // Stages of weights that are on their way at once while the inputs are still to come: as many as the memory's latency
+  // needs. With more, what the small kernels before load waits behind them.
+  constexpr int32_t kPace = 2;
   extern __shared__ uint8_t shared_bytes[];
-  __shared__ uint64_t full[kStagesMax], empty[kStagesMax];
+  __shared__ uint64_t full[kStagesMax], empty[kStagesMax], landed[kStagesMax];  // landed: weights of the first round
+  __shared__ volatile int32_t inputs_there;
   const uint32_t stages = (SharedAddress(shared_bytes) + 1023) / 1024 * 1024;
   const int32_t tid = static_cast<int32_t>(threadIdx.x);
   AllowSuccessor();
   if (tid == 0) {
+    inputs_there = 0;
     for (int32_t i = 0; i < stage_count; ++i) {
       BarrierInit(&full[i], 1);
       BarrierInit(&empty[i], kWarpgroups * 4);
+      BarrierInit(&landed[i], 1);
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   __syncthreads();
   const int32_t first = static_cast<int32_t>(blockIdx.x * y.units_per_block);
-  const int32_t count = min(static_cast<int32_t>(y.units_per_block), units - first);
+  const int32_t count = min(static_cast<int32_t>(y.units_per_block), units - first), ahead = min(count, stage_count);
+  const auto unit_col = [&](int32_t i) {
+    return static_cast<int32_t>(static_cast<uint32_t>(first + i) % y.units_per_tile) * kUnitInputs;
+  };
+  const auto copy_x = [&](int32_t i, int32_t slot) {
+    uint64_t keep;
+    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(keep));
+    CopyBox(stages + static_cast<uint32_t>(slot) * kStage + kWeightBytes, &x, unit_col(i), 0, &full[slot], keep);
+  };
+  const auto wait_for_inputs = [] {
+    WaitForPredecessor();
+    asm volatile("fence.proxy.async.global;" ::: "memory");  // x was written by ordinary stores
+  };
 
   // Three warps of the producer's warpgroup are free. With LoRA it has registers that the consumers do not need.
   if (tid >= kProducer) {
@@ -94,37 +113,39 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       }
     }
     if (tid != kProducer) return;
-    uint64_t read_once, keep;
+    uint64_t read_once;
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once));
-    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(keep));
-    const auto weight_col = [&](int32_t i) {
-      return static_cast<int32_t>(static_cast<uint32_t>(first + i) % y.units_per_tile) * kUnitInputs;
+    const auto copy_weight = [&](int32_t i, int32_t slot, uint64_t* barrier) {
+      const int32_t row = static_cast<int32_t>(static_cast<uint32_t>(first + i) / y.units_per_tile) * kProductTile;
+      CopyBox(stages + static_cast<uint32_t>(slot) * kStage, &weight, unit_col(i), row, barrier, read_once);
     };
-    const auto weight_row = [&](int32_t i) {
-      return static_cast<int32_t>(static_cast<uint32_t>(first + i) / y.units_per_tile) * kProductTile;
-    };
-    const auto copy_weight = [&](int32_t i, int32_t slot) {
-      BarrierArriveExpecting(&full[slot], kStage);
-      CopyBox(stages + static_cast<uint32_t>(slot) * kStage, &weight, weight_col(i), weight_row(i), &full[slot], read_once);
-    };
-    const auto copy_x = [&](int32_t i, int32_t slot) {
-      CopyBox(stages + static_cast<uint32_t>(slot) * kStage + kWeightBytes, &x, weight_col(i), 0, &full[slot], keep);
-    };
-    const int32_t ahead = min(count, stage_count);
-    for (int32_t i = 0; i < ahead; ++i) copy_weight(i, i);
-    WaitForPredecessor();
-    asm volatile("fence.proxy.async.global;" ::: "memory");  // x was written by ordinary stores
-    for (int32_t i = 0; i < ahead; ++i) copy_x(i, i);
+    for (int32_t i = 0; i < ahead; ++i) {
+      while (i >= kPace && inputs_there == 0 && !BarrierPassed(&landed[i - kPace], 0)) {
+      }
+      BarrierArriveExpecting(&landed[i], kWeightBytes);
+      copy_weight(i, i, &landed[i]);
+    }
+    wait_for_inputs();
     uint32_t parity = 0;
     for (int32_t i = ahead, slot = 0; i < count; ++i) {
       BarrierWait(&empty[slot], parity);
-      copy_weight(i, slot);
+      BarrierArriveExpecting(&full[slot], kStage);
+      copy_weight(i, slot, &full[slot]);
       copy_x(i, slot);
       if (++slot == stage_count) slot = 0, parity ^= 1;
     }
     return;
   }
   if constexpr (kLora) RegistersDown<kConsumerRegisters>();
+  if (tid == 0) {
+    wait_for_inputs();
+    for (int32_t i = 0; i < ahead; ++i) {
+      BarrierArriveExpecting(&full[i], kStage - kWeightBytes);
+      copy_x(i, i);
+    }
+    inputs_there = 1;
+  }
+  __syncwarp();
 
   const int32_t warpgroup = tid / 128, lane = tid % 32;
   const auto release = [&](int32_t stage) {
@@ -137,6 +158,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     const uint32_t tile = static_cast<uint32_t>(first + i) / y.units_per_tile;
     const int32_t tile_end = min(count, static_cast<int32_t>((tile + 1) * y.units_per_tile) - first);
     for (int32_t begin = i; i < tile_end; ++i) {
+      if (i < ahead) BarrierWait(&landed[slot], 0);
       BarrierWait(&full[slot], parity);
       const uint32_t stage = stages + static_cast<uint32_t>(slot) * kStage;
       const uint64_t a = WgmmaDescriptor(stage + static_cast<uint32_t>(warpgroup) * 64 * 128);
