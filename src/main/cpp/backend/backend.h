@@ -237,7 +237,7 @@ struct StepPlan {
   const LoraBatch* lora = nullptr;
   int32_t turn = 0;        // 0 or 1: which of the two steps that may be in flight this is
   int64_t weights = 0;     // which weights the linears use: 0 the base, else the number of a merge
-  bool observed = false;   // somebody looks at what each operation produces
+  bool observed = false;   // somebody looks at what each operation produces, on this shard or another
 };
 
 // An adapter's layers on their way to its pages. The image is kept until they are there.

@@ -86,6 +86,8 @@ class Engine {
 
   // Sees, and may change, what each operation produces. Set while no step is begun.
   void SetObserver(OpObserver* observer) { observer_ = observer; }
+  // Whether one sees what another shard does, which all then do in the same way. Set while no step is begun.
+  void SetObservedElsewhere(bool observed) { observed_elsewhere_ = observed; }
   Status CheckAlive();  // any thread
   // Where forward passes spend their time; null: not measured. Set while no step is begun.
   void SetTimes(OpTimes* times) { llama_.SetTimes(times); }
@@ -132,6 +134,7 @@ class Engine {
   const std::shared_ptr<StagedBytes> staged_bytes_ = std::make_shared<StagedBytes>(0);
   std::unique_ptr<AdapterTable> adapters_;
   OpObserver* observer_ = nullptr;
+  bool observed_elsewhere_ = false;
 
   // The stepping thread (Begin, Late, Await).
   int64_t last_step_id_ = -1;

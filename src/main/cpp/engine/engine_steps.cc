@@ -276,7 +276,7 @@ Status Engine::Prepare(StepJob* job) {
                             .lora = &job->lora,
                             .turn = job->turn,
                             .weights = merged && !merged_->in_place() ? merges_ : 0,
-                            .observed = observer_ != nullptr});
+                            .observed = observer_ != nullptr || observed_elsewhere_});
 }
 
 // Poisoned memory is NaN: what reads it turns up here.

@@ -39,7 +39,10 @@ class ShardedEngine {
   BackendCounters counters() const { return first().counters(); }    // of the first shard
   MemoryRoofs MeasureRoofs() { return first().MeasureRoofs(); }      // of its device
   // Of the first shard: what it computes of an operation; sums over shards and logits are whole.
-  void SetObserver(OpObserver* observer) { first().SetObserver(observer); }
+  void SetObserver(OpObserver* observer) {
+    first().SetObserver(observer);
+    for (const auto& engine : engines_) engine->SetObservedElsewhere(observer != nullptr);
+  }
   void SetTimes(OpTimes* times) { first().SetTimes(times); }
 
  private:

@@ -45,6 +45,26 @@ __device__ __forceinline__ uint2 AwaitWords(const Exchange& exchange, int32_t fr
   return words;
 }
 
+// A block that has written something into another shard's memory counts itself there.
+__device__ __forceinline__ void AddArrival(uint32_t* arrivals) {
+  asm volatile("red.release.sys.global.add.u32 [%0], 1;" ::"l"(arrivals) : "memory");
+}
+
+// Waits until as many blocks of a shard have, and sets the count back.
+__device__ __forceinline__ void AwaitArrivals(uint32_t* arrivals, uint32_t expected, int32_t from, uint32_t* state,
+                                              uint64_t patience) {
+  uint64_t since = 0;
+  for (uint32_t polls = 1;; ++polls) {
+    uint32_t count;
+    asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(count) : "l"(arrivals) : "memory");
+    if (count == expected) break;
+    if (polls % kPollsBetweenLooks != 0) continue;
+    if (since == 0) since = NanosNow();
+    if (EndsWaiting(state, from, since, patience)) break;
+  }
+  *arrivals = 0;
+}
+
 template <typename T>
 __device__ __forceinline__ uint2 PackFour(float4 v) {
   return {PackPair<T>(v.x, v.y), PackPair<T>(v.z, v.w)};

@@ -1,6 +1,7 @@
 // Sampling on the device: the specification is backend/cpu/cpu_sample.h, and the draws are the same.
 #pragma once
 
+#include "kernels/exchange.h"
 #include "kernels/launch.h"
 
 namespace chorale::cuda {
@@ -37,28 +38,55 @@ struct SampleSummary {
   int32_t reserved;
 };
 
+// What several shards tell each other of their parts of the vocabulary. Every shard has room for the summaries of all, and
+// for each row a count of arrivals from each: 0 between two draws. Whoever draws a second time has in between received
+// something of every other shard that was sent after the first: there is a sum over shards (exchange.h) in every layer.
+struct SampleExchange {
+  SampleSummary* summaries[kExchangeShardsMax] = {};  // of each shard: [K][chunks]
+  uint32_t* arrivals[kExchangeShardsMax] = {};        // of each shard: [K][shards]
+  uint32_t expected[kExchangeShardsMax] = {};         // of each shard: the chunks of its words
+  int32_t shard = 0;
+  int32_t shards = 1;
+  uint32_t* state = nullptr;                          // as in Exchange
+  uint64_t patience_nanos = 0;
+};
+
 struct SampleArgs {
-  Product logits;                         // [K, V padded]; partial 0 becomes the final logits
+  Product logits;                         // [K, V padded]; looked at again for rows that are truncated
   int32_t vocab = 0;
+  int32_t chunks = 0;                     // of a row
   const SampleRow* rows = nullptr;        // [K]
   const uint32_t* counts = nullptr;       // [scratch][vocab]: times in the output; bit 31: in the prompt
   const uint32_t* mask_bits = nullptr;    // [mask][ceil(V / 32)]
   const int32_t* bias_ids = nullptr;
   const float* bias_values = nullptr;
-  SampleSummary* summaries = nullptr;     // [K][SampleChunks(vocab)]
+  SampleSummary* summaries = nullptr;     // [K][chunks]
+  SampleExchange exchange;                // of several shards that each scan a part
   int32_t* ids = nullptr;                 // [K]  -1: nothing can be drawn
   float* logprobs = nullptr;              // [K]  NaN where none was wanted
   int32_t* top_ids = nullptr;             // [K][kTopLogprobsMax] best first; -1 behind the last
   float* top_logprobs = nullptr;
 };
 
-constexpr int32_t SampleChunks(int32_t vocab) { return (vocab + kSampleChunk - 1) / kSampleChunk; }
+// The words that a scan looks at.
+struct SampleWords {
+  Product logits;     // [K, count padded]; partial 0 becomes the final logits
+  int32_t first = 0;  // a multiple of 32
+  int32_t count = 0;
+  int32_t chunk = 0;  // the number of its first chunk
+};
+
+constexpr int32_t SampleChunks(int32_t words) { return (words + kSampleChunk - 1) / kSampleChunk; }
 inline bool IsTruncated(const SampleRow& row) {
   return row.temperature != 0 && (row.top_k > 0 || row.top_p < 1 || row.min_p > 0);
 }
 
-// truncated: some row is truncated or wants the best tokens' log-probabilities.
-void Sample(Launcher& launcher, int32_t rows, bool truncated, const SampleArgs& args);
+// Two passes: every word is in one scan, then tokens are drawn. truncated: some row is truncated or wants the best tokens'
+// log-probabilities, so that the final logits are wanted.
+void SampleScan(Launcher& launcher, int32_t rows, bool truncated, const SampleArgs& args, const SampleWords& words);
+void SampleFinish(Launcher& launcher, int32_t rows, const SampleArgs& args);
+// Both, of the whole vocabulary.
+void Sample(Launcher& launcher, int32_t rows, bool truncated, SampleArgs args);
 
 // counts[scratch of the row's sequence][token] for every row of the step; see SampleArgs::counts.
 struct CountArgs {

@@ -1,11 +1,9 @@
 #include <cmath>
 
+#include "kernels/exchange.cuh"
 #include "kernels/sample.cuh"
 
 namespace chorale::cuda {
-
-void SampleScan(Launcher& launcher, int32_t rows, bool write_back, const SampleArgs& args);  // sample_scan.cu
-
 namespace {
 
 constexpr int32_t kThreads = 1024;
@@ -191,6 +189,16 @@ __device__ __forceinline__ Scored BlockBest(Scored x, Scored* scratch) {  // in 
   return WarpBest(scratch[threadIdx.x % 32]);
 }
 
+// Of several shards: until the others' summaries of the row have come. The counts of arrivals are 0 then.
+__device__ __forceinline__ void AwaitSummaries(const SampleExchange& exchange, int32_t row) {
+  const auto from = static_cast<int32_t>(threadIdx.x);
+  if (from < exchange.shards && from != exchange.shard) {
+    AwaitArrivals(exchange.arrivals[exchange.shard] + row * exchange.shards + from, exchange.expected[from], from, exchange.state,
+                  exchange.patience_nanos);
+  }
+  __syncthreads();
+}
+
 // Computes   what is drawn: from the chunks' summaries where the row is not truncated; else by thresholds in the ranking
 //            (min-p, top-k, top-p) and a second look at the row. Then log-probabilities of the drawn and the best tokens.
 // Grid       one block a row
@@ -200,14 +208,16 @@ __device__ __forceinline__ Scored BlockBest(Scored x, Scored* scratch) {  // in 
 // Reference  cpu_sample.cc
 // Measured   H100, 2026-11-22, both passes, V = 128,256, at 1 / 32 / 128 rows: top-k 40 121 / 166 / 329 us, top-p 0.9
 //            238 / 278 / 446 us
-__global__ void __launch_bounds__(kThreads) SampleFinishKernel(const SampleArgs args, const int32_t chunks) {
+__global__ void __launch_bounds__(kThreads) SampleFinishKernel(const SampleArgs args) {
   __shared__ Shared shared;
   AllowSuccessor();
   const int32_t tid = static_cast<int32_t>(threadIdx.x);
   const int32_t k = static_cast<int32_t>(blockIdx.x);
   const SampleRow row = args.rows[k];
   WaitForPredecessor();
+  const int32_t chunks = args.chunks;
   const SampleSummary* summaries = args.summaries + static_cast<int64_t>(k) * chunks;
+  if (args.exchange.shards > 1) AwaitSummaries(args.exchange, k);
   float max = -INFINITY;
   int32_t max_id = -1;
   bool bad = false;
@@ -354,9 +364,14 @@ __global__ void __launch_bounds__(kThreads) SampleFinishKernel(const SampleArgs 
 
 }  // namespace
 
-void Sample(Launcher& launcher, int32_t rows, bool truncated, const SampleArgs& args) {
-  SampleScan(launcher, rows, truncated, args);
-  launcher.Launch(SampleFinishKernel, dim3(rows), dim3(kThreads), 0, args, SampleChunks(args.vocab));
+void SampleFinish(Launcher& launcher, int32_t rows, const SampleArgs& args) {
+  launcher.Launch(SampleFinishKernel, dim3(rows), dim3(kThreads), 0, args);
+}
+
+void Sample(Launcher& launcher, int32_t rows, bool truncated, SampleArgs args) {
+  args.chunks = SampleChunks(args.vocab);
+  SampleScan(launcher, rows, truncated, args, {.logits = args.logits, .count = args.vocab});
+  SampleFinish(launcher, rows, args);
 }
 
 }  // namespace chorale::cuda

@@ -1,3 +1,4 @@
+#include "kernels/exchange.cuh"
 #include "kernels/sample.cuh"
 
 namespace chorale::cuda {
@@ -23,18 +24,18 @@ __device__ __forceinline__ Scored BlockBest(Scored x, Scored* scratch) {
 
 // Computes   final logits: sum of partials, penalties, bias, mask; of each chunk of 4,096 tokens the largest logit, the
 //            sum of exponentials, and the token with the best (logit - largest) / temperature + Gumbel noise
-// Shapes     logits Product [K, V]; one summary for each row and chunk
+// Shapes     logits Product [K, words]; one summary for each row and chunk, handed to every shard
 // Grid       (chunks, K); a thread owns 4 groups of 4 neighbouring tokens, which share one Philox block
 // Shared     a few hundred bytes
 // Exactness  scores are compared in double, after a float score has dropped the tokens that cannot be the best. The
 //            specification subtracts the row's largest logit before it divides, this the chunk's, so within a chunk two
 //            scores may change places where they differ by less than 1e-6; SampleFinish compares chunks exactly.
-// Requires   y.cols a multiple of 4
-// Bound by   bytes: 4 (partials + 1) V a row, in L2
+// Requires   y.cols a multiple of 4, the first word one of 32
+// Bound by   bytes: 4 (partials + 1) words a row, in L2
 // Reference  cpu_sample.cc
 // Measured   H100, 2026-11-22, both passes, V = 128,256, at 1 / 32 / 128 rows: greedy 10 / 24 / 86 us, temperature
 //            17 / 46 / 165 us
-__global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs args, const bool write_back) {
+__global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs args, const SampleWords words, const bool write_back) {
   __shared__ Scored best_scratch[kWarps];
   __shared__ float float_scratch[kWarps];
   __shared__ double double_scratch[kWarps];
@@ -42,7 +43,7 @@ __global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs ar
   const int32_t tid = static_cast<int32_t>(threadIdx.x);
   const int32_t k = static_cast<int32_t>(blockIdx.y);
   const SampleRow row = args.rows[k];
-  const int32_t base = static_cast<int32_t>(blockIdx.x) * kSampleChunk;
+  const int32_t base = words.first + static_cast<int32_t>(blockIdx.x) * kSampleChunk, end = words.first + words.count;
   WaitForPredecessor();
 
   float logit[kFours][4];
@@ -50,17 +51,18 @@ __global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs ar
   for (int32_t i = 0; i < kFours; ++i) {
     const int32_t token = base + (i * kThreads + tid) * 4;
     float4 four = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
-    if (token < args.vocab) four = LoadFloats4(args.logits, k, token, PartialCount(args.logits, token));
+    const int32_t col = token - words.first;
+    if (token < end) four = LoadFloats4(words.logits, k, col, PartialCount(words.logits, col));
     const float values[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
-    for (int32_t j = 0; j < 4; ++j) logit[i][j] = token + j < args.vocab ? values[j] : -INFINITY;
+    for (int32_t j = 0; j < 4; ++j) logit[i][j] = token + j < end ? values[j] : -INFINITY;
   }
   if (row.scratch >= 0 && (row.repetition != 1 || row.presence != 0 || row.frequency != 0)) {
     const uint32_t* counts = args.counts + static_cast<int64_t>(row.scratch) * args.vocab;
 #pragma unroll
     for (int32_t i = 0; i < kFours * 4; ++i) {
       const int32_t token = base + (i / 4 * kThreads + tid) * 4 + i % 4;
-      const uint32_t seen = token < args.vocab ? counts[token] : 0;
+      const uint32_t seen = token < end ? counts[token] : 0;
       const uint32_t output = min(seen & 0x7fffffffu, 65535u);
       float& l = logit[i / 4][i % 4];
       if (seen != 0) l = l > 0 ? __fdiv_rn(l, row.repetition) : __fmul_rn(l, row.repetition);
@@ -83,7 +85,7 @@ __global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs ar
 #pragma unroll
     for (int32_t i = 0; i < kFours; ++i) {
       const int32_t token = base + (i * kThreads + tid) * 4;
-      const uint32_t allowed = token < args.vocab ? bits[token / 32] >> (token % 32) : 0;
+      const uint32_t allowed = token < end ? bits[token / 32] >> (token % 32) : 0;
 #pragma unroll
       for (int32_t j = 0; j < 4; ++j) {
         if ((allowed >> j & 1) == 0) logit[i][j] = -INFINITY;
@@ -96,8 +98,8 @@ __global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs ar
 #pragma unroll
   for (int32_t i = 0; i < kFours; ++i) {
     const int32_t token = base + (i * kThreads + tid) * 4;
-    if (write_back && token < args.vocab) {
-      float* target = args.logits.floats() + static_cast<int64_t>(k) * args.logits.cols + token;
+    if (write_back && token < end) {
+      float* target = words.logits.floats() + static_cast<int64_t>(k) * words.logits.cols + (token - words.first);
       *reinterpret_cast<float4*>(target) = {logit[i][0], logit[i][1], logit[i][2], logit[i][3]};
     }
 #pragma unroll
@@ -155,11 +157,14 @@ __global__ void __launch_bounds__(kThreads) SampleScanKernel(const SampleArgs ar
     draw = BlockBest(draw, best_scratch);
   }
   __syncthreads();
-  if (tid == 0) {
-    double sum = 0;
-    for (int32_t i = 0; i < kWarps; ++i) sum += double_scratch[i];
-    args.summaries[static_cast<int64_t>(k) * gridDim.x + blockIdx.x] = {sum, max, best.id, draw.id, draw.logit, bad ? 1 : 0, 0};
-  }
+  const SampleExchange& exchange = args.exchange;
+  if (tid >= exchange.shards) return;
+  double sum = 0;
+  for (int32_t i = 0; i < kWarps; ++i) sum += double_scratch[i];
+  SampleSummary* summaries = exchange.shards > 1 ? exchange.summaries[tid] : args.summaries;
+  summaries[static_cast<int64_t>(k) * args.chunks + words.chunk + blockIdx.x] = {sum,     max,        best.id,
+                                                                                 draw.id, draw.logit, bad ? 1 : 0, 0};
+  if (tid != exchange.shard) AddArrival(exchange.arrivals[tid] + k * exchange.shards + exchange.shard);
 }
 
 // Computes   counts of the tokens that the step's rows feed (SampleArgs::counts)
@@ -184,8 +189,9 @@ __global__ void CountTokensKernel(const CountArgs args, const int32_t rows) {
 
 }  // namespace
 
-void SampleScan(Launcher& launcher, int32_t rows, bool write_back, const SampleArgs& args) {
-  launcher.Launch(SampleScanKernel, dim3(SampleChunks(args.vocab), rows), dim3(kThreads), 0, args, write_back);
+void SampleScan(Launcher& launcher, int32_t rows, bool truncated, const SampleArgs& args, const SampleWords& words) {
+  if (words.count == 0) return;
+  launcher.Launch(SampleScanKernel, dim3(SampleChunks(words.count), rows), dim3(kThreads), 0, args, words, truncated);
 }
 
 void CountTokens(Launcher& launcher, int32_t rows, const CountArgs& args) {

@@ -8,15 +8,6 @@ constexpr int32_t kThreads = 256;
 constexpr int32_t kFours = 4;
 constexpr int32_t kBlockCols = kThreads * 4 * kFours;
 
-__device__ __forceinline__ void AddArrival(uint32_t* arrivals) {
-  asm volatile("red.release.sys.global.add.u32 [%0], 1;" ::"l"(arrivals) : "memory");
-}
-__device__ __forceinline__ uint32_t LoadArrivals(const uint32_t* arrivals) {
-  uint32_t count;
-  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(count) : "l"(arrivals) : "memory");
-  return count;
-}
-
 // Computes   whole[s][row][first + c] = the sum of own[row][c]'s partials, for every shard s; then each block that has
 //            done so counts itself in the arrivals of the others
 // Shapes     own Product [T, cols] f32; whole [T, stride] f32, on each GPU
@@ -57,14 +48,7 @@ __global__ void AwaitArrivalsKernel(const SpreadArgs args) {
   WaitForPredecessor();
   const auto from = static_cast<int32_t>(threadIdx.x);
   if (from >= args.shards || from == args.shard) return;
-  uint32_t* arrivals = args.arrivals[args.shard] + from;
-  uint64_t since = 0;
-  for (uint32_t polls = 1; LoadArrivals(arrivals) != args.expected[from]; ++polls) {
-    if (polls % kPollsBetweenLooks != 0) continue;
-    if (since == 0) since = NanosNow();
-    if (EndsWaiting(args.state, from, since, args.patience_nanos)) break;
-  }
-  *arrivals = 0;
+  AwaitArrivals(args.arrivals[args.shard] + from, args.expected[from], from, args.state, args.patience_nanos);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace chorale {
 // What a collective is for; each is counted on its own.
 enum Collective : int32_t {
   kSumHidden = 0,   // what o and down add to the residual, base and LoRA together: two a layer
-  kGatherLogits,    // one a step
+  kGatherLogits,    // one a step; another where tokens are drawn by parts and a row needs all its logits
   kGatherRanks,     // LoraSharding::kSharded: A x of q, k and v in one, and of gate and up
   kSumRanks,        // LoraSharding::kSharded: A x of o, and of down
   kGatherFactors,   // LoraSharding::kSharded: to merge an adapter

@@ -325,7 +325,7 @@ TEST_F(CudaShardTest, ReplayedStepsAreThoseThatWereLaunched) {
 }
 
 TEST_F(CudaShardTest, MergesAsOneGpuDoes) {
-  for (const auto& [way, scheme] : {std::pair{"shadow", "replicate"}, {"in_place", "replicate"}, {"shadow", "sharded"}}) {
+  for (const auto& [way, scheme] : {std::pair{"shadow", "replicate"}, {"in_place", "replicate"}, {"shadow", "sharded"}, {"in_place", "sharded"}}) {
     SCOPED_TRACE(std::string(way) + ", " + scheme);
     std::vector<std::vector<float>> logits;
     for (const int32_t shards : {1, 2, 4}) {

@@ -9,6 +9,7 @@
 #include "base/convert.h"
 #include "kernels/random.h"
 #include "model/image_view.h"
+#include "shard/shard_cut.h"
 
 namespace chorale::cuda {
 namespace {
@@ -117,9 +118,15 @@ Status CudaBackend::Open() {
     }
     CHORALE_RETURN_IF_ERROR(allocate(&lora_parts_[site], 4 * stream_rows * Padded(width), "LoRA parts"));
   }
-  const int64_t chunks = SampleChunks(spec_.vocab);
+  Shard other = shard_;
+  int32_t chunks = 0;
+  for (other.index = 0; other.index < shard_.count; ++other.index) {
+    const Part part = VocabOf(spec_, other);
+    words_.push_back({.first = static_cast<int32_t>(part.begin), .count = static_cast<int32_t>(part.size()), .chunk = chunks});
+    chunks += SampleChunks(words_.back().count);
+  }
   CHORALE_RETURN_IF_ERROR(
-      allocate(&summaries_, samples_max_ * chunks * static_cast<int64_t>(sizeof(SampleSummary)), "sampling"));
+      allocate(&summaries_, int64_t{samples_max_} * chunks * static_cast<int64_t>(sizeof(SampleSummary)), "sampling"));
   const int64_t drawn_bytes = int64_t{4} * samples_max_ * (2 + 2 * kTopLogprobsMax);
   CHORALE_RETURN_IF_ERROR(allocate(&drawn_, drawn_bytes, "drawn tokens"));
   CHORALE_RETURN_IF_ERROR(allocate(&merge_count_, 4, "a merge"));

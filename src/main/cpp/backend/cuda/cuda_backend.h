@@ -125,7 +125,8 @@ class CudaBackend final : public Backend {
   void GatherFactors(const ResidentAdapter& adapter, int32_t layer, int32_t target, LoraMergeArgs* args);
   std::vector<uint8_t> ReadRows(const ResidentAdapter& adapter, int32_t layer, const TiledRows& rows);
   void SumRanksOverShards(const LoraSite& site, const LoraSiteArgs& args);
-  void GatherLogits(int32_t rows, std::span<const int64_t> begins);
+  void GatherLogits(int32_t rows);
+  void GatherThroughNccl(int32_t rows);
   Status ReserveMergeLog();
   Status MakePool();
 
@@ -168,7 +169,11 @@ class CudaBackend final : public Backend {
   void ResetBegun();
   void CountRows(int32_t begin, int32_t end);
   bool SamplesBetweenCounts() const;
+  void Draw(bool look_twice, SampleArgs args);
+  void DrawFromAll(int32_t first, int32_t count, bool look_twice, SampleArgs args);
   void SampleOneByOne(bool look_twice, const SampleArgs& all);
+  // What tokens are drawn from: all logits, or the shard's own.
+  const CudaActivation& DrawnFrom() const { return has_all_logits_ ? *logits_ : Cuda(shard_logits_.get()); }
   void MakeSampleRows(const LateView* late);
   Status SendLate(const LateView& late);
   void Collapse(const CudaActivation& x);
@@ -272,7 +277,9 @@ class CudaBackend final : public Backend {
   const uint32_t* device_masks_ = nullptr;
   const int32_t* device_bias_ids_ = nullptr;
   const float* device_bias_values_ = nullptr;
-  const CudaActivation* logits_ = nullptr;
+  const CudaActivation* logits_ = nullptr;  // of the whole vocabulary
+  bool has_all_logits_ = true;              // here, not the shard's own only
+  std::vector<SampleWords> words_;          // of each shard
   DeviceMemory summaries_, drawn_, drawn_apart_;
   Turn turns_[2];
   std::atomic<int64_t> collected_{0};
@@ -286,7 +293,7 @@ class CudaBackend final : public Backend {
   const CudaActivation* widest_product_ = nullptr;
   std::unique_ptr<Activation> shard_logits_;  // [K, the shard's part of the vocabulary]
   DeviceMemory gathered_logits_;              // through NCCL: those of all shards, one after another
-  std::vector<int64_t> logit_begins_;         // of each shard's, in columns
+  std::vector<int64_t> gathered_begins_;      // of each shard's there, in columns
 };
 
 }  // namespace chorale::cuda

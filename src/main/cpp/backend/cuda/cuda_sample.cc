@@ -102,8 +102,8 @@ Status CudaBackend::Sample(const SampleStepParams& params) {
   for (const SampleRow& row : sample_rows_) turn.tops.push_back(row.top_logprobs);
   if (samples > 0) {
     SampleArgs args;
-    args.logits = Cuda(params.logits).product;
     args.vocab = spec_.vocab;
+    args.chunks = words_.back().chunk + SampleChunks(words_.back().count);
     args.rows = device_sample_rows_;
     args.counts = counts_.as<uint32_t>();
     args.mask_bits = device_masks_;
@@ -119,7 +119,7 @@ Status CudaBackend::Sample(const SampleStepParams& params) {
     if (one_by_one) {
       SampleOneByOne(look_twice, args);
     } else {
-      cuda::Sample(launcher_, samples, look_twice, args);
+      Draw(look_twice, args);
     }
     const size_t bytes = tops ? static_cast<size_t>(drawn_.bytes()) : size_t{8} * samples_max_;
     Check(cudaMemcpyAsync(turn.drawn.data(), drawn_.data(), bytes, cudaMemcpyDeviceToHost, launcher_.stream), "draws");
@@ -129,22 +129,56 @@ Status CudaBackend::Sample(const SampleStepParams& params) {
   return Status::Ok();
 }
 
+// Where their logits are all here, from these: `count` rows from `first` on.
+void CudaBackend::DrawFromAll(int32_t first, int32_t count, bool look_twice, SampleArgs args) {
+  args.logits = logits_->product;
+  args.logits.data = args.logits.floats() + int64_t{first} * args.logits.cols;
+  for (SampleWords words : words_) {  // cut as where each shard scans its own, so that the same is drawn to the bit
+    words.logits = args.logits;
+    words.logits.data = args.logits.floats() + words.first;
+    SampleScan(launcher_, count, look_twice, args, words);
+  }
+  SampleFinish(launcher_, count, args);
+}
+
+// Else each shard scans its words, and all draw from what is known of them then. Rows that need a second look are handed
+// to all, as penalties and masks have left them.
+void CudaBackend::Draw(bool look_twice, SampleArgs args) {
+  const int32_t samples = step_->samples();
+  if (has_all_logits_) {
+    DrawFromAll(0, samples, look_twice, args);
+    return;
+  }
+  args.summaries = peers_->summaries();
+  args.exchange = peers_->NextDraw(words_);
+  SampleWords own = words_[shard_.index];
+  Product& logits = Cuda(shard_logits_.get()).product;
+  own.logits = logits;
+  SampleScan(launcher_, samples, look_twice, args, own);
+  if (look_twice) {
+    logits.units_per_tile = logits.units_per_block = 1;  // it is whole now
+    GatherLogits(samples);
+    args.logits = logits_->product;
+  }
+  SampleFinish(launcher_, samples, args);
+}
+
 // Counts up to each sampled row, then draws it. Rows still to be counted may refer to what the step before drew, so the
 // draws take its place at the end.
 void CudaBackend::SampleOneByOne(bool look_twice, const SampleArgs& all) {
+  if (!has_all_logits_) GatherLogits(step_->samples());
   int32_t counted = 0;
   for (int32_t k = 0; k < step_->samples(); ++k) {
     const int32_t end = step_->sample_row()[k] + 1;
     CountRows(counted, end);
     counted = end;
     SampleArgs args = all;
-    args.logits.data = all.logits.floats() + int64_t{k} * all.logits.cols;
     args.rows += k;
     args.ids = drawn_apart_.as<int32_t>() + k;
     args.logprobs += k;
     args.top_ids += int64_t{k} * kTopLogprobsMax;
     args.top_logprobs += int64_t{k} * kTopLogprobsMax;
-    cuda::Sample(launcher_, 1, look_twice, args);
+    DrawFromAll(k, 1, look_twice, args);
   }
   CountRows(counted, rows_);
   Check(cudaMemcpyAsync(all.ids, drawn_apart_.data(), size_t{4} * step_->samples(), cudaMemcpyDeviceToDevice,

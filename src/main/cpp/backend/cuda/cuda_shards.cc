@@ -25,13 +25,9 @@ Status CudaBackend::CheckShards(int32_t devices) const {
 // Directly where all GPUs reach each other, else through NCCL.
 Status CudaBackend::ConnectShards() {
   if (shard_.count == 1) return Status::Ok();
-  logit_begins_ = {0};
-  Shard other = shard_;
-  for (other.index = 0; other.index < shard_.count; ++other.index) {
-    logit_begins_.push_back(logit_begins_.back() + Padded(VocabOf(spec_, other).size()));
-  }
-  const int64_t cols = VocabOf(spec_, shard_).size();
-  Result<std::unique_ptr<Activation>> logits = MakeActivation(ActivationKind::kProduct, samples_max_, cols);
+  const SampleWords& last = words_.back();
+  Result<std::unique_ptr<Activation>> logits =
+      MakeActivation(ActivationKind::kProduct, samples_max_, words_[shard_.index].count);
   if (!logits.ok()) return logits.status();
   shard_logits_ = std::move(logits).value();
   Result<std::unique_ptr<PeerExchange>> peers =
@@ -40,7 +36,8 @@ Status CudaBackend::ConnectShards() {
                              .sum_cols = Padded(spec_.hidden),
                              .rank_cols = shard_.cuts_both_factors() ? std::max(Padded(spec_.hidden), kRankColumnsLeast) : 0,
                              .whole_rows = samples_max_,
-                             .whole_stride = Padded(spec_.vocab)},
+                             .whole_stride = Padded(spec_.vocab),
+                             .chunks = last.chunk + SampleChunks(last.count)},
                             launcher_.stream);
   if (!peers.ok()) return peers.status();
   peers_ = std::move(peers).value();
@@ -57,7 +54,9 @@ Status CudaBackend::ConnectShards() {
   nccl_ = std::move(connected).value();
   info_.device += Format(", %d of them with %s (no peer access: what shards exchange takes longer)", shard_.count,
                          nccl_->name().c_str());
-  Result<DeviceMemory> gathered = AllocateZeros(4 * samples_max_ * logit_begins_.back(), "gathered logits");
+  gathered_begins_ = {0};
+  for (const SampleWords& words : words_) gathered_begins_.push_back(gathered_begins_.back() + Padded(words.count));
+  Result<DeviceMemory> gathered = AllocateZeros(4 * samples_max_ * gathered_begins_.back(), "gathered logits");
   if (!gathered.ok()) return gathered.status();
   gathered_logits_ = std::move(gathered).value();
   return Status::Ok();
@@ -181,44 +180,45 @@ void CudaBackend::AllReduce(const AllReduceParams& params) {
                                 .stride = x.product.cols});
 }
 
+// Tokens are drawn where their logits are (cuda_sample.cc), so all logits are wanted by who looks at them only.
 void CudaBackend::AllGather(const AllGatherParams& params) {
-  CudaActivation& logits = Cuda(params.x);
-  logits_ = &logits;
-  if (params.count == 0) return;
-  const int32_t rows = padded_ ? rows_ : params.count;
-  const int64_t stride = logits.stride();
-  logits.bias = nullptr;
-  logits.product = {logits.memory.data(), rows * stride, static_cast<int32_t>(stride), 1, 1};
+  logits_ = &Cuda(params.x);
+  if (has_all_logits_ && params.count > 0) GatherLogits(padded_ ? rows_ : params.count);
+}
+
+void CudaBackend::GatherLogits(int32_t rows) {
+  const int64_t stride = logits_->stride();
+  logits_->bias = nullptr;
+  logits_->product = {logits_->memory.data(), rows * stride, static_cast<int32_t>(stride), 1, 1};
   if (peers_ == nullptr) {
-    GatherLogits(rows, params.begins);
+    GatherThroughNccl(rows);
     return;
   }
-  logits.product.data = peers_->whole();
-  SpreadArgs args = peers_->NextSpread(rows, params.begins);
+  logits_->product.data = peers_->whole();
+  SpreadArgs args = peers_->NextSpread(rows, words_);
   args.own = Cuda(shard_logits_.get()).product;
   Spread(launcher_, rows, args);
 }
 
 // The shards' logits lie one shard after another when they have come; they are wanted one row after another.
-void CudaBackend::GatherLogits(int32_t rows, std::span<const int64_t> begins) {
+void CudaBackend::GatherThroughNccl(int32_t rows) {
   auto* gathered = gathered_logits_.as<float>();
   const CudaActivation& own = Cuda(shard_logits_.get());
   const size_t stride = static_cast<size_t>(logits_->stride()) * 4;
   if (own.cols() > 0) {
     Collapse(own);
-    Check(cudaMemcpyAsync(gathered + rows * logit_begins_[shard_.index], own.product.data,
+    Check(cudaMemcpyAsync(gathered + rows * gathered_begins_[shard_.index], own.product.data,
                           static_cast<size_t>(rows * own.stride()) * 4, cudaMemcpyDeviceToDevice, launcher_.stream),
           "logits");
   }
   nccl_->AllGather(kGatherLogits,
-                   {.data = gathered, .rows = rows, .cols = logit_begins_.back(), .stride = logit_begins_.back()},
-                   logit_begins_);
+                   {.data = gathered, .rows = rows, .cols = gathered_begins_.back(), .stride = gathered_begins_.back()},
+                   gathered_begins_);
   for (int32_t i = 0; i < shard_.count; ++i) {
-    const int64_t cols = begins[i + 1] - begins[i];
-    if (cols == 0) continue;
-    Check(cudaMemcpy2DAsync(logits_->memory.as<float>() + begins[i], stride, gathered + rows * logit_begins_[i],
-                            static_cast<size_t>(logit_begins_[i + 1] - logit_begins_[i]) * 4,
-                            static_cast<size_t>(cols) * 4, static_cast<size_t>(rows), cudaMemcpyDeviceToDevice,
+    if (words_[i].count == 0) continue;
+    Check(cudaMemcpy2DAsync(logits_->memory.as<float>() + words_[i].first, stride, gathered + rows * gathered_begins_[i],
+                            static_cast<size_t>(gathered_begins_[i + 1] - gathered_begins_[i]) * 4,
+                            static_cast<size_t>(words_[i].count) * 4, static_cast<size_t>(rows), cudaMemcpyDeviceToDevice,
                             launcher_.stream),
           "logits");
   }

@@ -335,7 +335,7 @@ void CudaBackend::Gather(const GatherParams& params) {
 
 void CudaBackend::Logits(const LogitsParams& params) {
   CudaActivation& logits = Cuda(shard_.count == 1 ? params.logits : shard_logits_.get());
-  if (shard_.count == 1) logits_ = &logits;
+  logits_ = &Cuda(params.logits);
   if (params.count == 0) return;
   logits.product = Multiply(Matrix(params.head), Cuda(params.x), padded_ ? rows_ : params.count, logits, false, nullptr);
   logits.bias = nullptr;

@@ -49,6 +49,7 @@ Status CudaBackend::Prepare(const StepPlan& plan) {
   step_ = plan.step;
   turn_ = plan.turn;
   observed_ = plan.observed;
+  has_all_logits_ = peers_ == nullptr || plan.observed || poison_;  // somebody will look at the logits
   const int32_t padded_rows = PaddedRows(plan);
   padded_ = padded_rows > 0;
   rows_ = padded_ ? padded_rows : step_->rows();
@@ -323,8 +324,8 @@ bool CudaBackend::Replay() {
     return false;
   }
   graphs_.Launch(*graph, launcher_.stream);
-  logits_->product = graph->logits;
-  logits_->bias = nullptr;
+  DrawnFrom().product = graph->logits;
+  DrawnFrom().bias = nullptr;
   HaveForwarded();
   return true;
 }
@@ -333,7 +334,7 @@ void CudaBackend::EndForward() {
   if (capturing_) {
     capturing_ = false;
     Check(launcher_.error, "recording a step");
-    graphs_.EndCapture(launcher_.stream, kind_, tables_->generation(), logits_->product);
+    graphs_.EndCapture(launcher_.stream, kind_, tables_->generation(), DrawnFrom().product);
   }
   HaveForwarded();
 }

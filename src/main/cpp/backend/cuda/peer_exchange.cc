@@ -74,10 +74,14 @@ Result<std::unique_ptr<PeerExchange>> PeerExchange::Connect(const Shard& shard, 
   return exchange;
 }
 
-// Two inboxes for sums and two for rank activations, each with a part for every shard; the whole matrix; counts of arrivals.
+// Two inboxes for sums and two for rank activations, each with a part for every shard; the whole matrix; the summaries of
+// a draw; counts of arrivals of the matrix, and of each row's summaries.
 float* PeerExchange::Whole(int32_t shard) const { return reinterpret_cast<float*>(Inboxes(shard) + InboxWords()); }
+SampleSummary* PeerExchange::Summaries(int32_t shard) const {
+  return reinterpret_cast<SampleSummary*>(Whole(shard) + sizes_.whole_rows * sizes_.whole_stride);
+}
 uint32_t* PeerExchange::Arrivals(int32_t shard) const {
-  return reinterpret_cast<uint32_t*>(Whole(shard) + sizes_.whole_rows * sizes_.whole_stride);
+  return reinterpret_cast<uint32_t*>(Summaries(shard)) + SummaryWords();
 }
 
 Status PeerExchange::Open(cudaStream_t stream) {
@@ -85,15 +89,16 @@ Status PeerExchange::Open(cudaStream_t stream) {
   if (!state.ok()) return state.status();
   state_ = std::move(state).value();
   *state_.as<uint32_t>() = 0;
-  const int64_t inboxes = InboxWords(), whole = sizes_.whole_rows * sizes_.whole_stride;
+  const int64_t inboxes = InboxWords();
+  const int64_t rest = sizes_.whole_rows * sizes_.whole_stride + SummaryWords() + (1 + sizes_.whole_rows) * shard_.count;
   Result<std::shared_ptr<SharedMemory>> own =
-      SharedMemory::Allocate(shard_.index, shard_.count, 4 * (inboxes + whole + shard_.count), stream);
+      SharedMemory::Allocate(shard_.index, shard_.count, 4 * (inboxes + rest), stream);
   if (!own.ok()) return own.status();
   uint8_t* data = own.value()->data();
   memories_ = {std::move(own).value()};
   static_assert(kEmptyWord == 0xffffffff);
   cuda::Check(cudaMemsetAsync(data, 0xff, static_cast<size_t>(4 * inboxes), stream), "inboxes");
-  cuda::Check(cudaMemsetAsync(data + 4 * inboxes, 0, static_cast<size_t>(4 * (whole + shard_.count)), stream), "inboxes");
+  cuda::Check(cudaMemsetAsync(data + 4 * inboxes, 0, static_cast<size_t>(4 * rest), stream), "inboxes");
   Wait(stream, "inboxes");
   return Status::Ok();
 }
@@ -122,10 +127,10 @@ Exchange PeerExchange::RankSum(Collective what, int32_t turn) {
   return MakeExchange(RankWords(), shard_.count * (2 * PartWords() + turn * RankWords()));
 }
 
-SpreadArgs PeerExchange::NextSpread(int32_t rows, std::span<const int64_t> begins) {
+SpreadArgs PeerExchange::NextSpread(int32_t rows, std::span<const SampleWords> words) {
   ++counts_[kGatherLogits];
-  SpreadArgs next{.cols = static_cast<int32_t>(begins[shard_.index + 1] - begins[shard_.index]),
-                  .first = begins[shard_.index],
+  SpreadArgs next{.cols = words[shard_.index].count,
+                  .first = words[shard_.index].first,
                   .stride = sizes_.whole_stride,
                   .shard = shard_.index,
                   .shards = shard_.count,
@@ -134,12 +139,24 @@ SpreadArgs PeerExchange::NextSpread(int32_t rows, std::span<const int64_t> begin
   for (int32_t i = 0; i < shard_.count; ++i) {
     next.whole[i] = Whole(i);
     next.arrivals[i] = Arrivals(i);
-    next.expected[i] = static_cast<uint32_t>(rows) * static_cast<uint32_t>(SpreadBlocks(begins[i + 1] - begins[i]));
+    next.expected[i] = static_cast<uint32_t>(rows) * static_cast<uint32_t>(SpreadBlocks(words[i].count));
   }
   return next;
 }
 
 float* PeerExchange::whole() const { return Whole(shard_.index); }
+
+SampleExchange PeerExchange::NextDraw(std::span<const SampleWords> words) {
+  ++counts_[kGatherLogits];
+  SampleExchange next{
+      .shard = shard_.index, .shards = shard_.count, .state = state_.as<uint32_t>(), .patience_nanos = kPatienceNanos};
+  for (int32_t i = 0; i < shard_.count; ++i) {
+    next.summaries[i] = Summaries(i);
+    next.arrivals[i] = DrawArrivals(i);
+    next.expected[i] = static_cast<uint32_t>(SampleChunks(words[i].count));
+  }
+  return next;
+}
 
 void PeerExchange::Check() const {
   const uint32_t state = *static_cast<volatile uint32_t*>(state_.as<uint32_t>());

@@ -11,6 +11,7 @@
 
 #include "backend/cuda/device_memory.h"
 #include "kernels/exchange.h"
+#include "kernels/sample.h"
 #include "kernels/spread.h"
 #include "shard/communicator.h"
 #include "shard/shard.h"
@@ -40,6 +41,7 @@ class PeerExchange {
     int64_t sum_rows = 0, sum_cols = 0;        // of the largest sum; cols even
     int64_t rank_cols = 0;                     // of a row of rank activations, of which there are sum_rows; 0: none are summed
     int64_t whole_rows = 0, whole_stride = 0;  // of the matrix that is spread
+    int64_t chunks = 0;                        // of the vocabulary, of whole_rows rows; 0: nothing is drawn
   };
   // With all shards at once, each on the device of its number. Null on every shard where some GPU cannot reach another.
   static Result<std::unique_ptr<PeerExchange>> Connect(const Shard& shard, const Sizes& sizes, cudaStream_t stream);
@@ -51,9 +53,12 @@ class PeerExchange {
   // For the rank activations of a site. Between two sites with the same `turn` there is a sum.
   Exchange RankSum(Collective what, int32_t turn);
   int32_t rank_cols() const { return static_cast<int32_t>(sizes_.rank_cols); }
-  // Of rows whose columns [begins[i], begins[i + 1]) are shard i's; the caller adds its own.
-  SpreadArgs NextSpread(int32_t rows, std::span<const int64_t> begins);
+  // Of rows of logits, of which words[i] are shard i's; the caller adds its own.
+  SpreadArgs NextSpread(int32_t rows, std::span<const SampleWords> words);
   float* whole() const;
+  // For the next draw, of which words[i] are shard i's.
+  SampleExchange NextDraw(std::span<const SampleWords> words);
+  SampleSummary* summaries() const { return Summaries(shard_.index); }
   void Count(Collective what) { ++counts_[what]; }
   // Throws when a kernel has given up waiting.
   void Check() const;
@@ -68,7 +73,10 @@ class PeerExchange {
   uint32_t* Inboxes(int32_t shard) const { return reinterpret_cast<uint32_t*>(memories_[shard]->data()); }
   int64_t InboxWords() const { return 2 * shard_.count * (PartWords() + RankWords()); }
   float* Whole(int32_t shard) const;
+  SampleSummary* Summaries(int32_t shard) const;
   uint32_t* Arrivals(int32_t shard) const;
+  uint32_t* DrawArrivals(int32_t shard) const { return Arrivals(shard) + shard_.count; }
+  int64_t SummaryWords() const { return sizes_.whole_rows * sizes_.chunks * int64_t{sizeof(SampleSummary) / 4}; }
 
   const Shard shard_;
   const Sizes sizes_;
