@@ -324,8 +324,56 @@ TEST_F(CudaShardTest, ReplayedStepsAreThoseThatWereLaunched) {
   }
 }
 
+// Each shard looks at its part of the vocabulary, or, since poison is looked for in all logits, at all of them.
+TEST_F(CudaShardTest, PartsDrawWhatAllLogitsWould) {
+  const SampleParams kinds[] = {{.top_logprobs = 0},
+                                {.temperature = 1.0f, .top_logprobs = 0},
+                                {.temperature = 0.8f, .top_k = 40, .top_logprobs = 3},
+                                {.temperature = 1.2f, .top_p = 0.9f, .top_logprobs = 0},
+                                {.temperature = 1.0f, .min_p = 0.05f, .top_logprobs = 0},
+                                {.repetition = 1.4f, .presence = 0.3f, .frequency = 0.2f, .top_logprobs = 0},
+                                {.temperature = 1.0f, .repetition = 0.7f, .top_logprobs = 0},
+                                {.top_logprobs = 20}};
+  constexpr int32_t kKinds = std::size(kinds), kPlain = 2, kPrompt = 7;
+  for (int32_t shards = 2; shards <= gpus_; shards += 2) {
+    SCOPED_TRACE(shards);
+    Case c = Cases()[0];
+    c.spec.vocab = 20000;
+    std::vector<Played> runs;
+    for (const int32_t poison : {0, 1}) {
+      auto harness = Make(c, shards);
+      harness->config().poison = poison;
+      harness->Open();
+      harness->engine().SetObserver(nullptr);
+      Played& run = runs.emplace_back();
+      for (int32_t t = 0; t < 10; ++t) {
+        const int32_t count = t < 7 ? kKinds : kPlain;  // at the end no row needs all logits
+        StepBuilder step;
+        for (int32_t i = 0; i < count; ++i) {
+          const std::vector<int32_t> ids = t == 0 ? harness->Prompt(kPrompt, i) : std::vector<int32_t>{-(i + 1)};
+          step.Sequence(ids, t == 0 ? 0 : kPrompt + t - 1, PagesOf(*harness, i, kPrompt + t), kPrompt, i).Segment();
+          SampleParams params = kinds[i];
+          params.seed = 90 + i;
+          step.Sample(params);
+        }
+        if (t == 0) {  // drawn from in its middle, where penalties must not see what follows
+          step.Sequence(harness->Prompt(5, kKinds), 0, PagesOf(*harness, kKinds, 5), 3, kKinds).Segment();
+          step.Sample(kinds[5], kKinds * kPrompt + 2).Sample(kinds[5]);
+        }
+        const testing::ResultReader result = harness->Run(step);
+        EXPECT_EQ(result.header().status, CH_OK) << result.fault();
+        run.tokens.insert(run.tokens.end(), result.drawn_ids().begin(), result.drawn_ids().end());
+        run.logprobs.insert(run.logprobs.end(), result.drawn_logprobs().begin(), result.drawn_logprobs().end());
+      }
+    }
+    EXPECT_EQ(runs[0].tokens, runs[1].tokens);
+    EXPECT_TRUE(SameBits(runs[0].logprobs, runs[1].logprobs));
+  }
+}
+
 TEST_F(CudaShardTest, MergesAsOneGpuDoes) {
-  for (const auto& [way, scheme] : {std::pair{"shadow", "replicate"}, {"in_place", "replicate"}, {"shadow", "sharded"}, {"in_place", "sharded"}}) {
+  for (const auto& [way, scheme] : {std::pair{"shadow", "replicate"}, {"in_place", "replicate"}, {"shadow", "sharded"},
+                                    {"in_place", "sharded"}}) {
     SCOPED_TRACE(std::string(way) + ", " + scheme);
     std::vector<std::vector<float>> logits;
     for (const int32_t shards : {1, 2, 4}) {
