@@ -87,7 +87,7 @@ std::vector<std::unique_ptr<SampleShard>> CutVocabulary(Lab& lab, int32_t count,
 }
 
 // The scans of all shards first: none of them waits for another.
-void DrawOverShards(std::vector<std::unique_ptr<SampleShard>>& shards, int32_t count, const SampleArgs& common) {
+void DrawOverShards(Lab& lab, std::vector<std::unique_ptr<SampleShard>>& shards, int32_t count, const SampleArgs& common) {
   const auto number = static_cast<int32_t>(shards.size());
   DeviceArray<uint32_t> state(std::vector<uint32_t>(1, 0));
   const SampleWords& last = shards.back()->words;
@@ -136,6 +136,7 @@ void DrawOverShards(std::vector<std::unique_ptr<SampleShard>>& shards, int32_t c
     Must(shard->launcher.error, "sample over shards");
     Must(cudaStreamSynchronize(shard->launcher.stream), "sample over shards");
   }
+  lab.Expect("draws over shards: nobody has given up", state.Download()[0] == 0);
 }
 
 // The device's draws against those of the CPU sampler, on the same logits.
@@ -236,7 +237,7 @@ void CheckVocabulary(Lab& lab, int32_t vocab, int32_t shards) {
     Sample(lab.launcher, count, true, args);
     lab.Finish("sample");
   } else {
-    DrawOverShards(cut, count, args);
+    DrawOverShards(lab, cut, count, args);
   }
   const std::vector<int32_t> got_ids = first.ids.Download(), got_top = first.top_ids.Download();
   const std::vector<float> got_logprobs = first.logprobs.Download(), got_top_logprobs = first.top_logprobs.Download();
