@@ -12,10 +12,16 @@ import org.jspecify.annotations.Nullable;
  * is never trusted with an answer. Pages that begin alike are a tree: whoever holds a page holds all before it, and gives
  * back the last first, so a page leaves the pool after every page that follows it.
  *
- * <p>One entry a page of the pool, in arrays: nothing is allocated after the start, and there is nothing else to bound.
+ * <p>One entry a page of the pool, in arrays, so there is nothing else to bound. Only the tokens, most of it, are allocated as
+ * the pool fills, many pages at a time: a small model on a large device has millions of pages, and never keeps most of them.
  */
 public final class PrefixCache {
     private static final int NONE = -1;
+
+    /** Pages whose tokens are allocated together. */
+    private static final int BLOCK_PAGES = 1024;
+
+    private static final int[] NOT_YET = {};
 
     private final PagePool pool;
     private final int pageTokens;
@@ -28,7 +34,7 @@ public final class PrefixCache {
     private final int[] nextInBucket;
     private final long[] hashes;
     private final int[] before;
-    private final int[] tokens;
+    private final int[][] tokens; // by blocks
     private final @Nullable PrefixScope[] scopes;
     private final long[] entries;
 
@@ -51,7 +57,8 @@ public final class PrefixCache {
         nextInBucket = new int[pages];
         hashes = new long[pages];
         before = new int[pages];
-        tokens = new int[Math.multiplyExact(pages, pageTokens)];
+        tokens = new int[(pages + BLOCK_PAGES - 1) / BLOCK_PAGES][];
+        Arrays.fill(tokens, NOT_YET);
         scopes = new PrefixScope[pages];
         entries = new long[pages];
         pool.setKeeper(this::lose);
@@ -119,11 +126,11 @@ public final class PrefixCache {
     }
 
     private boolean isEntry(int page, int previous, PrefixScope scope, long hash) {
-        int from = page * pageTokens;
+        int from = page % BLOCK_PAGES * pageTokens;
         return hashes[page] == hash
                 && before[page] == previous
                 && scope.equals(scopes[page])
-                && Arrays.equals(tokens, from, from + pageTokens, hashed, 0, pageTokens);
+                && Arrays.equals(tokens[page / BLOCK_PAGES], from, from + pageTokens, hashed, 0, pageTokens);
     }
 
     private long hash(PrefixTokens sequence, int index, int previous, PrefixScope scope) {
@@ -172,7 +179,11 @@ public final class PrefixCache {
         scopes[page] = scope;
         hashes[page] = hash;
         entries[page] = ++lastEntry;
-        System.arraycopy(hashed, 0, tokens, page * pageTokens, pageTokens);
+        int block = page / BLOCK_PAGES;
+        if (tokens[block] == NOT_YET) {
+            tokens[block] = new int[Math.min(BLOCK_PAGES, scopes.length - block * BLOCK_PAGES) * pageTokens];
+        }
+        System.arraycopy(hashed, 0, tokens[block], page % BLOCK_PAGES * pageTokens, pageTokens);
         int bucket = (int) hash & bucketMask;
         nextInBucket[page] = buckets[bucket];
         buckets[bucket] = page;
