@@ -18,6 +18,8 @@ struct ProductPlan {
 };
 ProductPlan PlanProduct(int32_t cols, int32_t inputs, int32_t blocks);
 
+inline constexpr int32_t kLoraWarps = 3;  // of a block, beside a product of few rows
+
 // ---- sm_90: few rows, weights at the speed of memory ---------------------------------------------------------------
 
 inline constexpr int32_t kStreamRowsMax = 128;
@@ -35,7 +37,7 @@ struct GemmStreamArgs {
   Product y;           // y.lora, where it is there: written for the rows of the groups
   int32_t rows = 0;
   LoraSiteArgs lora;   // used where y.lora is there; at most kLoraGroupsMax groups
-  int32_t lora_stages = 0;  // of weights in flight beside LoRA; 0: what was measured to be best
+  int32_t lora_stages = 0;  // of weights in flight beside LoRA, 2 to 6 (4 beyond 64 rows); 0: by what the adapters have
 };
 void GemmStream(Launcher& launcher, Element element, const ProductPlan& plan, const GemmStreamArgs& args);
 

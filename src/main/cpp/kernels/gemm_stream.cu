@@ -3,6 +3,7 @@
 #include "kernels/bulk_copy.cuh"
 #include "kernels/gemm.h"
 #include "kernels/lora_beside.cuh"
+#include "kernels/stream_shared.cuh"
 #include "kernels/wgmma.cuh"
 
 namespace chorale::cuda {
@@ -11,31 +12,12 @@ namespace {
 constexpr int32_t kWarpgroups = 2;  // consumers, 64 weight rows each
 constexpr int32_t kProducer = kWarpgroups * 128;  // the first thread of the warp that copies
 constexpr int32_t kThreads = kProducer + 32;
-constexpr int32_t kLoraWarps = 3;  // with the producer they are a warpgroup
+static_assert(kLoraWarps == 3);  // with the producer they are a warpgroup
 __host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarps * 32 : 0); }
-constexpr int32_t kWeightBytes = kProductTile * kUnitInputs * 2;
 
 // Registers of a thread with LoRA at launch. A block has few, so that the small kernels before and after it can be resident
 // beside it.
 __host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return rows > 64 ? 120 : rows > 32 ? 104 : 88; }
-
-// What a block keeps in shared memory for `rows` rows of x: as many stages as leave room for small kernels.
-__host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kWeightBytes + rows * kUnitInputs * 2; }
-constexpr int32_t kSharedBytes = 220 * 1024;
-__host__ __device__ constexpr int32_t StagesMax(int32_t rows) { return kSharedBytes / StageBytes(rows); }
-__host__ __device__ constexpr int32_t LoraBytes(int32_t ring_bytes) {  // of a warp
-  return ring_bytes + static_cast<int32_t>(sizeof(LoraWarpState));
-}
-
-// With LoRA. Many stages fetch weights ahead, while small kernels run; few make what LoRA loads come sooner, and leave more to
-// its rings. A block that ends soon, before LoRA does, has fewer.
-constexpr int32_t kBriefUnits = 32;  // of a block
-int32_t LoraStages(int32_t rows, uint32_t units) { return rows > 64 || units <= kBriefUnits ? 4 : 5; }
-int32_t LoraRingBytes(int32_t rows, int32_t stages) {
-  constexpr int32_t kTile = static_cast<int32_t>(LoraWork::kTileBytes), kMost = kLoraSlotsMax * kTile;
-  const int32_t room = (kSharedBytes - stages * StageBytes(rows)) / kLoraWarps - static_cast<int32_t>(sizeof(LoraWarpState));
-  return std::min(room / kTile * kTile, kMost);
-}
 
 // Computes   y = x W^T, W [N, K] and x [M, K] of T, y a Product in float32
 // Shapes     M <= kRows; N and K anything (what is outside a matrix reads as zero)
@@ -56,11 +38,9 @@ int32_t LoraRingBytes(int32_t rows, int32_t stages) {
 template <typename T, int32_t kRows, bool kLora>
 __global__ void __maxnreg__(kLora ? LaunchRegisters(kRows) : 168)
 GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
-                 const int32_t rows, const int32_t units, const LoraSiteArgs lora, const int32_t lora_stages,
-                 const int32_t ring_bytes) {
+                 const int32_t rows, const int32_t units, const LoraSiteArgs lora, const int32_t lora_stages) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  constexpr int32_t kStagesMax = StagesMax(kRows);
-  const int32_t stage_count = kLora ? lora_stages : kStagesMax;
+  constexpr int32_t kStagesMax = kLora && StagesMax(kRows) > kLoraStagesMost ? kLoraStagesMost : StagesMax(kRows);
   // With LoRA the consumers keep what they need, and the others, which are half as many, have the rest.
   constexpr int32_t kConsumerRegisters = kRows > 64 ? 96 : kRows > 32 ? 72 : kRows > 16 ? 48 : 40;
   constexpr int32_t kLoraRegisters = LaunchRegisters(kRows) + kWarpgroups * (LaunchRegisters(kRows) - kConsumerRegisters);
@@ -68,6 +48,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   // Stages of weights that are on their way at once while the inputs are still to come: as many as the memory's latency
   // needs. With more, what the small kernels before load waits behind them.
   constexpr int32_t kPace = 2;
+  static_assert(kPace <= kLoraStagesLeast);
   extern __shared__ uint8_t shared_bytes[];
   __shared__ uint64_t full[kStagesMax], empty[kStagesMax], landed[kStagesMax];  // landed: weights of the first round
   __shared__ volatile int32_t inputs_there;
@@ -76,7 +57,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   AllowSuccessor();
   if (tid == 0) {
     inputs_there = 0;
-    for (int32_t i = 0; i < stage_count; ++i) {
+    for (int32_t i = 0; i < kStagesMax; ++i) {
       BarrierInit(&full[i], 1);
       BarrierInit(&empty[i], kWarpgroups * 4);
       BarrierInit(&landed[i], 1);
@@ -85,14 +66,18 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   }
   __syncthreads();
   const int32_t first = static_cast<int32_t>(blockIdx.x * y.units_per_block);
-  const int32_t count = min(static_cast<int32_t>(y.units_per_block), units - first), ahead = min(count, stage_count);
+  const int32_t count = min(static_cast<int32_t>(y.units_per_block), units - first);
+  const auto choose_stages = [&] {
+    if constexpr (!kLora) return kStagesMax;
+    return lora_stages > 0 ? lora_stages : LoraStages(kRows, units, static_cast<int32_t>(y.units_per_block), lora);
+  };
   const auto unit_col = [&](int32_t i) {
     return static_cast<int32_t>(static_cast<uint32_t>(first + i) % y.units_per_tile) * kUnitInputs;
   };
   const auto copy_x = [&](int32_t i, int32_t slot) {
     uint64_t keep;
     asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(keep));
-    CopyBox(stages + static_cast<uint32_t>(slot) * kStage + kWeightBytes, &x, unit_col(i), 0, &full[slot], keep);
+    CopyBox(stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &x, unit_col(i), 0, &full[slot], keep);
   };
   const auto wait_for_inputs = [] {
     WaitForPredecessor();
@@ -105,6 +90,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       RegistersUp<kLoraRegisters>();
       if (tid >= kThreads) {
         const int32_t warp = (tid - kThreads) / 32, blocks = static_cast<int32_t>(gridDim.x);
+        const int32_t stage_count = choose_stages(), ring_bytes = LoraRingBytes(kRows, stage_count);
         const uint32_t ring = stage_count * kStage + warp * LoraBytes(ring_bytes);
         uint8_t* own = shared_bytes + (stages - SharedAddress(shared_bytes)) + ring;
         LoraBeside<T>(lora, y, stages + ring, ring_bytes, *reinterpret_cast<LoraWarpState*>(own + ring_bytes),
@@ -119,12 +105,16 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       const int32_t row = static_cast<int32_t>(static_cast<uint32_t>(first + i) / y.units_per_tile) * kProductTile;
       CopyBox(stages + static_cast<uint32_t>(slot) * kStage, &weight, unit_col(i), row, barrier, read_once);
     };
-    for (int32_t i = 0; i < ahead; ++i) {
+    const auto copy_first = [&](int32_t i) {
       while (i >= kPace && inputs_there == 0 && !BarrierPassed(&landed[i - kPace], 0)) {
       }
-      BarrierArriveExpecting(&landed[i], kWeightBytes);
+      BarrierArriveExpecting(&landed[i], kStageWeightBytes);
       copy_weight(i, i, &landed[i]);
-    }
+    };
+    const int32_t at_once = min(count, kPace);
+    for (int32_t i = 0; i < at_once; ++i) copy_first(i);
+    const int32_t stage_count = choose_stages(), ahead = min(count, stage_count);
+    for (int32_t i = at_once; i < ahead; ++i) copy_first(i);
     wait_for_inputs();
     uint32_t parity = 0;
     for (int32_t i = ahead, slot = 0; i < count; ++i) {
@@ -137,10 +127,11 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     return;
   }
   if constexpr (kLora) RegistersDown<kConsumerRegisters>();
+  const int32_t stage_count = choose_stages(), ahead = min(count, stage_count);
   if (tid == 0) {
     wait_for_inputs();
     for (int32_t i = 0; i < ahead; ++i) {
-      BarrierArriveExpecting(&full[i], kStage - kWeightBytes);
+      BarrierArriveExpecting(&full[i], kStage - kStageWeightBytes);
       copy_x(i, i);
     }
     inputs_there = 1;
@@ -162,7 +153,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       BarrierWait(&full[slot], parity);
       const uint32_t stage = stages + static_cast<uint32_t>(slot) * kStage;
       const uint64_t a = WgmmaDescriptor(stage + static_cast<uint32_t>(warpgroup) * 64 * 128);
-      const uint64_t b = WgmmaDescriptor(stage + kWeightBytes);
+      const uint64_t b = WgmmaDescriptor(stage + kStageWeightBytes);
       WgmmaFence();
 #pragma unroll
       for (int32_t step = 0; step < kUnitInputs / 16; ++step) {
@@ -213,14 +204,10 @@ EncodeFunction FindEncode() {
 template <typename T, int32_t kRows, bool kLora>
 void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
   const auto kernel = GemmStreamKernel<T, kRows, kLora>;
-  const int32_t stages = !kLora                ? StagesMax(kRows)
-                         : args.lora_stages > 0 ? args.lora_stages
-                                                : LoraStages(kRows, plan.units_per_block);
-  const int32_t ring_bytes = kLora ? LoraRingBytes(kRows, stages) : 0;
-  const int32_t shared = stages * StageBytes(kRows) + (kLora ? kLoraWarps * LoraBytes(ring_bytes) : 0) + 1024;  // to align
-  launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
-  launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), shared, args.weight, args.x, args.y, args.rows,
-                  plan.units, args.lora, stages, ring_bytes);
+  constexpr int32_t kShared = (kLora ? kStreamBytes : StagesMax(kRows) * StageBytes(kRows)) + 1024;  // to align
+  launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
+  launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), kShared, args.weight, args.x, args.y, args.rows,
+                  plan.units, args.lora, args.lora_stages);
 }
 
 template <typename T, int32_t kRows>

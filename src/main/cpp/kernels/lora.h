@@ -68,8 +68,8 @@ inline int64_t LoraActivationFloats(int32_t inputs_most, int32_t v_cols) {
 // few look-ups, one after another before the product's inputs are there. Written by LoraPlan.
 struct alignas(16) LoraCounts {
   int32_t chunks = 0, segments = 0;
-  int32_t tile_parts = 0, reserved = 0;  // of all segments
-  int32_t ends[kLoraGroupsMax * kLoraSiteTargets] = {};  // of the segments
+  int32_t units = 0, tile_parts = 0;  // of all segments
+  int32_t ends[kLoraGroupsMax * kLoraSiteTargets] = {};  // of the segments, in units
 };
 // 16 ranks of one target of one adapter, for the rows of a group.
 struct alignas(16) LoraChunk {
@@ -88,9 +88,11 @@ struct alignas(16) LoraPart {
   int32_t v_col = 0;
   float scale = 0;
 };
-// The outputs of one target for the rows of a group: `parts` for each tile of kLoraTile columns.
+// The outputs of one target for the rows of a group: `parts` for each tile of kLoraTile columns. A unit of work are a few of
+// its tiles, so that no warp has to do with two segments, as long as there are enough warps.
 struct alignas(16) LoraSegment {
-  int32_t begin = 0, end = 0;  // which parts of tiles these are, of all of the site
+  int32_t begin = 0, end = 0;  // which units these are, of all of the site
+  int32_t tiles_each = 0;      // of a unit
   int32_t target = 0;
   int32_t part_begin = 0, parts = 0;  // the entries of every tile
   int32_t row_begin = 0, row_count = 0;
@@ -114,6 +116,7 @@ struct LoraPlanArgs {
   const int32_t* group_count = nullptr;  // device
   const LoraUse* uses = nullptr;         // device
   int32_t outputs[7] = {};               // of each target
+  int32_t warps[kLoraSites] = {};        // that compute LoRA beside the product of each site
   LoraTables tables;
   int32_t* ready = nullptr;              // [sites][groups_max], set to zero
   int32_t groups_max = 0;

@@ -6,8 +6,8 @@
 
 namespace chorale::cuda {
 
-// B v goes in units of 128 outputs, dealt out so that every warp has as many bytes; each begins when all units of A x of its
-// group are counted.
+// B v goes in units of some tiles of 128 outputs, as the plan of the step has cut them; each begins when all units of A x of
+// its group are counted.
 template <typename T>
 class LoraExpandWork : public LoraWork {
  public:
@@ -15,7 +15,7 @@ class LoraExpandWork : public LoraWork {
       : LoraWork(work), slots_(ring_bytes / static_cast<int32_t>(kTileBytes)), together_(min(kLoraPartsTogether, slots_)),
         out_(const_cast<float*>(y.lora)), out_cols_(y.cols) {}
 
-  // Part `warp` of `warps` equal ones. What the first segment is comes while the caller does something else, then Keep().
+  // Part `warp` of `warps` equal ones: usually one unit or none. What the first segment is comes while the caller does something else, then Keep().
   __device__ __forceinline__ void Begin(int32_t warp, int32_t warps) {
     static_assert(kLoraGroupsMax * kLoraSiteTargets == 3 * 128);
     const int4 ends0 = Ends(0), ends1 = Ends(1), ends2 = Ends(2);
@@ -47,7 +47,7 @@ class LoraExpandWork : public LoraWork {
         KeepSegment();
         loaded = true;
       }
-      const int32_t tile = FirstTile(), tile_end = LastTile(), parts = state_.segment.parts;
+      const int32_t tile = FirstTile(), tile_end = EndTile(), parts = state_.segment.parts;
       // More parts than fit (several adapters of high rank on the same rows) go in rounds for each tile.
       const int32_t rounds = (parts + together_ - 1) / together_;
       const int32_t steps = rounds == 1 ? 1 : tile_end - tile, tiles = rounds == 1 ? tile_end - tile : 1;
@@ -101,12 +101,13 @@ class LoraExpandWork : public LoraWork {
     __syncwarp();
   }
 
-  // The tiles whose first part lies in this warp's share are its own.
   __device__ __forceinline__ int32_t TileFrom(int32_t place) const {
-    return (place - state_.segment.begin + state_.segment.parts - 1) / state_.segment.parts;
+    return (place - state_.segment.begin) * state_.segment.tiles_each;
   }
-  __device__ __forceinline__ int32_t FirstTile() const { return TileFrom(max(place_, state_.segment.begin)); }
-  __device__ __forceinline__ int32_t LastTile() const { return TileFrom(min(end_, state_.segment.end)); }
+  __device__ __forceinline__ int32_t FirstTile() const { return TileFrom(place_); }
+  __device__ __forceinline__ int32_t EndTile() const {
+    return min(TileFrom(min(end_, state_.segment.end)), LoraTiles(OutputsOf(state_.segment.target)));
+  }
 
   __device__ __forceinline__ uint32_t TileStart(int32_t tile, const LoraPart& part) const {
     return part.offset + static_cast<uint32_t>(tile * kLoraTile * part.rank * 2);
@@ -186,15 +187,6 @@ class LoraExpandWork : public LoraWork {
       }
       CommitCopies();
     };
-#pragma unroll 1
-    for (int32_t i = 0; i < slots_; ++i) copy();
-    if (lane_ == 0) {
-      while (LoadAcquire(args_.ready + s.group) < s.chunks * splits_) __nanosleep(20);
-    }
-    __syncwarp();
-    SumV(count);
-    __syncwarp();
-
     const int32_t matrix = lane_ / 8, line = lane_ % 8, row = lane_ / 4, outputs = OutputsOf(s.target);
     const int32_t live = Part(0).rank > 0 ? count : 0;
     const int32_t base = s.target == 0 ? 0 : s.target == 1 ? args_.outputs[0] : args_.outputs[0] + args_.outputs[1];
@@ -203,13 +195,25 @@ class LoraExpandWork : public LoraWork {
     const bool low = row < s.row_count, high = row + 8 < s.row_count, pairs = !add && (base | out_cols_) % 2 == 0;
     const int64_t below = int64_t{8} * out_cols_;  // from a lane's first row to its second
     int32_t slot = 0;
+    // One loop for what fills the ring and what follows a tile: a warp by itself waits for its instructions, so there are to be few.
 #pragma unroll 1
-    for (int32_t t = 0; t < tiles; ++t, out += kLoraTile) {
+    for (int32_t t = -1; true; out += kLoraTile) {
+#pragma unroll 1
+      for (int32_t i = t < 0 ? slots_ : count; i > 0; --i) copy();
+      if (t < 0) {
+        if (lane_ == 0) {
+          while (LoadAcquire(args_.ready + s.group) < s.chunks * splits_) __nanosleep(20);
+        }
+        __syncwarp();
+        SumV(count);
+        __syncwarp();
+      }
+      if (++t == tiles) break;
       WaitForAllBut(slots_ - count);
       __syncwarp();
       const int32_t used = outputs - (tile_begin + t) * kLoraTile;
       const bool usual = pairs && used >= kLoraTile;
-#pragma unroll
+#pragma unroll 1
       for (int32_t half = 0; half < 2; ++half) {
         float d[8][4] = {};  // 16 outputs at a time: of 8 of them, then of the others
 #pragma unroll 1
@@ -246,8 +250,6 @@ class LoraExpandWork : public LoraWork {
         }
       }
       __syncwarp();
-#pragma unroll 1
-      for (int32_t p = 0; p < count; ++p) copy();
       slot += count;
       if (slot >= slots_) slot -= slots_;
     }

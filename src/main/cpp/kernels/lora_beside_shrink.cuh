@@ -89,7 +89,7 @@ class LoraShrinkWork : public LoraWork {
         WaitForAllBut(ahead - 1);
         __syncwarp();
         const uint32_t a_line = Slot(slot) + a_row * kRowBytes, x_line = Slot(slot) + (a_rows_ + x_row) * kRowBytes;
-#pragma unroll
+#pragma unroll 1
         for (int32_t half = 0; half < 2; ++half) {
           uint32_t rows[4][4], ranks[4][4];
 #pragma unroll
@@ -183,9 +183,10 @@ class LoraShrinkWork : public LoraWork {
     const int32_t k = (unit.tile_begin + place.tile) * kLoraTile + lane_ % 16 * 8;
     const bool valid = k < args_.inputs;
     const T* source = static_cast<const T*>(args_.x) + static_cast<int64_t>(unit.row_begin) * args_.inputs + (valid ? k : 0);
-    for (int32_t j = lane_ / 16; j < unit.row_count; j += 2) {
-      CopyAsync16(Place(Slot(slot) + a_rows_ * kRowBytes, j), source + j * args_.inputs, valid);
-    }
+    const uint32_t target = Slot(slot) + a_rows_ * kRowBytes;
+    source += lane_ / 16 * args_.inputs;
+#pragma unroll 2
+    for (int32_t j = lane_ / 16; j < unit.row_count; j += 2, source += 2 * args_.inputs) CopyAsync16(Place(target, j), source, valid);
   }
 
   const int32_t ring_rows_;

@@ -32,12 +32,45 @@ __device__ __forceinline__ Place Scan(int32_t own, int32_t (&sums)[kThreads / 32
   return place;
 }
 
+// How many parts of tiles a unit of a site has: the fewest for which there are as many units as warps or fewer, so that each
+// has at most one. Where that would need units more than twice as large as the mean, small ones, of which a warp has several.
+constexpr int32_t kChoices = 16;
+struct SegmentSizes {  // of the thread's group
+  int32_t tiles[kLoraSiteTargets] = {}, parts[kLoraSiteTargets] = {1, 1, 1};  // of a target; of each tile
+};
+__host__ __device__ constexpr int32_t TilesEach(int32_t unit_parts, int32_t tile_parts) {
+  return unit_parts > tile_parts ? unit_parts / tile_parts : 1;
+}
+__device__ __forceinline__ int32_t UnitsOf(const SegmentSizes& sizes, int32_t targets, int32_t unit_parts) {
+  int32_t units = 0;
+  for (int32_t t = 0; t < targets; ++t) {
+    const int32_t each = TilesEach(unit_parts, sizes.parts[t]);
+    units += (sizes.tiles[t] + each - 1) / each;
+  }
+  return units;
+}
+__device__ __forceinline__ int32_t ChooseUnit(const SegmentSizes& sizes, int32_t targets, int32_t parts, int32_t warps,
+                                              int32_t (&sums)[kThreads / 32][kChoices]) {
+  const int32_t least = max(1, (parts + warps - 1) / warps), step = (least + kChoices - 1) / kChoices;
+  for (int32_t i = 0; i < kChoices; ++i) {
+    const int32_t units = __reduce_add_sync(0xffffffffu, UnitsOf(sizes, targets, least + i * step));
+    if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32][i] = units;
+  }
+  __syncthreads();
+  for (int32_t i = 0; i < kChoices; ++i) {
+    int32_t units = 0;
+    for (int32_t w = 0; w < kThreads / 32; ++w) units += sums[w][i];
+    if (units <= warps) return least + i * step;
+  }
+  return max(1, least / 4);
+}
+
 // Computes   the tables of all sites (lora.h) from the groups of the step; sets the counters of finished work to zero
 // Grid       one block for each site of each layer, a thread for each group
 // Bound by   latency: five loads one after another
 // Reference  lora_checks.cc, by what the product does with them
 __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const LoraPlanArgs args) {
-  __shared__ int32_t sums[kThreads / 32];
+  __shared__ int32_t sums[kThreads / 32], choices[kThreads / 32][kChoices];
   WaitForPredecessor();
   const auto site = static_cast<int32_t>(blockIdx.x), index = static_cast<int32_t>(threadIdx.x);
   const int32_t layer = site / kLoraSites, first = FirstTarget(site % kLoraSites);
@@ -50,18 +83,26 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const LoraPlanArgs ar
     return args.uses[use].matrices[layer * 7 + first + target];
   };
   int32_t chunks = 0, parts = 0, tile_parts = 0;
+  SegmentSizes sizes;
   for (int32_t t = 0; used && t < targets; ++t) {
     int32_t own = 0;
     for (int32_t u = group.use_begin; u < group.use_end; ++u) own += LoraColumns(matrix(u, t).rank) / kLoraChunk;
     chunks += own;
     own = max(own, 1);  // outputs that are zero are written as well: the reader counts on them
     parts += own;
-    tile_parts += own * ((args.outputs[first + t] + kLoraTile - 1) / kLoraTile);
+    sizes.parts[t] = own;
+    sizes.tiles[t] = (args.outputs[first + t] + kLoraTile - 1) / kLoraTile;
+    tile_parts += own * sizes.tiles[t];
   }
   const Place chunk_place = Scan(chunks, sums), part_place = Scan(parts, sums), tile_place = Scan(tile_parts, sums);
+  const int32_t unit_parts = ChooseUnit(sizes, targets, tile_place.total, max(1, args.warps[site % kLoraSites]), choices);
+  const Place unit_place = Scan(used ? UnitsOf(sizes, targets, unit_parts) : 0, sums);
   const Place segment_place = Scan(used ? targets : 0, sums);
   LoraCounts& counts = args.tables.counts[site];
-  if (index == 0) counts.chunks = chunk_place.total, counts.segments = segment_place.total, counts.tile_parts = tile_place.total;
+  if (index == 0) {
+    counts.chunks = chunk_place.total, counts.segments = segment_place.total;
+    counts.units = unit_place.total, counts.tile_parts = tile_place.total;
+  }
   if (!used) return;
 
   LoraChunk* chunk = args.tables.chunks + int64_t{chunk_place.before} * sites + site;
@@ -76,7 +117,7 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const LoraPlanArgs ar
     }
   }
   LoraSegment* segment = args.tables.segments + int64_t{segment_place.before} * sites + site;
-  int32_t place = tile_place.before, part_begin = part_place.before;
+  int32_t place = unit_place.before, part_begin = part_place.before;
   for (int32_t t = 0; t < targets; ++t, segment += sites) {
     int32_t own = 0, col = 0;
     LoraPart* part = args.tables.parts + int64_t{part_begin} * sites + site;
@@ -94,8 +135,8 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const LoraPlanArgs ar
       }
     }
     if (own == 0) part[own++ * sites] = segment->first[0] = {};
-    const int32_t end = place + own * ((args.outputs[first + t] + kLoraTile - 1) / kLoraTile);
-    segment->begin = place, segment->end = end, segment->target = t;
+    const int32_t each = TilesEach(unit_parts, own), end = place + (sizes.tiles[t] + each - 1) / each;
+    segment->begin = place, segment->end = end, segment->tiles_each = each, segment->target = t;
     segment->part_begin = part_begin, segment->parts = own;
     segment->row_begin = group.row_begin, segment->row_count = group.row_count;
     segment->v_offset = group.v_offset, segment->v_cols = group.v_cols;

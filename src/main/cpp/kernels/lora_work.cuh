@@ -64,9 +64,8 @@ class LoraWork {
 
   // A quotient without division: both numbers are far below 2^32, so the estimate is at most two too low.
   __device__ __forceinline__ int32_t PageOf(uint32_t place) const {
-    uint32_t page = __umulhi(place, slices_inverse_);
-    while (place - page * args_.pool.slice_bytes >= args_.pool.slice_bytes) ++page;
-    return static_cast<int32_t>(page);
+    const uint32_t page = __umulhi(place, slices_inverse_), rest = place - page * args_.pool.slice_bytes;
+    return static_cast<int32_t>(page + (rest >= args_.pool.slice_bytes ? 1 : 0) + (rest >= 2 * args_.pool.slice_bytes ? 1 : 0));
   }
 
   // Chunk c of row r lies at place c ^ (r % 8): no bank conflicts for ldmatrix.
@@ -109,7 +108,7 @@ class LoraWork {
   const uint32_t ring_;
   LoraWarpState& state_;
   const int32_t lane_;
-  const int4 counts_;  // chunks, segments, parts of tiles
+  const int4 counts_;  // chunks, segments, units, parts of tiles
   const int32_t splits_;
   const uint32_t slices_inverse_;
 };

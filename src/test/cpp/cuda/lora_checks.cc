@@ -296,7 +296,6 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     plan_args.tables = args.tables = tables.tables();
     plan_args.ready = ready.data();
     plan_args.groups_max = static_cast<int32_t>(groups.size());
-    LoraPlan(lab.launcher, plan_args);
     args.site = kLayer * kLoraSites + s.site;
     args.ready = ready.data() + args.site * plan_args.groups_max;
     GemmStreamArgs gemm;
@@ -306,9 +305,20 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     gemm.y.lora = lora.data();
     gemm.rows = rows;
     gemm.lora = args;
-    GemmStream(lab.launcher, element, plan, gemm);
-    lab.Finish("lora beside a product");
-    const std::vector<float> got_lora = lora.Download();
+    const auto run = [&](int32_t warps, int32_t stages) {
+      plan_args.warps[s.site] = warps;
+      gemm.lora_stages = stages;
+      LoraPlan(lab.launcher, plan_args);
+      GemmStream(lab.launcher, element, plan, gemm);
+      lab.Finish("lora beside a product");
+      return lora.Download();
+    };
+    const std::vector<float> got_lora = run(kLoraWarps * plan.blocks, 0);
+    for (const int32_t stages : {2, 4, 6}) {  // and many units for a warp, rings of other sizes
+      const std::vector<float> other = run(stages == 4 ? kLoraWarps * plan.blocks : 1, stages);
+      lab.Expect("lora beside a product gives the same bits however it is cut",
+                 std::memcmp(other.data(), got_lora.data(), got_lora.size() * sizeof(float)) == 0);
+    }
     std::vector<double> beside, wanted;
     int64_t written = 0, group_numbers = 0;
     for (const float value : got_lora) written += std::isnan(value) ? 0 : 1;

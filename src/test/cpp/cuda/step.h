@@ -158,7 +158,8 @@ class Step {
   std::vector<int32_t> Drawn() const { return drawn_->Download(); }
   int64_t kv_bytes = 0, adapter_bytes = 0;
   OwnProducts own;
-  int32_t brief_stages = 0, long_stages = 0;  // beside LoRA, of q k v and o, of the others; 0: as GemmStream chooses
+  int32_t stages[kLoraSites] = {};  // beside LoRA; 0: as GemmStream chooses
+  uint32_t lora_sites = 0xf;        // where adapters are used
 
  private:
   struct Activation {  // [rows, cols] of 16 bits, and its map
@@ -231,8 +232,12 @@ class Step {
     group_count_ = Upload(std::vector<int32_t>{group_count_host_});
     ready_ = std::make_unique<DeviceArray<int32_t>>(int64_t{kLayers} * kLoraSites * group_count_host_);
     tables_ = std::make_unique<LoraTableMemory>(groups, kLayers);
-    lora_plan_ = {groups_->data(), group_count_->data(), uses_->data(), {}, tables_->tables(), ready_->data(), group_count_host_};
+    lora_plan_ = {groups_->data(), group_count_->data(), uses_->data(), {}, {}, tables_->tables(), ready_->data(), group_count_host_};
     std::copy_n(shapes.out, kTargets, lora_plan_.outputs);
+    for (int32_t i = 0; i < kLoraSites; ++i) {
+      const Matrix& m = w_.layers[0][i];
+      lora_plan_.warps[i] = kLoraWarps * PlanProduct(m.cols, m.inputs, lab_.launcher.sm_count).blocks;
+    }
     lora_rows_ = Upload(std::vector<int32_t>(rows_, 1));
     lora_part_ = std::make_unique<DeviceArray<float>>(int64_t{rows_} * 2 * kIntermediate);
     v_ = std::make_unique<DeviceArray<float>>(v_floats);
@@ -304,8 +309,7 @@ class Step {
       args.y.lora = lora_part_->data();
       args.y.lora_rows = lora_rows_->data();
       args.lora = *lora;
-      const bool brief = m.inputs == kHidden && m.cols < 2 * kIntermediate;
-      args.lora_stages = brief ? brief_stages : long_stages;
+      args.lora_stages = stages[lora->site % kLoraSites];
     }
     GemmStream(lab_.launcher, kElement, plan, args);
     return args.y;
@@ -318,7 +322,7 @@ class Step {
                   {kO, 1, {kHidden, 0, 0}},
                   {kGate, 2, {kIntermediate, kIntermediate, 0}},
                   {kDown, 1, {kHidden, 0, 0}}};
-    if (!parts.lora || adapters_ == 0 || (site >= 2 && !mlp_lora_)) return false;
+    if (!parts.lora || adapters_ == 0 || (site >= 2 && !mlp_lora_) || (lora_sites >> site & 1) == 0) return false;
     args->groups = groups_->data();
     args->group_count = group_count_->data();
     args->uses = uses_->data();

@@ -34,6 +34,14 @@ void CudaBackend::Embed(const EmbedParams& params) {
     for (int32_t t = 0; t < kTargets; ++t) {
       plan.outputs[t] = static_cast<int32_t>(OutWidth(spec_, static_cast<Target>(t)));
     }
+    for (int32_t site = 0; site < kSites; ++site) {
+      const SiteTargets& targets = kSiteTargets[site];
+      int64_t cols = 0;
+      for (int32_t t = 0; t < targets.count; ++t) cols += OutWidth(spec_, static_cast<Target>(targets.first + t));
+      const int64_t inputs = InWidth(spec_, static_cast<Target>(targets.first));
+      plan.warps[site] =
+          kLoraWarps * PlanProduct(static_cast<int32_t>(Padded(cols)), static_cast<int32_t>(inputs), launcher_.sm_count).blocks;
+    }
     plan.tables = lora_tables_;
     plan.ready = lora_ready_.as<int32_t>();
     plan.groups_max = lora_groups_max_;
