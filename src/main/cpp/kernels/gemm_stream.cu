@@ -51,12 +51,12 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   static_assert(kPace <= kLoraStagesLeast);
   extern __shared__ uint8_t shared_bytes[];
   __shared__ uint64_t full[kStagesMax], empty[kStagesMax], landed[kStagesMax];  // landed: weights of the first round
-  __shared__ volatile int32_t inputs_there;
+  __shared__ uint64_t inputs_there;
   const uint32_t stages = (SharedAddress(shared_bytes) + 1023) / 1024 * 1024;
   const int32_t tid = static_cast<int32_t>(threadIdx.x);
   AllowSuccessor();
   if (tid == 0) {
-    inputs_there = 0;
+    BarrierInit(&inputs_there, 1);
     for (int32_t i = 0; i < kStagesMax; ++i) {
       BarrierInit(&full[i], 1);
       BarrierInit(&empty[i], kWarpgroups * 4);
@@ -106,7 +106,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       CopyBox(stages + static_cast<uint32_t>(slot) * kStage, &weight, unit_col(i), row, barrier, read_once);
     };
     const auto copy_first = [&](int32_t i) {
-      while (i >= kPace && inputs_there == 0 && !BarrierPassed(&landed[i - kPace], 0)) {
+      while (i >= kPace && !BarrierPassed(&landed[i - kPace], 0) && !BarrierPassed(&inputs_there, 0)) {
       }
       BarrierArriveExpecting(&landed[i], kStageWeightBytes);
       copy_weight(i, i, &landed[i]);
@@ -134,7 +134,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       BarrierArriveExpecting(&full[i], kStage - kStageWeightBytes);
       copy_x(i, i);
     }
-    inputs_there = 1;
+    BarrierArrive(&inputs_there);
   }
   __syncwarp();
 

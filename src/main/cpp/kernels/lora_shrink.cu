@@ -275,9 +275,14 @@ void SumRanks(Launcher& launcher, Element element, int32_t groups_max, const Lor
 
 void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args) {
   const int32_t blocks = std::min(groups_max * args.pieces, 65535);
-  int32_t cluster = 1;  // as many blocks as can be resident, where there are few groups; two a multiprocessor up to the usual
-  const auto room = [&] { return cluster < kClusterUsual ? launcher.sm_count * 2 : launcher.sm_count; };
-  while (launcher.sm_major >= 9 && cluster < kClusterMax && 2 * cluster * blocks <= room()) cluster *= 2;
+  // As many blocks as can be resident, where there are few groups; two a multiprocessor up to the usual. Of few rows always as
+  // many: a recorded step has room for other groups, and its sums are to be the same.
+  int32_t cluster = launcher.sm_major < 9 ? 1 : kClusterUsual;
+  if (launcher.sm_major >= 9 && args.pieces > 1) {
+    cluster = 1;
+    const auto room = [&] { return cluster < kClusterUsual ? launcher.sm_count * 2 : launcher.sm_count; };
+    while (cluster < kClusterMax && 2 * cluster * blocks <= room()) cluster *= 2;
+  }
   WithElement(element, [&](auto type) {
     const auto kernel = LoraShrinkKernel<decltype(type)>;
     launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));

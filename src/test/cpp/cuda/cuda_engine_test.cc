@@ -102,6 +102,29 @@ TEST_P(CudaProductsTest, PagesMayLieAnywhereAndRunsAreAlike) {
   }
 }
 
+// Rows that nobody samples are left behind in the last layer where nobody looks at them; what is drawn stays the same.
+TEST_P(CudaProductsTest, LookingChangesNothing) {
+  for (const Case& c : Cases()) {
+    SCOPED_TRACE(c.name);
+    std::vector<std::vector<float>> logprobs;
+    for (const bool looked : {true, false}) {
+      auto harness = Cuda(c, 21);
+      LoadAdapters(*harness, 7);
+      if (!looked) harness->engine().SetObserver(nullptr);
+      StepBuilder step;
+      auto prompts = Prompts(*harness, 6);
+      for (Generation& g : prompts) {
+        g.params.top_logprobs = 0;
+        harness->AddRows(step, g, 1000);
+      }
+      const testing::ResultReader result = harness->Run(step);
+      logprobs.emplace_back(result.drawn_logprobs().begin(), result.drawn_logprobs().end());
+    }
+    ASSERT_EQ(logprobs[0].size(), 6u);
+    for (size_t i = 0; i < 6; ++i) EXPECT_NEAR(logprobs[0][i], logprobs[1][i], 0.05) << "prompt " << i;
+  }
+}
+
 // Decode steps, two in flight, each fed what the one before drew: tokens, log-probabilities and all pages at the end.
 struct DecodeRun {
   std::vector<int32_t> tokens;

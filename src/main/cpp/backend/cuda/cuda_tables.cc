@@ -247,7 +247,8 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
     row = group.row_end;
   }
   add_base(rows_);
-  if (!padded_) v_floats = AddNarrowGroups(v_floats);
+  const bool narrows = many && !padded_;
+  if (narrows) v_floats = AddNarrowGroups(v_floats);
   if (shard_.cuts_both_factors() && v_cols_most > peers_->rank_cols()) {
     return Status::Exhausted(Format("lora_sharding=sharded: the adapters of a row have %d ranks together, %d is the most",
                                     v_cols_most, peers_->rank_cols()));
@@ -277,7 +278,7 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
   tables_->Add(lora_group_count_, &device_group_count_);
   tables_->Add(lora_rows_, &device_lora_rows_);
   tables_->Add(lora_groups_, &device_groups_, room);
-  if (!padded_) {
+  if (narrows) {
     tables_->Add(narrow_groups_, &device_narrow_groups_);
     tables_->Add(narrow_group_count_, &device_narrow_group_count_);
   }
