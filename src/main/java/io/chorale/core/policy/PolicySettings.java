@@ -57,7 +57,10 @@ public record PolicySettings(
         ARRIVAL,
         /** Last come, first served. */
         NEWEST,
-        /** First come, first served, but newest first while more come than can be served within their objective. */
+        /**
+         * First come, first served, but newest first while more come than can be served within their objective and some are
+         * given up.
+         */
         ADAPTIVE
     }
 

@@ -69,9 +69,16 @@ public record SchedulerPolicies(
             case ARRIVAL -> new OrderPolicy.Arrival();
             case NEWEST -> new OrderPolicy.Newest();
             case ADAPTIVE -> new AdaptiveOrder();
-            case FAIR -> new OrderPolicy.LeastService(settings.within());
+            case FAIR -> fair(settings);
             case CREDITS -> new OrderPolicy.Credits(settings.merging().patienceNanos());
         };
+    }
+
+    /** Newest first serves more in time because those at the end of the line are given up: where nobody is, all only wait longer. */
+    private static OrderPolicy fair(PolicySettings settings) {
+        boolean inTurn = settings.within() == PolicySettings.Within.ADAPTIVE
+                && settings.abort().estimate() == PolicySettings.Estimate.NEVER;
+        return new OrderPolicy.LeastService(inTurn ? PolicySettings.Within.ARRIVAL : settings.within());
     }
 
     private static AdapterClusterPolicy cluster(PolicySettings settings) {
