@@ -11,9 +11,9 @@ constexpr int32_t kWarps = kThreads / 32;
 constexpr int32_t kBins = 256;
 constexpr int32_t kListMax = 3072;
 
-// A rank of tokens without ties: better logits are larger, and of equal ones the lower id is.
+// A rank of tokens without ties: better logits are larger, and of equal ones the lower id is. -0 and 0 are equal.
 __device__ __forceinline__ uint64_t RankKey(float logit, int32_t id) {
-  const uint32_t bits = __float_as_uint(logit);
+  const uint32_t bits = __float_as_uint(__fadd_rn(logit, 0.0f));
   const uint32_t ordered = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
   return static_cast<uint64_t>(ordered) << 32 | (0xffffffffu - static_cast<uint32_t>(id));
 }
