@@ -158,7 +158,8 @@ Status CudaBackend::Settle() {
   CHORALE_RETURN_IF_ERROR(Reserve(&decode_tickets_, 4 * rows * head_blocks, "attention"));
   CHORALE_RETURN_IF_ERROR(Reserve(&lora_ready_, 4 * rows * spec_.layers * kSites, "LoRA counters"));
   const int64_t widest = std::max<int64_t>(4 * Padded(spec_.hidden), 2 * Padded(OutWidth(spec_, kQ)));
-  CHORALE_RETURN_IF_ERROR(Reserve(&narrow_rows_, std::max(rows_max_ / kNarrowRowsLeast, 1) * widest, "the last layer's rows"));
+  const int64_t left = std::clamp(rows_max_ / kNarrowRowsLeast, 1, kStreamRowsMax);
+  CHORALE_RETURN_IF_ERROR(Reserve(&narrow_rows_, left * widest, "the last layer's rows"));
   if (merges_in_place_) CHORALE_RETURN_IF_ERROR(ReserveMergeLog());
   CHORALE_RETURN_IF_ERROR(MakePool());
   measure_ = std::make_unique<RowMeasure>(launcher_, element_);

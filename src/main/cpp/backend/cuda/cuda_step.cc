@@ -310,11 +310,11 @@ void CudaBackend::SwiGlu(const SwiGluParams& params) {
 }
 
 // Of a prompt only its last row goes through the last layer's MLP and the products before it: where few of many rows are
-// sampled, the others are left behind. The tables of LoRA beside products of few rows are those of all rows, and such products
-// take as long with fewer.
+// sampled, the others are left behind. Few: so that adapters go by groups of rows that have them, as in steps of few rows. Not
+// of few: LoRA's tables beside such products are of all their rows, and the products take as long with fewer.
 void CudaBackend::Narrow(const NarrowParams& params) {
   const auto count = static_cast<int32_t>(gathered_.size());
-  const bool few = count * kNarrowRowsLeast <= rows_ && rows_ > kStreamRowsMax;
+  const bool few = count <= kStreamRowsMax && count * kNarrowRowsLeast <= rows_ && rows_ > kStreamRowsMax;
   if (padded_ || observed_ || shard_.count > 1 || kind_.gains || count == 0 || !few) return;
   const auto keep = [&](CudaActivation& x, int64_t row_bytes) {
     GatherRows(launcher_, x.memory.data(), gather_, count, static_cast<int32_t>(row_bytes / 2), narrow_rows_.data());

@@ -48,9 +48,11 @@ final class LocalImage {
         List<String> ldd = new ArrayList<>(List.of("ldd", "/usr/bin/curl", executable.toString()));
         libraries().forEach(library -> ldd.add(library.toString()));
         TreeSet<String> files = new TreeSet<>(List.of("/usr/bin/curl"));
+        Path here = Path.of("").toAbsolutePath();
         LINKED.matcher(said(ldd))
                 .results()
                 .map((MatchResult file) -> file.group(1))
+                .filter(file -> !Path.of(file).startsWith(here)) // ours find one another in the image
                 .forEach(files::add);
         Path root = folder.resolve("root");
         for (String file : files) {
