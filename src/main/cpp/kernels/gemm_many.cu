@@ -208,10 +208,6 @@ void GemmManySwiGlu(Launcher& launcher, Element element, const GemmManyArgs& arg
   });
 }
 
-bool CanGemmManyQkv(const QkvPostArgs& post) {
-  return post.rotated == nullptr && post.kv.head_dim == 128 && post.rotary_pairs == 64;
-}
-
 void GemmManyQkv(Launcher& launcher, Element element, const GemmManyArgs& args, const QkvPostArgs& post) {
   WithElement(element, [&](auto type) {
     using T = decltype(type);

@@ -30,8 +30,8 @@ void GemmMany(Launcher& launcher, Element element, const GemmManyArgs& args, con
 // The product is that of gate and up, and not kept. intermediate and out_stride are multiples of 8.
 void GemmManySwiGlu(Launcher& launcher, Element element, const GemmManyArgs& args, const SwiGluArgs& swiglu);
 
-// The product is that of q, k and v, and not kept. Heads of 128, all of it rotated; nobody looks at what is computed.
-bool CanGemmManyQkv(const QkvPostArgs& post);
+// The product is that of q, k and v, and not kept.
+constexpr bool CanGemmManyQkv(int32_t head_dim, int32_t rotary_pairs) { return head_dim == 128 && rotary_pairs == 64; }
 void GemmManyQkv(Launcher& launcher, Element element, const GemmManyArgs& args, const QkvPostArgs& post);
 
 }  // namespace chorale::cuda

@@ -102,7 +102,7 @@ void CheckQkv(Lab& lab, Element element, int32_t rows, int32_t heads, int32_t kv
     args.heads = heads;
     args.kv = {reinterpret_cast<uint8_t*>(pool.data()), page_elements * 2, page_tokens, kv_heads, kDims};
     if (fused) {
-      lab.Expect("q, k and v of this shape", CanGemmManyQkv(args));
+      lab.Expect("q, k and v of this shape", CanGemmManyQkv(args.kv.head_dim, args.rotary_pairs));
       GemmManyQkv(lab.launcher, element, c.args, args);
     } else {
       args.qkv = {product.data(), 0, cols, 1, 1};

@@ -198,7 +198,7 @@ void CudaBackend::Gemm(const GemmParams& params) {
   y.bias = Values(params.bias);
   y.lora = {};
   y.deferred = {};
-  const bool follows = !observed_ && (first == kQ ? spec_.head_dim == 128 && spec_.rotary_dims == 128
+  const bool follows = !observed_ && (first == kQ ? CanGemmManyQkv(spec_.head_dim, spec_.rotary_dims / 2)
                                                   : first == kGate && OutWidth(spec_, kGate) % 8 == 0);
   if (CanMultiplyMany(weight, x) && (!has_lora || HasLoraWithin(lora))) {
     GemmManyArgs many{.weight = weight.map,
