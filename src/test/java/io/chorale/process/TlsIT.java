@@ -1,12 +1,14 @@
 package io.chorale.process;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.chorale.testing.Command;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.net.ServerSocket;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -17,7 +19,9 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
 import java.util.Base64;
+import java.util.Iterator;
 import java.util.List;
+import java.util.stream.Stream;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLHandshakeException;
 import javax.net.ssl.TrustManagerFactory;
@@ -73,34 +77,61 @@ class TlsIT {
     @Test
     void shouldAnswerByTlsAlone() throws Exception {
         int port = freePort();
-        try (Server server = Server.start(
-                        "tls",
-                        "quarkus.http.ssl-port=" + port,
-                        "quarkus.http.ssl.certificate.files=" + folder.resolve("tls.crt"),
-                        "quarkus.http.ssl.certificate.key-files=" + folder.resolve("tls.key"),
-                        "quarkus.http.insecure-requests=disabled");
+        try (Server server = start("tls", port, "quarkus.http.insecure-requests=disabled");
                 HttpClient client =
                         HttpClient.newBuilder().sslContext(trusting()).build();
                 HttpClient stranger = HttpClient.newHttpClient()) {
-            HttpRequest ask = HttpRequest.newBuilder(URI.create("https://localhost:" + port + "/v1/completions"))
-                    .header("Content-Type", "application/json")
-                    .POST(HttpRequest.BodyPublishers.ofString(
-                            "{\"model\": \"fable\", \"prompt\": [5, 6], \"max_tokens\": 5, \"stream\": true}"))
-                    .build();
-            awaitAnswer(client, "https://localhost:" + port + "/q/health/ready", server);
-            HttpResponse<String> answer = client.send(ask, HttpResponse.BodyHandlers.ofString());
+            awaitReady(client, port, server);
+            HttpResponse<String> answer = client.send(ask(port, 5), HttpResponse.BodyHandlers.ofString());
             assertEquals(200, answer.statusCode(), answer::body);
             assertTrue(answer.body().endsWith("data: [DONE]\n\n"), answer::body);
             assertThrows(
                     SSLHandshakeException.class,
-                    () -> stranger.send(ask, HttpResponse.BodyHandlers.ofString()),
+                    () -> stranger.send(ask(port, 5), HttpResponse.BodyHandlers.ofString()),
                     "a client that does not know the certificate");
             assertEquals(0, server.status("/q/health/live"), "the plain port is closed");
         }
     }
 
-    private static void awaitAnswer(HttpClient client, String uri, Server server) throws Exception {
-        HttpRequest probe = HttpRequest.newBuilder(URI.create(uri)).build();
+    /** With TLS clients speak HTTP/2: there, too, half an answer must not look like a whole one. */
+    @Test
+    void shouldBreakOffOverHttp2() throws Exception {
+        int port = freePort();
+        try (Server server = start("tls-breaks-off", port, "chorale.lifecycle.drain-grace=1S");
+                HttpClient client =
+                        HttpClient.newBuilder().sslContext(trusting()).build()) {
+            awaitReady(client, port, server);
+            HttpResponse<Stream<String>> answer = client.send(ask(port, 900), HttpResponse.BodyHandlers.ofLines());
+            assertEquals(HttpClient.Version.HTTP_2, answer.version());
+            Iterator<String> lines = answer.body().iterator();
+            assertTrue(lines.next().startsWith("data: "));
+            server.terminate();
+            assertThrows(
+                    UncheckedIOException.class,
+                    () -> lines.forEachRemaining(line -> assertNotEquals("data: [DONE]", line)));
+        }
+    }
+
+    private Server start(String name, int port, String setting) throws IOException {
+        return Server.start(
+                name,
+                "quarkus.http.ssl-port=" + port,
+                "quarkus.http.ssl.certificate.files=" + folder.resolve("tls.crt"),
+                "quarkus.http.ssl.certificate.key-files=" + folder.resolve("tls.key"),
+                setting);
+    }
+
+    private static HttpRequest ask(int port, int tokens) {
+        return HttpRequest.newBuilder(URI.create("https://localhost:" + port + "/v1/completions"))
+                .header("Content-Type", "application/json")
+                .POST(HttpRequest.BodyPublishers.ofString(
+                        "{\"model\":\"fable\",\"prompt\":[5,6],\"max_tokens\":" + tokens + ",\"stream\":true}"))
+                .build();
+    }
+
+    private static void awaitReady(HttpClient client, int port, Server server) throws Exception {
+        URI uri = URI.create("https://localhost:" + port + "/q/health/ready");
+        HttpRequest probe = HttpRequest.newBuilder(uri).build();
         for (int tries = 0; ; tries++) {
             try {
                 if (client.send(probe, HttpResponse.BodyHandlers.discarding()).statusCode() == 200) {
