@@ -193,9 +193,9 @@ void GemmMany(Launcher& launcher, Element element, const GemmManyArgs& args, con
   WithElement(element, [&](auto type) {
     using T = decltype(type);
     if (y.half) {
-      LaunchMany<T>(launcher, args, HalfSink<T>{y, args.rows}, Tiles(args.cols));
+      LaunchMany<T>(launcher, args, ProductSink<T>{y, args.rows}, Tiles(args.cols));
     } else {
-      LaunchMany<T>(launcher, args, FloatSink{y, args.rows}, Tiles(args.cols));
+      LaunchMany<T>(launcher, args, ProductSink<float>{y, args.rows}, Tiles(args.cols));
     }
   });
 }

@@ -4,6 +4,8 @@
 // and the next one of each half: d[half][4 j + 2 side + i]. What a lane needs of a column 64 or 128 further it thus has itself.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/common.cuh"
 #include "kernels/kv_layout.cuh"
 #include "kernels/layer_ops.h"
@@ -34,56 +36,44 @@ __device__ __forceinline__ void TransposeOverFour(uint32_t (&t)[4]) {
 
 // Where the weight rows of a half of a tile begin, and storing what the lane has of the rows `row` and row + 8.
 
-struct FloatSink {
-  Product y;
-  int32_t rows;
-
-  __device__ __forceinline__ int32_t WeightRow(int32_t tile, int32_t half) const { return (tile * 2 + half) * 128; }
-  __device__ __forceinline__ void Store(const TileSums& d, int32_t tile, int32_t row) const {
-    const int32_t q = static_cast<int32_t>(threadIdx.x) % 4;
-#pragma unroll
-    for (int32_t side = 0; side < 2; ++side) {
-      if (row + side * 8 >= rows) continue;
-      float* line = y.floats() + static_cast<int64_t>(row + side * 8) * y.cols;
-#pragma unroll
-      for (int32_t half = 0; half < 2; ++half) {
-#pragma unroll
-        for (int32_t j = 0; j < 16; ++j) {
-          const int32_t col = WeightRow(tile, half) + 8 * j + 2 * q;
-          if (col < y.cols) *reinterpret_cast<float2*>(line + col) = {d[half][4 * j + 2 * side], d[half][4 * j + 2 * side + 1]};
-        }
-      }
-    }
-  }
-};
-
+// A product of float32, or of 16 bits.
 template <typename T>
-struct HalfSink {
+struct ProductSink {
   Product y;
   int32_t rows;
 
   __device__ __forceinline__ int32_t WeightRow(int32_t tile, int32_t half) const { return (tile * 2 + half) * 128; }
   __device__ __forceinline__ void Store(const TileSums& d, int32_t tile, int32_t row) const {
-    const int32_t q = static_cast<int32_t>(threadIdx.x) % 4;
 #pragma unroll
     for (int32_t side = 0; side < 2; ++side) {
       T* line = static_cast<T*>(y.data) + static_cast<int64_t>(row + side * 8) * y.cols;
 #pragma unroll
-      for (int32_t half = 0; half < 2; ++half) {
+      for (int32_t half = 0; half < 2; ++half) StoreHalf(d[half], WeightRow(tile, half), side, line, row + side * 8 < rows);
+    }
+  }
+
+ private:
+  __device__ __forceinline__ void StoreHalf(const float (&d)[64], int32_t first, int32_t side, T* line, bool valid) const {
+    const int32_t q = static_cast<int32_t>(threadIdx.x) % 4;
+    if constexpr (std::is_same_v<T, float>) {
+      if (!valid) return;
 #pragma unroll
-        for (int32_t m = 0; m < 4; ++m) {
-          uint32_t eight[4];
+      for (int32_t j = 0; j < 16; ++j) {
+        const int32_t col = first + 8 * j + 2 * q;
+        if (col < y.cols) *reinterpret_cast<float2*>(line + col) = {d[4 * j + 2 * side], d[4 * j + 2 * side + 1]};
+      }
+    } else {
 #pragma unroll
-          for (int32_t e = 0; e < 4; ++e) {
-            const int32_t at = 4 * (4 * m + e) + 2 * side;
-            eight[e] = PackPair<T>(d[half][at], d[half][at + 1]);
-          }
-          TransposeOverFour(eight);
-          const int32_t col = WeightRow(tile, half) + 8 * (4 * m + q);
-          if (row + side * 8 < rows && col < y.cols) {
-            *reinterpret_cast<uint4*>(line + col) = {eight[0], eight[1], eight[2], eight[3]};
-          }
+      for (int32_t m = 0; m < 4; ++m) {
+        uint32_t eight[4];
+#pragma unroll
+        for (int32_t e = 0; e < 4; ++e) {
+          const int32_t at = 4 * (4 * m + e) + 2 * side;
+          eight[e] = PackPair<T>(d[at], d[at + 1]);
         }
+        TransposeOverFour(eight);
+        const int32_t col = first + 8 * (4 * m + q);
+        if (valid && col < y.cols) *reinterpret_cast<uint4*>(line + col) = {eight[0], eight[1], eight[2], eight[3]};
       }
     }
   }

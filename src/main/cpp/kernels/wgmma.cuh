@@ -29,16 +29,50 @@ __device__ __forceinline__ void WgmmaWait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
+// The sums of N columns as operands: their names, and what they are; of 256 columns in two halves.
+#define CHORALE_NAMES_16 \
+  "%0,%1,%2,%3,%4,%5,%6,%7"
+#define CHORALE_NAMES_32 \
+  CHORALE_NAMES_16       \
+  ",%8,%9,%10,%11,%12,%13,%14,%15"
+#define CHORALE_NAMES_64 \
+  CHORALE_NAMES_32       \
+  ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define CHORALE_NAMES_128                                            \
+  CHORALE_NAMES_64                                                   \
+  ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47" \
+  ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define CHORALE_NAMES_256                                                        \
+  CHORALE_NAMES_128                                                              \
+  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79"             \
+  ",%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95"             \
+  ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111" \
+  ",%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+#define CHORALE_SUMS_16(d) \
+  "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7])
+#define CHORALE_SUMS_32(d) \
+  CHORALE_SUMS_16(d),      \
+  "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15])
+#define CHORALE_SUMS_64(d)                                                                                \
+  CHORALE_SUMS_32(d),                                                                                     \
+  "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), \
+  "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+#define CHORALE_SUMS_128(d)                                                                               \
+  CHORALE_SUMS_64(d),                                                                                     \
+  "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), \
+  "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), \
+  "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), \
+  "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+#define CHORALE_SUMS_256(d) CHORALE_SUMS_128(d[0]), CHORALE_SUMS_128(d[1])
+
 // Of the 64 rows warp w of the warpgroup holds 16w + g and 16w + g + 8 (g = lane / 4); d[4j .. 4j+3] are the columns
 // 8j + 2 (lane % 4), and the next one, of the first row, then of the second. Without `accumulate` d is overwritten.
 template <typename T, int kColumns> struct Wgmma;
 
-#define CHORALE_WGMMA_16(TYPE)                                                                                         \
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %10, 0; "                                                               \
-               "wgmma.mma_async.sync.aligned.m64n16k16.f32." TYPE "." TYPE " {"                                        \
-               "%0,%1,%2,%3,%4,%5,%6,%7"                                                                               \
-               "}, %8, %9, p, 1, 1, 0, 0; }"                                                                           \
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7])        \
+#define CHORALE_WGMMA_16(TYPE)                                                                                                 \
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %10, 0; "                                                                       \
+               "wgmma.mma_async.sync.aligned.m64n16k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_16 "}, %8, %9, p, 1, 1, 0, 0; }" \
+               : CHORALE_SUMS_16(d)                                                                                            \
                : "l"(a), "l"(b), "r"(accumulate ? 1 : 0))
 template <typename T> struct Wgmma<T, 16> {
   static __device__ __forceinline__ void Run(float (&d)[8], uint64_t a, uint64_t b, bool accumulate) {
@@ -51,13 +85,10 @@ template <typename T> struct Wgmma<T, 16> {
 };
 #undef CHORALE_WGMMA_16
 
-#define CHORALE_WGMMA_32(TYPE)                                                                                         \
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %18, 0; "                                                               \
-               "wgmma.mma_async.sync.aligned.m64n32k16.f32." TYPE "." TYPE " {"                                        \
-               "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"                                                 \
-               "}, %16, %17, p, 1, 1, 0, 0; }"                                                                         \
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),       \
-                 "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15])  \
+#define CHORALE_WGMMA_32(TYPE)                                                                                                   \
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %18, 0; "                                                                         \
+               "wgmma.mma_async.sync.aligned.m64n32k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_32 "}, %16, %17, p, 1, 1, 0, 0; }" \
+               : CHORALE_SUMS_32(d)                                                                                              \
                : "l"(a), "l"(b), "r"(accumulate ? 1 : 0))
 template <typename T> struct Wgmma<T, 32> {
   static __device__ __forceinline__ void Run(float (&d)[16], uint64_t a, uint64_t b, bool accumulate) {
@@ -70,16 +101,10 @@ template <typename T> struct Wgmma<T, 32> {
 };
 #undef CHORALE_WGMMA_32
 
-#define CHORALE_WGMMA_64(TYPE)                                                                                         \
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %34, 0; "                                                               \
-               "wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE " {"                                        \
-               "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"                                                \
-               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"                                       \
-               "}, %32, %33, p, 1, 1, 0, 0; }"                                                                         \
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),       \
-                 "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]), \
-                 "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),\
-                 "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])\
+#define CHORALE_WGMMA_64(TYPE)                                                                                                   \
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %34, 0; "                                                                         \
+               "wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_64 "}, %32, %33, p, 1, 1, 0, 0; }" \
+               : CHORALE_SUMS_64(d)                                                                                              \
                : "l"(a), "l"(b), "r"(accumulate ? 1 : 0))
 template <typename T> struct Wgmma<T, 64> {
   static __device__ __forceinline__ void Run(float (&d)[32], uint64_t a, uint64_t b, bool accumulate) {
@@ -92,22 +117,10 @@ template <typename T> struct Wgmma<T, 64> {
 };
 #undef CHORALE_WGMMA_64
 
-#define CHORALE_WGMMA_128(TYPE)                                                                                        \
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %66, 0; "                                                               \
-               "wgmma.mma_async.sync.aligned.m64n128k16.f32." TYPE "." TYPE " {"                                       \
-               "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"                                                \
-               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"                                      \
-               "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"                                      \
-               "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"                                       \
-               "}, %64, %65, p, 1, 1, 0, 0; }"                                                                         \
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),       \
-                 "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]), \
-                 "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),\
-                 "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),\
-                 "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),\
-                 "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),\
-                 "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),\
-                 "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])\
+#define CHORALE_WGMMA_128(TYPE)                                                                                                    \
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %66, 0; "                                                                           \
+               "wgmma.mma_async.sync.aligned.m64n128k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_128 "}, %64, %65, p, 1, 1, 0, 0; }" \
+               : CHORALE_SUMS_128(d)                                                                                               \
                : "l"(a), "l"(b), "r"(accumulate ? 1 : 0))
 template <typename T> struct Wgmma<T, 128> {
   static __device__ __forceinline__ void Run(float (&d)[64], uint64_t a, uint64_t b, bool accumulate) {
@@ -121,34 +134,10 @@ template <typename T> struct Wgmma<T, 128> {
 #undef CHORALE_WGMMA_128
 
 // d in two halves of 128 columns.
-#define CHORALE_WGMMA_256(TYPE)                                                                                                                  \
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %130, 0; "                                                                                        \
-               "wgmma.mma_async.sync.aligned.m64n256k16.f32." TYPE "." TYPE " {"                                                                 \
-               "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"                                                                          \
-               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"                                                                \
-               "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"                                                                \
-               "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,"                                                                \
-               "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,"                                                                \
-               "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"                                                                \
-               "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,"                                                    \
-               "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"                                                 \
-               "}, %128, %129, p, 1, 1, 0, 0; }"                                                                                                 \
-               : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[0][4]), "+f"(d[0][5]), "+f"(d[0][6]), "+f"(d[0][7]),         \
-                 "+f"(d[0][8]), "+f"(d[0][9]), "+f"(d[0][10]), "+f"(d[0][11]), "+f"(d[0][12]), "+f"(d[0][13]), "+f"(d[0][14]), "+f"(d[0][15]),   \
-                 "+f"(d[0][16]), "+f"(d[0][17]), "+f"(d[0][18]), "+f"(d[0][19]), "+f"(d[0][20]), "+f"(d[0][21]), "+f"(d[0][22]), "+f"(d[0][23]), \
-                 "+f"(d[0][24]), "+f"(d[0][25]), "+f"(d[0][26]), "+f"(d[0][27]), "+f"(d[0][28]), "+f"(d[0][29]), "+f"(d[0][30]), "+f"(d[0][31]), \
-                 "+f"(d[0][32]), "+f"(d[0][33]), "+f"(d[0][34]), "+f"(d[0][35]), "+f"(d[0][36]), "+f"(d[0][37]), "+f"(d[0][38]), "+f"(d[0][39]), \
-                 "+f"(d[0][40]), "+f"(d[0][41]), "+f"(d[0][42]), "+f"(d[0][43]), "+f"(d[0][44]), "+f"(d[0][45]), "+f"(d[0][46]), "+f"(d[0][47]), \
-                 "+f"(d[0][48]), "+f"(d[0][49]), "+f"(d[0][50]), "+f"(d[0][51]), "+f"(d[0][52]), "+f"(d[0][53]), "+f"(d[0][54]), "+f"(d[0][55]), \
-                 "+f"(d[0][56]), "+f"(d[0][57]), "+f"(d[0][58]), "+f"(d[0][59]), "+f"(d[0][60]), "+f"(d[0][61]), "+f"(d[0][62]), "+f"(d[0][63]), \
-                 "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[1][4]), "+f"(d[1][5]), "+f"(d[1][6]), "+f"(d[1][7]),         \
-                 "+f"(d[1][8]), "+f"(d[1][9]), "+f"(d[1][10]), "+f"(d[1][11]), "+f"(d[1][12]), "+f"(d[1][13]), "+f"(d[1][14]), "+f"(d[1][15]),   \
-                 "+f"(d[1][16]), "+f"(d[1][17]), "+f"(d[1][18]), "+f"(d[1][19]), "+f"(d[1][20]), "+f"(d[1][21]), "+f"(d[1][22]), "+f"(d[1][23]), \
-                 "+f"(d[1][24]), "+f"(d[1][25]), "+f"(d[1][26]), "+f"(d[1][27]), "+f"(d[1][28]), "+f"(d[1][29]), "+f"(d[1][30]), "+f"(d[1][31]), \
-                 "+f"(d[1][32]), "+f"(d[1][33]), "+f"(d[1][34]), "+f"(d[1][35]), "+f"(d[1][36]), "+f"(d[1][37]), "+f"(d[1][38]), "+f"(d[1][39]), \
-                 "+f"(d[1][40]), "+f"(d[1][41]), "+f"(d[1][42]), "+f"(d[1][43]), "+f"(d[1][44]), "+f"(d[1][45]), "+f"(d[1][46]), "+f"(d[1][47]), \
-                 "+f"(d[1][48]), "+f"(d[1][49]), "+f"(d[1][50]), "+f"(d[1][51]), "+f"(d[1][52]), "+f"(d[1][53]), "+f"(d[1][54]), "+f"(d[1][55]), \
-                 "+f"(d[1][56]), "+f"(d[1][57]), "+f"(d[1][58]), "+f"(d[1][59]), "+f"(d[1][60]), "+f"(d[1][61]), "+f"(d[1][62]), "+f"(d[1][63])  \
+#define CHORALE_WGMMA_256(TYPE)                                                                                                      \
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %130, 0; "                                                                            \
+               "wgmma.mma_async.sync.aligned.m64n256k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_256 "}, %128, %129, p, 1, 1, 0, 0; }" \
+               : CHORALE_SUMS_256(d)                                                                                                 \
                : "l"(a), "l"(b), "r"(accumulate ? 1 : 0))
 template <typename T> struct Wgmma<T, 256> {
   static __device__ __forceinline__ void Run(float (&d)[2][64], uint64_t a, uint64_t b, bool accumulate) {
@@ -164,15 +153,10 @@ template <typename T> struct Wgmma<T, 256> {
 // d[64, N] += a[64, 16] b[16, N], a in registers as Mma has it (a warp 16 rows), b by WgmmaTransposedDescriptor.
 template <typename T, int kColumns> struct WgmmaFromRegisters;
 
-#define CHORALE_WGMMA_REGISTERS_64(TYPE)                                                                               \
-  asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE " {"                                        \
-               "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"                                                \
-               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"                                       \
-               "}, {%32,%33,%34,%35}, %36, 1, 1, 1, 1;"                                                                \
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),       \
-                 "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]), \
-                 "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),\
-                 "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])\
+#define CHORALE_WGMMA_REGISTERS_64(TYPE)                                                         \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_64 \
+               "}, {%32,%33,%34,%35}, %36, 1, 1, 1, 1;"                                          \
+               : CHORALE_SUMS_64(d)                                                              \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 template <typename T> struct WgmmaFromRegisters<T, 64> {
   static __device__ __forceinline__ void Run(float (&d)[32], const uint32_t (&a)[4], uint64_t b) {
@@ -185,21 +169,10 @@ template <typename T> struct WgmmaFromRegisters<T, 64> {
 };
 #undef CHORALE_WGMMA_REGISTERS_64
 
-#define CHORALE_WGMMA_REGISTERS_128(TYPE)                                                                              \
-  asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32." TYPE "." TYPE " {"                                       \
-               "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"                                                \
-               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"                                      \
-               "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"                                      \
-               "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"                                       \
-               "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 1;"                                                                \
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),       \
-                 "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]), \
-                 "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),\
-                 "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),\
-                 "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),\
-                 "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),\
-                 "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),\
-                 "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])\
+#define CHORALE_WGMMA_REGISTERS_128(TYPE)                                                          \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_128 \
+               "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 1;"                                            \
+               : CHORALE_SUMS_128(d)                                                               \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 template <typename T> struct WgmmaFromRegisters<T, 128> {
   static __device__ __forceinline__ void Run(float (&d)[64], const uint32_t (&a)[4], uint64_t b) {
@@ -212,33 +185,10 @@ template <typename T> struct WgmmaFromRegisters<T, 128> {
 };
 #undef CHORALE_WGMMA_REGISTERS_128
 
-#define CHORALE_WGMMA_REGISTERS_256(TYPE)                                                                                                        \
-  asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32." TYPE "." TYPE " {"                                                                 \
-               "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"                                                                          \
-               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"                                                                \
-               "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"                                                                \
-               "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,"                                                                \
-               "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,"                                                                \
-               "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"                                                                \
-               "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,"                                                    \
-               "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"                                                 \
-               "}, {%128,%129,%130,%131}, %132, 1, 1, 1, 1;"                                                                                     \
-               : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[0][4]), "+f"(d[0][5]), "+f"(d[0][6]), "+f"(d[0][7]),         \
-                 "+f"(d[0][8]), "+f"(d[0][9]), "+f"(d[0][10]), "+f"(d[0][11]), "+f"(d[0][12]), "+f"(d[0][13]), "+f"(d[0][14]), "+f"(d[0][15]),   \
-                 "+f"(d[0][16]), "+f"(d[0][17]), "+f"(d[0][18]), "+f"(d[0][19]), "+f"(d[0][20]), "+f"(d[0][21]), "+f"(d[0][22]), "+f"(d[0][23]), \
-                 "+f"(d[0][24]), "+f"(d[0][25]), "+f"(d[0][26]), "+f"(d[0][27]), "+f"(d[0][28]), "+f"(d[0][29]), "+f"(d[0][30]), "+f"(d[0][31]), \
-                 "+f"(d[0][32]), "+f"(d[0][33]), "+f"(d[0][34]), "+f"(d[0][35]), "+f"(d[0][36]), "+f"(d[0][37]), "+f"(d[0][38]), "+f"(d[0][39]), \
-                 "+f"(d[0][40]), "+f"(d[0][41]), "+f"(d[0][42]), "+f"(d[0][43]), "+f"(d[0][44]), "+f"(d[0][45]), "+f"(d[0][46]), "+f"(d[0][47]), \
-                 "+f"(d[0][48]), "+f"(d[0][49]), "+f"(d[0][50]), "+f"(d[0][51]), "+f"(d[0][52]), "+f"(d[0][53]), "+f"(d[0][54]), "+f"(d[0][55]), \
-                 "+f"(d[0][56]), "+f"(d[0][57]), "+f"(d[0][58]), "+f"(d[0][59]), "+f"(d[0][60]), "+f"(d[0][61]), "+f"(d[0][62]), "+f"(d[0][63]), \
-                 "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[1][4]), "+f"(d[1][5]), "+f"(d[1][6]), "+f"(d[1][7]),         \
-                 "+f"(d[1][8]), "+f"(d[1][9]), "+f"(d[1][10]), "+f"(d[1][11]), "+f"(d[1][12]), "+f"(d[1][13]), "+f"(d[1][14]), "+f"(d[1][15]),   \
-                 "+f"(d[1][16]), "+f"(d[1][17]), "+f"(d[1][18]), "+f"(d[1][19]), "+f"(d[1][20]), "+f"(d[1][21]), "+f"(d[1][22]), "+f"(d[1][23]), \
-                 "+f"(d[1][24]), "+f"(d[1][25]), "+f"(d[1][26]), "+f"(d[1][27]), "+f"(d[1][28]), "+f"(d[1][29]), "+f"(d[1][30]), "+f"(d[1][31]), \
-                 "+f"(d[1][32]), "+f"(d[1][33]), "+f"(d[1][34]), "+f"(d[1][35]), "+f"(d[1][36]), "+f"(d[1][37]), "+f"(d[1][38]), "+f"(d[1][39]), \
-                 "+f"(d[1][40]), "+f"(d[1][41]), "+f"(d[1][42]), "+f"(d[1][43]), "+f"(d[1][44]), "+f"(d[1][45]), "+f"(d[1][46]), "+f"(d[1][47]), \
-                 "+f"(d[1][48]), "+f"(d[1][49]), "+f"(d[1][50]), "+f"(d[1][51]), "+f"(d[1][52]), "+f"(d[1][53]), "+f"(d[1][54]), "+f"(d[1][55]), \
-                 "+f"(d[1][56]), "+f"(d[1][57]), "+f"(d[1][58]), "+f"(d[1][59]), "+f"(d[1][60]), "+f"(d[1][61]), "+f"(d[1][62]), "+f"(d[1][63])  \
+#define CHORALE_WGMMA_REGISTERS_256(TYPE)                                                          \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_256 \
+               "}, {%128,%129,%130,%131}, %132, 1, 1, 1, 1;"                                       \
+               : CHORALE_SUMS_256(d)                                                               \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 template <typename T> struct WgmmaFromRegisters<T, 256> {
   static __device__ __forceinline__ void Run(float (&d)[2][64], const uint32_t (&a)[4], uint64_t b) {
@@ -250,5 +200,15 @@ template <typename T> struct WgmmaFromRegisters<T, 256> {
   }
 };
 #undef CHORALE_WGMMA_REGISTERS_256
+#undef CHORALE_NAMES_16
+#undef CHORALE_SUMS_16
+#undef CHORALE_NAMES_32
+#undef CHORALE_SUMS_32
+#undef CHORALE_NAMES_64
+#undef CHORALE_SUMS_64
+#undef CHORALE_NAMES_128
+#undef CHORALE_SUMS_128
+#undef CHORALE_NAMES_256
+#undef CHORALE_SUMS_256
 
 }  // namespace chorale::cuda

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "kernels/gemm.h"
@@ -136,5 +137,39 @@ RandomProduct::RandomProduct(Lab& lab, int32_t rows, int32_t cols, int32_t input
   const ProductPlan plan = PlanProduct(cols, inputs, blocks);
   product = {device.data(), static_cast<int64_t>(rows) * cols, cols, plan.units_per_tile, plan.units_per_block};
 }
+
+std::vector<float2> RandomRotation(Lab& lab, int32_t count) {
+  std::vector<float2> rotation;
+  for (int32_t i = 0; i < count; ++i) {
+    const double angle = lab.Normal(3.0);
+    rotation.push_back({static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))});
+  }
+  return rotation;
+}
+
+namespace {
+
+std::vector<int32_t> RandomPages(Lab& lab, int32_t rows, int32_t page_tokens) {
+  std::vector<int32_t> order((rows + page_tokens - 1) / page_tokens), row_pages(rows);
+  std::iota(order.begin(), order.end(), 0);
+  std::shuffle(order.begin(), order.end(), lab.random);
+  for (int32_t row = 0; row < rows; ++row) row_pages[row] = order[row / page_tokens];
+  return row_pages;
+}
+
+std::vector<int32_t> Positions(int32_t rows) {
+  std::vector<int32_t> positions(rows);
+  std::iota(positions.begin(), positions.end(), 0);
+  return positions;
+}
+
+}  // namespace
+
+RandomRows::RandomRows(Lab& lab, int32_t rows, int32_t pairs, int32_t page_tokens)
+    : rotation(RandomRotation(lab, rows * pairs)),
+      row_pages(RandomPages(lab, rows, page_tokens)),
+      device_rotation(rotation),
+      device_positions(Positions(rows)),
+      device_row_pages(row_pages) {}
 
 }  // namespace chorale::cuda

@@ -115,6 +115,17 @@ inline std::vector<double> Widened(Element element, const std::vector<Half>& hal
 }
 inline std::vector<double> Widened(const std::vector<float>& values) { return {values.begin(), values.end()}; }
 
+// For rows of one sequence: the rotation of each, and pages in any order.
+struct RandomRows {
+  RandomRows(Lab& lab, int32_t rows, int32_t pairs, int32_t page_tokens);
+  std::vector<float2> rotation;    // [rows][pairs]
+  std::vector<int32_t> row_pages;  // [rows]
+  DeviceArray<float2> device_rotation;
+  DeviceArray<int32_t> device_positions, device_row_pages;
+};
+// Cosine and sine of `count` angles.
+std::vector<float2> RandomRotation(Lab& lab, int32_t count);
+
 // What element (row, col) of a product is worth, from its partial sums: counts blocks unit by unit.
 double ProductValue(const Product& shape, const std::vector<float>& data, int64_t row, int32_t col);
 // A product of [rows, cols] with random partial sums, cut as for `inputs` inputs and `blocks` blocks.

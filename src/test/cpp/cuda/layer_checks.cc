@@ -109,11 +109,7 @@ void CheckQkvPost(Lab& lab, Element element, const QkvShape& s) {
   if (s.whole) qkv.product.units_per_tile = qkv.product.units_per_block = 1;
   const std::vector<float> bias = lab.NormalFloats(width, 1.0);
   const std::vector<float> q_norm = lab.NormalFloats(s.head_dim, 1.0), k_norm = lab.NormalFloats(s.head_dim, 1.0);
-  std::vector<float2> rotation;
-  for (int32_t i = 0; i < rows * pairs; ++i) {
-    const double angle = lab.Normal(3.0);
-    rotation.push_back({static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))});
-  }
+  const std::vector<float2> rotation = RandomRotation(lab, rows * pairs);
   // Two sequences, of which the second has 3 rows, with pages in no order.
   const int32_t t = s.page_tokens;
   std::vector<int32_t> order(pages), positions, row_pages;

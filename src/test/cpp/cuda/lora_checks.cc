@@ -52,26 +52,15 @@ void CheckQkvPostMany(Lab& lab, Element element, int32_t rows, const Shape& s, c
   const int32_t dims = s.head_dim, pairs = dims / 2, heads = s.outputs[0] / dims, pages = (rows + kTokens - 1) / kTokens;
   const int32_t cols = s.outputs[0] + s.outputs[1] + s.outputs[2];
   const std::vector<float> product = lab.NormalFloats(int64_t{rows} * cols, 1.0), bias = lab.NormalFloats(cols, 1.0);
-  std::vector<float2> rotation;
-  for (int32_t i = 0; i < rows * pairs; ++i) {
-    const double angle = lab.Normal(3.0);
-    rotation.push_back({static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))});
-  }
-  std::vector<int32_t> order(pages), positions(rows), row_pages(rows);
-  std::iota(order.begin(), order.end(), 0);
-  std::shuffle(order.begin(), order.end(), lab.random);
-  std::iota(positions.begin(), positions.end(), 0);
-  for (int32_t row = 0; row < rows; ++row) row_pages[row] = order[row / kTokens];
+  const RandomRows random(lab, rows, pairs, kTokens);
   const int64_t page_elements = int64_t{2} * s.kv_heads * kTokens * dims;
   DeviceArray<float> d_product(product), d_bias(bias);
-  DeviceArray<float2> d_rotation(rotation);
-  DeviceArray<int32_t> d_positions(positions), d_row_pages(row_pages);
   DeviceArray<Half> q(int64_t{rows} * s.outputs[0]), pool(pages * page_elements);
   QkvPostArgs args;
-  args.rows = {nullptr, d_positions.data(), d_row_pages.data()};
+  args.rows = {nullptr, random.device_positions.data(), random.device_row_pages.data()};
   args.qkv = {d_product.data(), 0, cols, 1, 1};
   args.bias = d_bias.data();
-  args.rotation = d_rotation.data();
+  args.rotation = random.device_rotation.data();
   args.rotary_pairs = pairs;
   args.q = q.data();
   args.heads = heads;
@@ -89,11 +78,11 @@ void CheckQkvPostMany(Lab& lab, Element element, int32_t rows, const Shape& s, c
         return product[place] + lora_part[place] + bias[head * dims + d];
       };
       for (int32_t d = 0; d < dims; ++d) {
-        const float2 angle = rotation[row * pairs + d % pairs];
+        const float2 angle = random.rotation[row * pairs + d % pairs];
         want.push_back(is_v ? at(d) : d < pairs ? at(d) * angle.x - at(d + pairs) * angle.y : at(d) * angle.x + at(d - pairs) * angle.y);
         const int32_t kv_head = head - heads - (is_v ? s.kv_heads : 0);
         got.push_back(Widen(element, is_q ? got_q[(int64_t{row} * heads + head) * dims + d]
-                                          : got_pool[row_pages[row] * page_elements + KvHeadOffset(args.kv, is_v, kv_head) +
+                                          : got_pool[random.row_pages[row] * page_elements + KvHeadOffset(args.kv, is_v, kv_head) +
                                                      KvOffsetInHead(args.kv, row % kTokens, d)]));
       }
     }

@@ -1,6 +1,5 @@
 // Products of many rows with what follows them, and their speed beside the library's.
 #include <cmath>
-#include <numeric>
 
 #include "backend/cuda/cublaslt.h"
 #include "cuda/lab.h"
@@ -75,28 +74,17 @@ void CheckQkv(Lab& lab, Element element, int32_t rows, int32_t heads, int32_t kv
   const ManyCase c(lab, element, rows, cols, kInputs);
   DeviceArray<float> product(int64_t{rows} * cols), d_bias(lab.NormalFloats(cols, 1.0));
   DeviceArray<float> q_norm(lab.NormalFloats(kDims, 1.0)), k_norm(lab.NormalFloats(kDims, 1.0));
-  std::vector<float2> rotation;
-  for (int32_t i = 0; i < rows * kDims / 2; ++i) {
-    const double angle = lab.Normal(3.0);
-    rotation.push_back({static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))});
-  }
-  std::vector<int32_t> order(pages), positions(rows), row_pages(rows);
-  std::iota(order.begin(), order.end(), 0);
-  std::shuffle(order.begin(), order.end(), lab.random);
-  std::iota(positions.begin(), positions.end(), 0);
-  for (int32_t row = 0; row < rows; ++row) row_pages[row] = order[row / page_tokens];
+  const RandomRows random(lab, rows, kDims / 2, page_tokens);
   const int64_t page_elements = int64_t{2} * kv_heads * page_tokens * kDims;
-  DeviceArray<float2> d_rotation(rotation);
-  DeviceArray<int32_t> d_positions(positions), d_pages(row_pages);
   const auto run = [&](bool fused) {
     DeviceArray<Half> q(int64_t{rows} * heads * kDims), pool(pages * page_elements);
     QkvPostArgs args;
-    args.rows = {nullptr, d_positions.data(), d_pages.data()};
+    args.rows = {nullptr, random.device_positions.data(), random.device_row_pages.data()};
     args.bias = bias ? d_bias.data() : nullptr;
     args.q_norm = norm ? q_norm.data() : nullptr;
     args.k_norm = norm ? k_norm.data() : nullptr;
     args.eps = 1e-6f;
-    args.rotation = d_rotation.data();
+    args.rotation = random.device_rotation.data();
     args.rotary_pairs = kDims / 2;
     args.q = q.data();
     args.heads = heads;

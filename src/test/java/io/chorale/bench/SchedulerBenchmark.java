@@ -36,6 +36,9 @@ import org.openjdk.jmh.runner.options.OptionsBuilder;
  */
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
 @Fork(value = 2, jvmArgs = "-Xmx2g")
+@BenchmarkMode(Mode.SampleTime)
+@Warmup(iterations = 4, time = 1)
+@Measurement(iterations = 4, time = 1)
 public class SchedulerBenchmark {
     private static final String ALLOCATED = "gc.alloc.rate.norm";
     private static final double QUIET_MICROS = 40;
@@ -74,9 +77,6 @@ public class SchedulerBenchmark {
     }
 
     @Benchmark
-    @BenchmarkMode(Mode.SampleTime)
-    @Warmup(iterations = 4, time = 1)
-    @Measurement(iterations = 4, time = 1)
     public void quiet(Quiet state) {
         state.server.step();
     }
@@ -131,9 +131,6 @@ public class SchedulerBenchmark {
     }
 
     @Benchmark
-    @BenchmarkMode(Mode.SampleTime)
-    @Warmup(iterations = 4, time = 1)
-    @Measurement(iterations = 4, time = 1)
     public void busy(Busy state) {
         state.server.step();
         state.server.refill();
