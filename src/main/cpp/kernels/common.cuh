@@ -148,6 +148,9 @@ __device__ __forceinline__ void CopyAsync16(uint32_t shared_address, const void*
   const int32_t bytes = valid ? 16 : 0;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address), "l"(source), "r"(bytes) : "memory");
 }
+__device__ __forceinline__ void CopyAsync16(uint32_t shared_address, const void* source) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address), "l"(source) : "memory");
+}
 __device__ __forceinline__ void CommitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kPending>
 __device__ __forceinline__ void WaitForCopies() {

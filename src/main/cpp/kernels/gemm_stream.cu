@@ -16,8 +16,8 @@ static_assert(kLoraWarps == 3);  // with the producer they are a warpgroup
 __host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarps * 32 : 0); }
 
 // Registers of a thread with LoRA at launch. A block has few, so that the small kernels before and after it can be resident
-// beside it.
-__host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return rows > 64 ? 120 : rows > 32 ? 104 : 88; }
+// beside it: up to 32 rows a block of the norm, which has 1,024 threads.
+__host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return rows > 64 ? 120 : rows > 32 ? 104 : 80; }
 
 // Computes   y = x W^T, W [N, K] and x [M, K] of T, y a Product in float32
 // Shapes     M <= kRows; N and K anything (what is outside a matrix reads as zero)
@@ -48,7 +48,6 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   // Stages of weights that are on their way at once while the inputs are still to come: as many as the memory's latency
   // needs. With more, what the small kernels before load waits behind them.
   constexpr int32_t kPace = 2;
-  static_assert(kPace <= kLoraStagesLeast);
   extern __shared__ uint8_t shared_bytes[];
   __shared__ uint64_t full[kStagesMax], empty[kStagesMax], landed[kStagesMax];  // landed: weights of the first round
   __shared__ uint64_t inputs_there;
@@ -68,8 +67,8 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   const int32_t first = static_cast<int32_t>(blockIdx.x * y.units_per_block);
   const int32_t count = min(static_cast<int32_t>(y.units_per_block), units - first);
   const auto choose_stages = [&] {
-    if constexpr (!kLora) return kStagesMax;
-    return lora_stages > 0 ? lora_stages : LoraStages(kRows, units, static_cast<int32_t>(y.units_per_block), lora);
+    if constexpr (!kLora) return StreamStages{kStagesMax, kStagesMax};
+    return LoraStages(kRows, lora_stages, units, static_cast<int32_t>(y.units_per_block), lora);
   };
   const auto unit_col = [&](int32_t i) {
     return static_cast<int32_t>(static_cast<uint32_t>(first + i) % y.units_per_tile) * kUnitInputs;
@@ -90,10 +89,10 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       RegistersUp<kLoraRegisters>();
       if (tid >= kThreads) {
         const int32_t warp = (tid - kThreads) / 32, blocks = static_cast<int32_t>(gridDim.x);
-        const int32_t stage_count = choose_stages(), ring_bytes = LoraRingBytes(kRows, stage_count);
-        const uint32_t ring = stage_count * kStage + warp * LoraBytes(ring_bytes);
-        uint8_t* own = shared_bytes + (stages - SharedAddress(shared_bytes)) + ring;
-        LoraBeside<T>(lora, y, stages + ring, ring_bytes, *reinterpret_cast<LoraWarpState*>(own + ring_bytes),
+        const int32_t stage_count = choose_stages().count, ring_bytes = LoraRingBytes(kRows, stage_count);
+        const uint32_t states = stage_count * kStage, rings = states + kLoraWarps * kLoraStateBytes;
+        auto* own = shared_bytes + (stages - SharedAddress(shared_bytes)) + states + warp * kLoraStateBytes;
+        LoraBeside<T, LoraGroupRows(kRows) / 8>(lora, y, stages + rings + warp * ring_bytes, ring_bytes, *reinterpret_cast<LoraWarpState*>(own),
                       warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
         return;
       }
@@ -106,19 +105,31 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       CopyBox(stages + static_cast<uint32_t>(slot) * kStage, &weight, unit_col(i), row, barrier, read_once);
     };
     const auto copy_first = [&](int32_t i) {
-      while (i >= kPace && !BarrierPassed(&landed[i - kPace], 0) && !BarrierPassed(&inputs_there, 0)) {
-      }
       BarrierArriveExpecting(&landed[i], kStageWeightBytes);
       copy_weight(i, i, &landed[i]);
     };
     const int32_t at_once = min(count, kPace);
     for (int32_t i = 0; i < at_once; ++i) copy_first(i);
-    const int32_t stage_count = choose_stages(), ahead = min(count, stage_count);
-    for (int32_t i = at_once; i < ahead; ++i) copy_first(i);
+    const auto [stage_count, in_flight] = choose_stages();
+    const int32_t ahead = min(count, stage_count);
+    for (int32_t i = at_once; i < ahead; ++i) {
+      while (!BarrierPassed(&landed[i - kPace], 0)) {
+        if (BarrierPassed(&inputs_there, 0) && (i < in_flight || BarrierPassed(&landed[i - in_flight], 0))) break;
+      }
+      copy_first(i);
+    }
     wait_for_inputs();
     uint32_t parity = 0;
     for (int32_t i = ahead, slot = 0; i < count; ++i) {
       BarrierWait(&empty[slot], parity);
+      if (kLora && in_flight < stage_count) {  // until what lies as far back has come
+        const int32_t before = i - in_flight;
+        if (before < ahead) {
+          BarrierWait(&landed[before], 0);
+        } else {
+          BarrierWait(&full[slot < in_flight ? slot - in_flight + stage_count : slot - in_flight], slot < in_flight ? parity : parity ^ 1);
+        }
+      }
       BarrierArriveExpecting(&full[slot], kStage);
       copy_weight(i, slot, &full[slot]);
       copy_x(i, slot);
@@ -127,7 +138,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     return;
   }
   if constexpr (kLora) RegistersDown<kConsumerRegisters>();
-  const int32_t stage_count = choose_stages(), ahead = min(count, stage_count);
+  const int32_t stage_count = choose_stages().count, ahead = min(count, stage_count);
   if (tid == 0) {
     wait_for_inputs();
     for (int32_t i = 0; i < ahead; ++i) {

@@ -7,15 +7,16 @@
 namespace chorale::cuda {
 
 // B v goes in units of some tiles of 128 outputs, as the plan of the step has cut them; each begins when all units of A x of
-// its group are counted.
-template <typename T>
+// its group are counted. Outputs are the rows of m16 and 8 of the group's rows the columns of n8, once or twice. A lane has 8 neighbouring outputs of 4 ranks, of which
+// byte permutations make pairs of ranks.
+template <typename T, int32_t kEights>
 class LoraExpandWork : public LoraWork {
  public:
-  __device__ __forceinline__ LoraExpandWork(const LoraWork& work, const Product& y, int32_t ring_bytes)
-      : LoraWork(work), slots_(ring_bytes / static_cast<int32_t>(kTileBytes)), together_(min(kLoraPartsTogether, slots_)),
-        out_(const_cast<float*>(y.lora)), out_cols_(y.cols) {}
+  __device__ __forceinline__ LoraExpandWork(const LoraWork& work, const Product& y)
+      : LoraWork(work), out_(const_cast<float*>(y.lora)), out_cols_(y.cols) {}
 
-  // Part `warp` of `warps` equal ones: usually one unit or none. What the first segment is comes while the caller does something else, then Keep().
+  // Part `warp` of `warps` equal ones: usually one unit or none. What the first segment is comes while the caller does something
+  // else, then Keep().
   __device__ __forceinline__ void Begin(int32_t warp, int32_t warps) {
     static_assert(kLoraGroupsMax * kLoraSiteTargets == 3 * 128);
     const int4 ends0 = Ends(0), ends1 = Ends(1), ends2 = Ends(2);
@@ -34,10 +35,11 @@ class LoraExpandWork : public LoraWork {
   __device__ __forceinline__ void Keep() {
     if (place_ == end_) return;
     KeepSegment();
-    MoveWindow(Part(0), PageOf(TileStart(FirstTile(), Part(0))));
+    MoveWindow(Part(0), PageOf(TileStart(Part(0).offset, Part(0).rank, FirstTile())));
   }
 
-  __device__ __forceinline__ void Run() {
+  __device__ __forceinline__ void Run(uint32_t phases) {
+    phases_ = phases;
     bool loaded = true;  // by Begin
 #pragma unroll 1
     while (place_ < end_) {
@@ -49,16 +51,16 @@ class LoraExpandWork : public LoraWork {
       }
       const int32_t tile = FirstTile(), tile_end = EndTile(), parts = state_.segment.parts;
       // More parts than fit (several adapters of high rank on the same rows) go in rounds for each tile.
-      const int32_t rounds = (parts + together_ - 1) / together_;
+      const int32_t rounds = (parts + kLoraPartsTogether - 1) / kLoraPartsTogether;
       const int32_t steps = rounds == 1 ? 1 : tile_end - tile, tiles = rounds == 1 ? tile_end - tile : 1;
 #pragma unroll 1
       for (int32_t step = 0; step < steps && tiles > 0; ++step) {
 #pragma unroll 1
         for (int32_t round = 0; round < rounds; ++round) {
-          const int32_t first = round * together_;
+          const int32_t first = round * kLoraPartsTogether;
           if (!loaded) LoadParts(first);
           loaded = false;
-          ExpandTiles(tile + step, tiles, min(together_, parts - first), first > 0);
+          ExpandTiles(tile + step, tiles, min(kLoraPartsTogether, parts - first), first > 0);
         }
       }
       place_ = state_.segment.end;
@@ -95,7 +97,7 @@ class LoraExpandWork : public LoraWork {
   __device__ __forceinline__ void LoadParts(int32_t first) {
     const LoraSegment& s = state_.segment;
     __syncwarp();
-    if (lane_ < min(together_, s.parts - first)) {
+    if (lane_ < min(kLoraPartsTogether, s.parts - first)) {
       state_.segment.first[lane_] = Entry(args_.tables.parts, s.part_begin + first + lane_);
     }
     __syncwarp();
@@ -109,9 +111,6 @@ class LoraExpandWork : public LoraWork {
     return min(TileFrom(min(end_, state_.segment.end)), LoraTiles(OutputsOf(state_.segment.target)));
   }
 
-  __device__ __forceinline__ uint32_t TileStart(int32_t tile, const LoraPart& part) const {
-    return part.offset + static_cast<uint32_t>(tile * kLoraTile * part.rank * 2);
-  }
   // Lane j knows the j-th page of a window of 32 pages of the matrix, which moves when the next tile lies outside.
   __device__ __forceinline__ void MoveWindow(const LoraPart& part, int32_t page) {
     window_pages_ = part.pages;
@@ -121,150 +120,158 @@ class LoraExpandWork : public LoraWork {
     if (bytes > 0) window_id_ = part.pages[min(page + lane_, PageOf(part.offset + bytes - 1))];
   }
 
-  __device__ __forceinline__ void CopyB(int32_t tile, const LoraPart& part, int32_t slot) {
-    const int32_t count = min(kLoraChunk, part.rank - part.rank_begin);
-    if (count <= 0) return;
-    const int32_t page = PageOf(TileStart(tile, part));
+  // The number of a page of the matrix of `part`; asked by all lanes together.
+  __device__ __forceinline__ int32_t PageId(const LoraPart& part, int32_t page) const {
+    const int32_t index = page - window_begin_, id = __shfl_sync(0xffffffffu, window_id_, index & 31);
+    return index < 32 ? id : part.pages[page];
+  }
+
+  struct Place {  // of a part of a tile
+    int32_t tile, part = 0;
+  };
+  __device__ __forceinline__ void Advance(Place& place, int32_t parts) const {
+    if (++place.part == parts) place.part = 0, ++place.tile;
+  }
+
+  // Ranks that there are not meet zeros of v, and are finite; outputs beyond a tile's are others of it, and not stored.
+  __device__ __forceinline__ void CopyB(const Place& place, uint32_t slot) {
+    const LoraPart& part = Part(place.part);
+    if (part.rank == 0) return;
+    const uint32_t pitch = static_cast<uint32_t>(LoraTileWidth(OutputsOf(state_.segment.target), place.tile)) * 2;
+    const uint32_t start = TileStart(part.offset, part.rank, place.tile) + static_cast<uint32_t>(part.rank_begin) * pitch;
+    const int32_t page = PageOf(start);
     if (part.pages != window_pages_ || part.offset != window_offset_ || page < window_begin_ || page >= window_begin_ + 24) {
       MoveWindow(part, page);
     }
-    CopyTile(ring_ + static_cast<uint32_t>(slot) * kTileBytes, part.offset, part.rank, part.rank_begin, count, kLoraChunk,
-             OutputsOf(state_.segment.target), tile, [&](int32_t wanted) {
-               const int32_t index = wanted - window_begin_;
-               const int32_t id = __shfl_sync(0xffffffffu, window_id_, index & 31);
-               return index < 32 ? id : part.pages[wanted];
-             });
+    CopyRanks<true>(slot, start, pitch, min(kLoraChunk, part.rank - part.rank_begin), [&](int32_t wanted) { return PageId(part, wanted); },
+              [&](int32_t pair) { return static_cast<uint32_t>(pair % 4 * 32); });
   }
 
-  // Adds up v of the parts in shared memory, scaled and rounded; a lane has 8 ranks of a part and row at a time, whose sums
-  // over pieces of the inputs come 8 together.
+  // Adds up v of the parts, scaled and rounded, as a lane multiplies it: the sums over pieces of the inputs come 8 together.
   __device__ __forceinline__ void SumV(int32_t count) {
     const LoraSegment& s = state_.segment;
-    const int32_t split_stride = s.row_count * s.v_cols;
+    const int32_t split_stride = s.row_count * s.v_cols, first = lane_ % 4 * 2;
 #pragma unroll 1
-    for (int32_t i = lane_; i < s.row_count * count * 2; i += 32) {
-      const int32_t row = i / (2 * count), p = i / 2 % count, rank = i % 2 * 8;
+    for (int32_t i = 0; i < count * kEights; ++i) {
+      const int32_t p = i / kEights, eight = i % kEights;
       const LoraPart& part = Part(p);
-      const int32_t left = part.rank - part.rank_begin - rank;
-      float sums[8] = {};
-      if (left > 0) {
-        const float* source = args_.v + s.v_offset + row * s.v_cols + part.v_col + rank;
+      const int32_t left = part.rank - part.rank_begin - first;  // ranks from the lane's first on
+      float sums[4] = {};
+      const float* source = args_.v + s.v_offset + min(eight * 8 + lane_ / 4, s.row_count - 1) * s.v_cols + first + part.v_col;
 #pragma unroll 1
-        for (int32_t split = 0; split < splits_; split += 8, source += 8 * split_stride) {
-          float4 low[8], high[8];
+      for (int32_t split = 0; split < splits_ && part.rank > 0; split += 8, source += 8 * split_stride) {
+        float2 low[8], high[8];
 #pragma unroll
-          for (int32_t j = 0; j < 8; ++j) {
-            low[j] = high[j] = {0, 0, 0, 0};
-            if (split + j >= splits_) continue;
-            low[j] = __ldcg(reinterpret_cast<const float4*>(source + j * split_stride));
-            high[j] = __ldcg(reinterpret_cast<const float4*>(source + j * split_stride) + 1);
-          }
-#pragma unroll
-          for (int32_t j = 0; j < 8; ++j) {
-            sums[0] += low[j].x, sums[1] += low[j].y, sums[2] += low[j].z, sums[3] += low[j].w;
-            sums[4] += high[j].x, sums[5] += high[j].y, sums[6] += high[j].z, sums[7] += high[j].w;
-          }
+        for (int32_t j = 0; j < 8; ++j) {
+          low[j] = high[j] = {0, 0};
+          if (split + j >= splits_) continue;
+          low[j] = __ldcg(reinterpret_cast<const float2*>(source + j * split_stride));
+          high[j] = __ldcg(reinterpret_cast<const float2*>(source + j * split_stride) + 4);
         }
-      }
 #pragma unroll
-      for (int32_t j = 0; j < 8; ++j) sums[j] = j < left ? sums[j] * part.scale : 0.0f;  // beyond the rank nothing was written
-      *reinterpret_cast<uint4*>(&state_.v[row][p * kLoraChunk + rank]) = {
-          PackPair<T>(sums[0], sums[1]), PackPair<T>(sums[2], sums[3]), PackPair<T>(sums[4], sums[5]), PackPair<T>(sums[6], sums[7])};
+        for (int32_t j = 0; j < 8; ++j) sums[0] += low[j].x, sums[1] += low[j].y, sums[2] += high[j].x, sums[3] += high[j].y;
+      }
+      constexpr int32_t kAt[4] = {0, 1, 8, 9};
+#pragma unroll
+      for (int32_t j = 0; j < 4; ++j) sums[j] = kAt[j] < left ? sums[j] * part.scale : 0.0f;  // beyond the rank nothing was written
+      state_.v[p][eight][lane_] = {PackPair<T>(sums[0], sums[1]), PackPair<T>(sums[2], sums[3])};
     }
   }
 
-  // The parts of a tile are multiplied together, 16 outputs at a time, so that few sums are held at once.
+  // `count` parts of each of the tiles.
   __device__ __forceinline__ void ExpandTiles(int32_t tile_begin, int32_t tiles, int32_t count, bool add) {
     const LoraSegment& s = state_.segment;
-    const int32_t total = tiles * count;
-    int32_t copied = 0, copied_tile = tile_begin, copied_part = 0, copied_slot = 0;
-    const auto copy = [&] {  // the next part, into the slot that is its turn
-      if (copied < total) {
-        CopyB(copied_tile, Part(copied_part), copied_slot);
-        if (++copied_slot == slots_) copied_slot = 0;
-        if (++copied_part == count) copied_part = 0, ++copied_tile;
-        ++copied;
-      }
-      CommitCopies();
+    const int32_t slots = min(kLoraSlotsMax, ring_bytes_ / kLoraTileBytes);
+    int32_t left = tiles * count, to_load = left;
+    Place load{tile_begin}, place{tile_begin};
+    const auto copy = [&](int32_t slot) {
+      CopyB(load, ring_ + static_cast<uint32_t>(slot) * kLoraTileBytes);
+      Asked(slot);
+      Advance(load, count);
+      --to_load;
     };
-    const int32_t matrix = lane_ / 8, line = lane_ % 8, row = lane_ / 4, outputs = OutputsOf(s.target);
-    const int32_t live = Part(0).rank > 0 ? count : 0;
-    const int32_t base = s.target == 0 ? 0 : s.target == 1 ? args_.outputs[0] : args_.outputs[0] + args_.outputs[1];
-    const uint32_t v_line = SharedAddress(&state_.v[matrix % 2 * 8 + line][matrix / 2 * 8]);
-    float* out = out_ + static_cast<int64_t>(s.row_begin + row) * out_cols_ + base + tile_begin * kLoraTile + lane_ % 4 * 2;
-    const bool low = row < s.row_count, high = row + 8 < s.row_count, pairs = !add && (base | out_cols_) % 2 == 0;
-    const int64_t below = int64_t{8} * out_cols_;  // from a lane's first row to its second
+#pragma unroll 1
+    for (int32_t slot = 0; slot < slots && to_load > 0; ++slot) copy(slot);
+    if (lane_ == 0) {
+      while (LoadAcquire(args_.ready + s.group) < s.chunks * splits_) __nanosleep(20);
+    }
+    __syncwarp();
+    SumV(count);
+    float d[kEights][2][4][4] = {};
+    const int32_t q = lane_ % 4, g = lane_ / 4;
+    const uint32_t own = static_cast<uint32_t>(q * 2 * kLoraRowBytes + ((g * 16) ^ (q * 32)));
     int32_t slot = 0;
-    // One loop for what fills the ring and what follows a tile: a warp by itself waits for its instructions, so there are to be few.
 #pragma unroll 1
-    for (int32_t t = -1; true; out += kLoraTile) {
-#pragma unroll 1
-      for (int32_t i = t < 0 ? slots_ : count; i > 0; --i) copy();
-      if (t < 0) {
-        if (lane_ == 0) {
-          while (LoadAcquire(args_.ready + s.group) < s.chunks * splits_) __nanosleep(20);
-        }
-        __syncwarp();
-        SumV(count);
-        __syncwarp();
+    for (; left > 0; --left) {
+      Await(slot);
+      const uint32_t b = ring_ + static_cast<uint32_t>(slot) * kLoraTileBytes + own;
+      if (Part(place.part).rank > 0) {
+#pragma unroll
+        for (int32_t half = 0; half < 2; ++half) Multiply(b ^ (half * 128), state_.v[place.part], half, d);
       }
-      if (++t == tiles) break;
-      WaitForAllBut(slots_ - count);
       __syncwarp();
-      const int32_t used = outputs - (tile_begin + t) * kLoraTile;
-      const bool usual = pairs && used >= kLoraTile;
-#pragma unroll 1
-      for (int32_t half = 0; half < 2; ++half) {
-        float d[8][4] = {};  // 16 outputs at a time: of 8 of them, then of the others
-#pragma unroll 1
-        for (int32_t p = 0; p < live; ++p) {
-          const int32_t own = slot + p < slots_ ? slot + p : slot + p - slots_;
-          const uint32_t b_line = ring_ + static_cast<uint32_t>(own) * kTileBytes + (matrix % 2 * 8 + line) * kRowBytes;
-          uint32_t v[4], b[4][4];  // b: ranks 0-7, 8-15 of 8 outputs, then of the others
-          LoadMatrices(v, v_line + p * kLoraChunk * 2);
+      if (to_load > 0) copy(slot);
+      if (++slot == slots) slot = 0;
+      const int32_t tile = place.tile;
+      Advance(place, count);
+      if (place.tile != tile) Store(tile, d, add);
+      __syncwarp();
+    }
+  }
+
+  // Half of a tile, where the lane's outputs of it begin: ranks 2q, 2q + 1, 2q + 8 and 2q + 9 of outputs 8g .. 8g + 7.
+  __device__ __forceinline__ void Multiply(uint32_t own, const uint2 (&v)[2][32], int32_t half, float (&d)[kEights][2][4][4]) const {
+    uint4 b[4];
 #pragma unroll
-          for (int32_t n = 0; n < 4; ++n) LoadMatricesTransposed(b[n], b_line + (((8 * half + 2 * n + matrix / 2) ^ line) * 16));
+    for (int32_t j = 0; j < 4; ++j) b[j] = LoadShared16(own + j / 2 * (kLoraTileBytes / 2) + j % 2 * kLoraRowBytes);
+    const uint32_t *b0 = &b[0].x, *b1 = &b[1].x, *b2 = &b[2].x, *b3 = &b[3].x;
 #pragma unroll
-          for (int32_t n = 0; n < 4; ++n) {
-            Mma<T>(d[2 * n], v[0], v[1], v[2], v[3], b[n][0], b[n][1]);
-            Mma<T>(d[2 * n + 1], v[0], v[1], v[2], v[3], b[n][2], b[n][3]);
-          }
-        }
-        if (usual) {
+    for (int32_t i = 0; i < 4; ++i) {
+      const uint32_t pairs[4] = {__byte_perm(b0[i], b1[i], 0x5410), __byte_perm(b0[i], b1[i], 0x7632),
+                                 __byte_perm(b2[i], b3[i], 0x5410), __byte_perm(b2[i], b3[i], 0x7632)};
 #pragma unroll
-          for (int32_t n = 0; n < 8; ++n) {
-            StorePair(out + half * 64 + n * 8, d[n][0], d[n][1], low);
-            StorePair(out + below + half * 64 + n * 8, d[n][2], d[n][3], high);
-          }
-        } else {
+      for (int32_t eight = 0; eight < kEights; ++eight) {
+        Mma<T>(d[eight][half][i], pairs[0], pairs[1], pairs[2], pairs[3], v[eight][lane_].x, v[eight][lane_].y);
+      }
+    }
+  }
+
+  // Stores the sums of a tile, and begins anew. A lane has outputs 8g .. of both halves for rows 2q and 2q + 1 of each eight.
+  __device__ __forceinline__ void Store(int32_t tile, float (&d)[kEights][2][4][4], bool add) const {
+    const LoraSegment& s = state_.segment;
+    const int32_t base = s.target == 0 ? 0 : s.target == 1 ? args_.outputs[0] : args_.outputs[0] + args_.outputs[1];
+    const int32_t used = OutputsOf(s.target) - tile * kLoraTile, first = lane_ / 4 * 8;
+    const bool usual = used >= kLoraTile && !add && (base | out_cols_) % 4 == 0;
 #pragma unroll
-          for (int32_t n = 0; n < 8; ++n) {
+    for (int32_t eight = 0; eight < kEights; ++eight) {
 #pragma unroll
-            for (int32_t j = 0; j < 4; ++j) {
-              const int32_t col = half * 64 + n * 8 + j % 2;
-              if (!(j < 2 ? low : high) || col + lane_ % 4 * 2 >= used) continue;
-              float* place = out + (j < 2 ? 0 : below) + col;
-              *place = d[n][j] + (add ? *place : 0.0f);
+      for (int32_t side = 0; side < 2; ++side) {
+        const int32_t row = eight * 8 + lane_ % 4 * 2 + side;
+        float* out = out_ + static_cast<int64_t>(s.row_begin + row) * out_cols_ + base + tile * kLoraTile + first;
+#pragma unroll
+        for (int32_t half = 0; half < 2; ++half) {
+          float (&sums)[4][4] = d[eight][half];
+          if (row >= s.row_count) continue;
+          if (usual) {
+#pragma unroll
+            for (int32_t i = 0; i < 4; i += 2) {
+              *reinterpret_cast<float4*>(out + half * 64 + i * 2) = {sums[i][side], sums[i][side + 2], sums[i + 1][side], sums[i + 1][side + 2]};
+            }
+          } else {
+#pragma unroll
+            for (int32_t i = 0; i < 8; ++i) {
+              if (half * 64 + first + i >= used) continue;
+              float* target = out + half * 64 + i;
+              *target = sums[i / 2][side + i % 2 * 2] + (add ? *target : 0.0f);
             }
           }
         }
       }
-      __syncwarp();
-      slot += count;
-      if (slot >= slots_) slot -= slots_;
+#pragma unroll
+      for (int32_t i = 0; i < 32; ++i) d[eight][i / 16][i / 4 % 4][i % 4] = 0.0f;
     }
-    WaitForCopies<0>();
-    __syncwarp();
   }
 
-  // Without a branch: the lanes of a warp stay together for what follows.
-  static __device__ __forceinline__ void StorePair(float* place, float first, float second, bool there) {
-    asm volatile("{ .reg .pred there; setp.ne.s32 there, %3, 0; @there st.global.v2.f32 [%0], {%1, %2}; }" ::"l"(place),
-                 "f"(first), "f"(second), "r"(static_cast<int32_t>(there))
-                 : "memory");
-  }
-
-  const int32_t slots_, together_;  // of the ring; parts that are multiplied together
   float* const out_;
   const int32_t out_cols_;
   int32_t place_ = 0, end_ = 0;  // what is still to do
@@ -275,23 +282,23 @@ class LoraExpandWork : public LoraWork {
   int32_t window_begin_ = 0, window_id_ = 0;
 };
 
-// One warp's part of the site, of `warps`. It has a ring in shared memory that cp.async fills while it multiplies. What its
-// first units of A x are and their first bytes of A are looked up and under way before it waits for the predecessor, and with
+// One warp's part of the site, of `warps`. It has a ring in shared memory that asynchronous copies fill while it multiplies. What
+// its first units of A x are and their first bytes of A are looked up and under way before it waits for the predecessor, and with
 // them its part of B v: two chains of loads side by side, which would cost 5 us one after the other. All blocks of the product
 // are resident at once and every warp does its part of A x first, so nothing waits for what has not begun.
-template <typename T>
+// kEights: a group has at most so many times 8 rows.
+template <typename T, int32_t kEights>
 __device__ __forceinline__ void LoraBeside(const LoraSiteArgs& args, const Product& y, uint32_t ring, int32_t ring_bytes,
                                            LoraWarpState& state, int32_t warp, int32_t warps) {
-  const LoraWork work(args, ring, state);
-  LoraShrinkWork<T> shrink(work, ring_bytes);
-  LoraExpandWork<T> expand(work, y, ring_bytes);
+  LoraWork work(args, ring, ring_bytes, state);
+  work.InitRing();
+  LoraShrinkWork<T, kEights> shrink(work);
+  LoraExpandWork<T, kEights> expand(work, y);
   expand.Begin(warp, warps);
   shrink.Begin(warp, warps);
   expand.Keep();
   WaitForPredecessor();
-  shrink.CopyInputs();
-  shrink.Run();
-  expand.Run();
+  expand.Run(shrink.Run());
 }
 
 }  // namespace chorale::cuda

@@ -1,15 +1,16 @@
-// What the spare warps of a product's blocks need to compute LoRA (lora_beside.cuh): how much there is to do, where it lies,
-// and copies of it.
+// What the spare warps of a product's blocks need to compute LoRA (lora_beside.cuh): how much there is to do, and where it lies.
 #pragma once
 
+#include "kernels/bulk_copy.cuh"
 #include "kernels/lora_tile.cuh"
 
 namespace chorale::cuda {
 
-inline constexpr int32_t kLoraSlotsMax = 12;          // of a ring, for tiles of B: as WaitForAllBut counts
-inline constexpr int32_t kLoraUnits = 16;             // that a warp looks up together
-inline constexpr int32_t kLoraUnitPages = 4;          // of a unit that are looked up with it
-inline constexpr int32_t kLoraVStride = kLoraChunk * kLoraPartsTogether + 8;  // elements, to spread the banks
+inline constexpr int32_t kLoraUnits = 16;      // that a warp looks up together
+inline constexpr int32_t kLoraUnitPages = 4;   // of a unit that are looked up with it
+inline constexpr int32_t kLoraSlotsMax = 12;   // of a warp's ring
+inline constexpr int32_t kLoraRowBytes = kLoraTile * 2;
+inline constexpr int32_t kLoraTileBytes = kLoraChunk * kLoraRowBytes;  // of 16 ranks of a tile
 
 // A chunk of A x for the inputs of one split.
 struct LoraUnit {
@@ -24,12 +25,13 @@ struct LoraUnit {
   int32_t page_ids[kLoraUnitPages];
 };
 
-// What a warp keeps beside its ring.
+// What a warp keeps in shared memory.
 struct LoraWarpState {
-  LoraSegment segment;  // its first parts are those at hand
+  uint64_t there[kLoraSlotsMax];  // of the ring's slots: what was asked for has come
+  LoraSegment segment;            // its first parts are those at hand
   union {
     LoraUnit units[kLoraUnits];
-    alignas(16) uint16_t v[kLoraGroupRows][kLoraVStride];
+    uint2 v[kLoraPartsTogether][2][32];  // of a lane: ranks 2q, 2q + 1 and 2q + 8, 2q + 9 of rows g and g + 8, q = lane % 4, g = lane / 4
   };
 };
 
@@ -38,15 +40,19 @@ __device__ __forceinline__ int32_t LoraTiles(int32_t columns) { return (columns 
 // One warp's view of a site of a layer.
 class LoraWork {
  public:
-  __device__ __forceinline__ LoraWork(const LoraSiteArgs& args, uint32_t ring, LoraWarpState& state)
-      : args_(args), ring_(ring), state_(state), lane_(static_cast<int32_t>(threadIdx.x) % 32),
+  __device__ __forceinline__ LoraWork(const LoraSiteArgs& args, uint32_t ring, int32_t ring_bytes, LoraWarpState& state)
+      : args_(args), ring_(ring), ring_bytes_(ring_bytes), state_(state), lane_(static_cast<int32_t>(threadIdx.x) % 32),
         counts_(*reinterpret_cast<const int4*>(args.tables.counts + args.site)), splits_(LoraSplits(args.columns)),
-        slices_inverse_(0xffffffffu / args.pool.slice_bytes) {}
+        slices_inverse_(0xffffffffu / args.pool.slice_bytes),
+        layer_(args.pool.pages + static_cast<int64_t>(args.layer) * args.pool.slice_bytes) {}
 
-  static constexpr uint32_t kRowBytes = kLoraTile * 2, kTileBytes = kLoraChunk * kRowBytes;  // of a tile of 16 rows
+  // The slots of the ring have a barrier each, which all lanes tell of their copies.
+  __device__ __forceinline__ void InitRing() const {
+    if (lane_ < kLoraSlotsMax) BarrierInit(&state_.there[lane_], 32);
+    __syncwarp();
+  }
 
  protected:
-
   // Entry `index` of a table, of this site.
   template <typename E>
   __device__ __forceinline__ const E& Entry(const E* table, int32_t index) const {
@@ -61,6 +67,9 @@ class LoraWork {
     const int32_t tiles = LoraTiles(columns);
     return static_cast<uint32_t>(rank * 2 * ((tiles - 1) * kLoraTile + LoraTileWidth(columns, tiles - 1)));
   }
+  static __device__ __forceinline__ uint32_t TileStart(uint32_t offset, int32_t rank, int32_t tile) {
+    return offset + static_cast<uint32_t>(tile * kLoraTile * rank * 2);
+  }
 
   // A quotient without division: both numbers are far below 2^32, so the estimate is at most two too low.
   __device__ __forceinline__ int32_t PageOf(uint32_t place) const {
@@ -68,49 +77,60 @@ class LoraWork {
     return static_cast<int32_t>(page + (rest >= args_.pool.slice_bytes ? 1 : 0) + (rest >= 2 * args_.pool.slice_bytes ? 1 : 0));
   }
 
-  // Chunk c of row r lies at place c ^ (r % 8): no bank conflicts for ldmatrix.
-  __device__ __forceinline__ uint32_t Place(uint32_t tile, int32_t row) const {
-    return tile + row * kRowBytes + (((lane_ % 16) ^ (row % 8)) * 16);
-  }
-
-  // Copies rows of a tile of A or B to `target`: `rank` rows of `columns` columns at `offset`, of which `count` from
-  // `rank_begin` on. page_id(page) is asked by all lanes together. What lies beyond the tile's columns becomes zero, and so
-  // do rows up to `count_zero`.
-  template <typename PageId>
-  __device__ __forceinline__ void CopyTile(uint32_t target, uint32_t offset, int32_t rank, int32_t rank_begin, int32_t count,
-                                           int32_t count_zero, int32_t columns, int32_t tile, const PageId& page_id) const {
-    const int32_t width = LoraTileWidth(columns, tile), column = lane_ % 16 * 8;
-    const uint32_t start = offset + static_cast<uint32_t>((tile * kLoraTile * rank + rank_begin * width) * 2);
-    const uint32_t stride = static_cast<uint32_t>(width) * 2;
-    const uint8_t* layer = args_.pool.pages + static_cast<int64_t>(args_.layer) * args_.pool.slice_bytes + column * 2;
-    const int32_t first = PageOf(start), last = PageOf(start + max(count - 1, 0) * stride);
-    if (first == last && width == kLoraTile) {  // usually
-      const uint8_t* source = layer + page_id(first) * args_.pool.page_bytes + (start - first * args_.pool.slice_bytes) +
-                              lane_ / 16 * kRowBytes;
-#pragma unroll 8
-      for (int32_t j = lane_ / 16; j < count_zero; j += 2, source += 2 * kRowBytes) {
-        CopyAsync16(Place(target, j), j < count ? source : layer, j < count);
-      }
+  // Lets `count` ranks of a tile come to `target`, which begin at `start`, `pitch` bytes apart; page_id(page) is asked by all
+  // lanes together. A lane copies 16 bytes of every second rank: chunk c of ranks 2j and 2j + 1 to c ^ swizzle(j) of theirs, so
+  // that lanes which read different ranks do not meet in a bank. Up to 16 there is anything in the place of ranks beyond; with
+  // kFinite what other ranks have.
+  template <bool kFinite, typename PageId, typename Swizzle>
+  __device__ __forceinline__ void CopyRanks(uint32_t target, uint32_t start, uint32_t pitch, int32_t count, const PageId& page_id,
+                                            const Swizzle& swizzle) const {
+    constexpr int32_t kPair = 2 * kLoraRowBytes;
+    const int32_t page = PageOf(start), odd = lane_ / 16;
+    const uint32_t rest = start - page * args_.pool.slice_bytes, column = static_cast<uint32_t>(lane_ % 16 * 16);
+    const uint32_t own = target + static_cast<uint32_t>(odd * kLoraRowBytes) + column;
+    if (pitch == kLoraRowBytes && rest + kLoraTileBytes <= args_.pool.slice_bytes && (!kFinite || count % 8 == 0)) {  // usually
+      const uint8_t* source = layer_ + page_id(page) * args_.pool.page_bytes + rest + odd * kLoraRowBytes + column;
+#pragma unroll
+      for (int32_t j = 0; j < 4; ++j) CopyAsync16((own ^ swizzle(j)) + j * kPair, source + j * kPair);
+      if (!kFinite && count <= 8) return;
+      const uint8_t* others = source + (count > 8 ? kLoraTileBytes / 2 : 0);
+#pragma unroll
+      for (int32_t j = 4; j < 8; ++j) CopyAsync16((own ^ swizzle(j)) + j * kPair, others + (j - 4) * kPair);
       return;
     }
 #pragma unroll 1
-    for (int32_t i = 0; i < (count_zero + 1) / 2; ++i) {
-      const int32_t j = 2 * i + lane_ / 16;
-      const uint32_t place = start + min(j, max(count - 1, 0)) * stride;
-      const int32_t page = PageOf(place);
-      const uint8_t* source = layer + page_id(page) * args_.pool.page_bytes + (place - page * args_.pool.slice_bytes);
-      const bool valid = j < count && column < width;
-      if (j < count_zero) CopyAsync16(Place(target, j), valid ? source : layer - column * 2, valid);
+    for (int32_t j = 0; j < 8; ++j) {
+      const uint32_t place = start + static_cast<uint32_t>(min(2 * j + odd, count - 1)) * pitch;
+      const int32_t of_place = PageOf(place);
+      const uint8_t* source = layer_ + page_id(of_place) * args_.pool.page_bytes + (place - of_place * args_.pool.slice_bytes);
+      CopyAsync16((own ^ swizzle(j)) + j * kPair, source + (column & (pitch - 1)));
     }
   }
 
+  __device__ __forceinline__ void Asked(int32_t slot) const {
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(SharedAddress(&state_.there[slot])) : "memory");
+  }
+  __device__ __forceinline__ void Await(int32_t slot) {
+    BarrierWait(&state_.there[slot], phases_ >> slot & 1);
+    phases_ ^= 1U << slot;
+    __syncwarp();
+  }
+  static __device__ __forceinline__ uint4 LoadShared16(uint32_t address) {
+    uint4 v;
+    asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(address));
+    return v;
+  }
+
   const LoraSiteArgs& args_;
-  const uint32_t ring_;
+  const uint32_t ring_;  // in shared memory, at a multiple of 256 bytes
+  const int32_t ring_bytes_;
   LoraWarpState& state_;
+  uint32_t phases_ = 0;  // of the slots' barriers
   const int32_t lane_;
   const int4 counts_;  // chunks, segments, units, parts of tiles
   const int32_t splits_;
   const uint32_t slices_inverse_;
+  const uint8_t* const layer_;  // the layer's slice of page 0
 };
 
 }  // namespace chorale::cuda

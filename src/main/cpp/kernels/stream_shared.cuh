@@ -1,4 +1,4 @@
-// How a block of the product of few rows divides its shared memory: stages of weights and x, and rings for LoRA's tiles.
+// How a block of the product of few rows divides its shared memory: stages of weights and x, and what LoRA's warps keep.
 #pragma once
 
 #include "kernels/gemm.h"
@@ -11,26 +11,36 @@ inline constexpr int32_t kStageWeightBytes = kProductTile * kUnitInputs * 2;
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kStageWeightBytes + rows * kUnitInputs * 2; }
 __host__ __device__ constexpr int32_t StagesMax(int32_t rows) { return kStreamBytes / StageBytes(rows); }
 
-// Beside LoRA, many stages fetch weights ahead while small kernels run; few make what LoRA loads come sooner, and leave more to
-// its rings. A block that ends soon, before LoRA does, has fewer, and so has one whose adapters have many bytes: the block
-// chooses by what the step's tables say, since a recorded step is to be right for any adapters.
-inline constexpr int32_t kLoraStagesLeast = 2, kLoraStagesMost = 6;
+struct StreamStages {
+  int32_t count;
+  int32_t in_flight;  // how many are on their way at once when the inputs are there
+};
+
+// Beside LoRA, many stages fetch weights ahead while small kernels run; few leave more to its rings, and few in flight make what
+// LoRA loads come sooner. A block whose adapters have many bytes has few stages, and so has one that ends soon, before LoRA does:
+// the block chooses by what the step's tables say, since a recorded step is to be right for any adapters. `asked`: of stages,
+// if not 0.
+inline constexpr int32_t kLoraStagesMost = 9;
 inline constexpr int32_t kBriefUnits = 32;  // of a block
-__device__ __forceinline__ int32_t LoraStages(int32_t rows, int32_t units, int32_t block_units, const LoraSiteArgs& lora) {
-  if (rows > 64) return 4;
+__device__ __forceinline__ StreamStages LoraStages(int32_t rows, int32_t asked, int32_t units, int32_t block_units, const LoraSiteArgs& lora) {
+  constexpr int32_t kInFlight = 4, kFewStages = 5;
+  const auto stages = [&](int32_t count) {
+    count = min(count, min(kLoraStagesMost, StagesMax(rows)));
+    return StreamStages{count, count > kFewStages ? kInFlight : count};
+  };
+  if (asked > 0) return stages(asked);
+  if (rows > 64) return stages(4);
   const int4 counts = *reinterpret_cast<const int4*>(lora.tables.counts + lora.site);
   const int32_t adapters = counts.x * LoraTiles(lora.columns) + counts.w, weights = units * 4;  // in 4 KiB
-  if (block_units <= kBriefUnits) return 5 * adapters > weights ? 3 : 4;
-  return 2 * adapters > weights ? 3 : 5;
+  if (block_units <= kBriefUnits) return stages(2 * adapters > weights ? 3 : 8 * adapters > weights ? 4 : kFewStages);
+  return stages(adapters > weights ? 3 : rows > 32 || 8 * adapters > weights ? kFewStages : 8);
 }
 
-__host__ __device__ constexpr int32_t LoraBytes(int32_t ring_bytes) {  // of a warp
-  return ring_bytes + static_cast<int32_t>(sizeof(LoraWarpState));
-}
+inline constexpr int32_t kLoraStateBytes = (static_cast<int32_t>(sizeof(LoraWarpState)) + 255) / 256 * 256;
 __host__ __device__ constexpr int32_t LoraRingBytes(int32_t rows, int32_t stages) {
-  constexpr int32_t kTile = static_cast<int32_t>(LoraWork::kTileBytes), kMost = kLoraSlotsMax * kTile;
-  const int32_t room = (kStreamBytes - stages * StageBytes(rows)) / kLoraWarps - static_cast<int32_t>(sizeof(LoraWarpState));
-  return room / kTile * kTile < kMost ? room / kTile * kTile : kMost;
+  const int32_t room = (kStreamBytes - stages * StageBytes(rows)) / kLoraWarps - kLoraStateBytes;
+  const int32_t most = kLoraSlotsMax * (kLoraTileBytes + LoraGroupRows(rows) * kLoraRowBytes);
+  return room / 256 * 256 < most ? room / 256 * 256 : most;
 }
 
 }  // namespace chorale::cuda

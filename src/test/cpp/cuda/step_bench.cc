@@ -143,11 +143,11 @@ void BenchLoraStages(Lab& lab) {
       std::printf("  B=%d %dxr%d %s: base %.3f, allowed %.3f;", batch, adapters.count, adapters.rank, adapters.all ? "all" : "qkvo",
                   base, static_cast<double>(step.adapter_bytes) / lab.read_bandwidth * 1e3 / 0.75 + 0.03 * base);
       std::printf(" chosen %.3f", extra());
-      for (const int32_t longer : {4, 5, 6}) {
+      for (const int32_t longer : {3, 5, 6, 7, 8}) {
         for (const int32_t brief : {3, 4, 5}) {
           step.stages[0] = step.stages[1] = brief;
           step.stages[2] = step.stages[3] = longer;
-          if (brief <= longer && (adapters.all || longer == 6)) std::printf(" %d/%d %.3f", brief, longer, extra());
+          if (brief <= longer && (adapters.all || longer == 8)) std::printf(" %d/%d %.3f", brief, longer, extra());
         }
       }
       std::fill_n(step.stages, kLoraSites, 0);
