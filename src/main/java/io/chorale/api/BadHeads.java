@@ -1,7 +1,6 @@
 package io.chorale.api;
 
 import io.vertx.core.VertxException;
-import io.vertx.core.buffer.Buffer;
 import io.vertx.ext.web.Router;
 import io.vertx.ext.web.RoutingContext;
 import jakarta.enterprise.event.Observes;
@@ -22,13 +21,8 @@ public class BadHeads {
             context.next();
             return;
         }
-        JsonBytes body = new JsonBytes();
-        Problem.invalid(400, "invalid_request", null, refused.getMessage() + ".")
-                .write(body);
-        context.response()
-                .setStatusCode(400)
-                .putHeader("Content-Type", "application/json;charset=UTF-8")
-                .putHeader("Connection", "close")
-                .end(Buffer.buffer(body.take()));
+        // Nothing else has seen this request.
+        RequestIds.echo(context.request());
+        UnreadRequest.refuse(context, Problem.invalid(400, "invalid_request", null, refused.getMessage() + "."));
     }
 }

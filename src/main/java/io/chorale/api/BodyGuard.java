@@ -1,7 +1,6 @@
 package io.chorale.api;
 
 import io.quarkus.vertx.http.runtime.filters.Filters;
-import io.vertx.core.buffer.Buffer;
 import io.vertx.ext.web.RoutingContext;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Singleton;
@@ -13,7 +12,7 @@ import org.jspecify.annotations.Nullable;
 @Singleton
 public class BodyGuard {
     /** Before every filter of others: they already trust the head. */
-    private static final int FIRST = 10_000;
+    static final int FIRST = 10_000;
 
     private static final String ADAPTERS = "/v1/adapters/";
 
@@ -34,14 +33,18 @@ public class BodyGuard {
 
     private void check(RoutingContext context) {
         if (!isMediaType(context.request().getHeader("Content-Type"))) {
-            refuse(
+            UnreadRequest.refuse(
                     context,
                     Problem.invalid(415, "unsupported_media_type", null, "The header Content-Type is no media type."));
             return;
         }
         boolean archive = isArchive(context);
+        if (archive && context.request().getHeader("Content-Type") == null) {
+            // As curl -T sends it; what has no type would be read as JSON.
+            context.request().headers().set("Content-Type", MediaType.APPLICATION_OCTET_STREAM);
+        }
         if (!archive && isEncoded(context.request().getHeader("Content-Encoding"))) {
-            refuse(
+            UnreadRequest.refuse(
                     context,
                     Problem.invalid(
                             415,
@@ -52,7 +55,7 @@ public class BodyGuard {
         }
         long bytesMax = archive ? uploadBytesMax : bodyBytesMax;
         if (declaresMoreThan(bytesMax, context.request().getHeader("Content-Length"))) {
-            refuse(context, JsonBody.tooLarge(bytesMax));
+            UnreadRequest.refuse(context, JsonBody.tooLarge(bytesMax));
         } else {
             context.next();
         }
@@ -82,16 +85,5 @@ public class BodyGuard {
     /** Digits alone are a length; whatever else stands there, the HTTP decoder has refused. */
     private static boolean declaresMoreThan(long bytesMax, @Nullable String contentLength) {
         return contentLength != null && (contentLength.length() > 18 || Long.parseLong(contentLength) > bytesMax);
-    }
-
-    private static void refuse(RoutingContext context, Problem problem) {
-        JsonBytes body = new JsonBytes();
-        problem.write(body);
-        // What is left of the request is not read.
-        context.response()
-                .setStatusCode(problem.status())
-                .putHeader("Content-Type", "application/json;charset=UTF-8")
-                .putHeader("Connection", "close")
-                .end(Buffer.buffer(body.take()));
     }
 }

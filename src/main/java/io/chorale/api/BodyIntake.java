@@ -126,10 +126,10 @@ public class BodyIntake {
             emitter.complete(null);
         }
 
-        /** What is left of the body is not read: nothing else can come on this connection. */
+        /** What is left of the body is not read. */
         private void breakOff(Problem problem) {
             exchange.request().pause();
-            exchange.addEndHandler(told -> exchange.request().connection().close());
+            UnreadRequest.leave(exchange);
             settle(problem);
         }
 

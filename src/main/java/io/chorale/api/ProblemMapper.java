@@ -106,10 +106,6 @@ public class ProblemMapper {
         if (problem.status() == 401) {
             response.header("WWW-Authenticate", "Bearer");
         }
-        if (problem.status() == 413 || problem.status() == 408) {
-            // The rest of the body is not read.
-            response.header("Connection", "close");
-        }
         return response.build();
     }
 
