@@ -62,6 +62,10 @@ public final class CompletionReader {
         UnsupportedParameters.refuse(body, shape);
         boolean echo = shape == Shape.TEXT && body.flag("echo", false);
         int n = body.integer("n", 1, 1, choicesMax);
+        // As many candidates as answers: nothing is chosen.
+        if (body.integer("best_of", n, 0, Integer.MAX_VALUE) > n) {
+            throw Problem.unsupported("best_of", "'best_of' greater than 'n' is not supported by this server.");
+        }
         OptionalInt topLogProbs = topLogProbs(body, shape);
         if (echo && topLogProbs.isPresent()) {
             throw Problem.unsupported("echo", "'echo' together with 'logprobs' is not supported by this server.");

@@ -104,7 +104,8 @@ public final class Fields {
         if (!(number >= min && number <= max)) {
             throw Problem.badValue(
                     name,
-                    "'" + name + "' must be between " + plain(min) + " and " + plain(max) + ", not " + value + ".");
+                    "'" + name + "' must be between " + plain(min) + " and " + plain(max) + ", not " + value.asText()
+                            + ".");
         }
         return (float) number;
     }

@@ -69,17 +69,14 @@ final class PromptReader {
     }
 
     private static ChatMessage message(Fields message) {
-        String role = message.text("role");
-        String template = switch (role == null ? "" : role) {
+        String role = required(message, "role");
+        String template = switch (role) {
             case "system", "user", "assistant" -> role;
             // What OpenAI's newer models call the system's message; no open model knows the word.
             case "developer" -> "system";
             case "tool", "function" ->
                 throw Problem.unsupported(
                         message.name("role"), "Messages of the role '" + role + "' are not supported by this server.");
-            case "" ->
-                throw Problem.invalid(
-                        400, "missing_parameter", message.name("role"), "'" + message.name("role") + "' is missing.");
             default ->
                 throw Problem.badValue(
                         message.name("role"),
@@ -92,7 +89,7 @@ final class PromptReader {
                 throw Problem.unsupported(message.name(asked));
             }
         }
-        return new ChatMessage(String.valueOf(template), content(message));
+        return new ChatMessage(template, content(message));
     }
 
     /** As clients send an earlier answer back: with all its fields, most of them empty. */
@@ -119,20 +116,24 @@ final class PromptReader {
                 throw Fields.wrongTypeOf(name + "[" + i + "]", "an object", content.get(i));
             }
             Fields part = new Fields(content.get(i), name + "[" + i + "].");
-            String type = part.text("type");
-            if (!"text".equals(type)) {
+            String type = required(part, "type");
+            if (!type.equals("text")) {
                 throw Problem.unsupported(
                         part.name("type"),
                         "Parts of the type '" + type + "' are not supported by this server: text only.");
             }
-            String piece = part.text("text");
-            if (piece == null) {
-                throw Problem.invalid(
-                        400, "missing_parameter", part.name("text"), "'" + part.name("text") + "' is missing.");
-            }
-            text.append(piece);
+            text.append(required(part, "text"));
         }
         return text.toString();
+    }
+
+    private static String required(Fields fields, String name) {
+        String value = fields.text(name);
+        if (value == null) {
+            throw Problem.invalid(
+                    400, "missing_parameter", fields.name(name), "'" + fields.name(name) + "' is missing.");
+        }
+        return value;
     }
 
     /**

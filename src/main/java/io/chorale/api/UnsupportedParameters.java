@@ -50,11 +50,6 @@ final class UnsupportedParameters {
     /** @throws Problem naming the first parameter that asks for what is not there */
     static void refuse(Fields request, CompletionRequest.Shape shape) {
         refuse(request, COMMON);
-        // As many candidates as answers: nothing is chosen.
-        int n = request.integer("n", 1, 1, Integer.MAX_VALUE);
-        if (request.integer("best_of", n, 0, Integer.MAX_VALUE) > n) {
-            throw Problem.unsupported("best_of", "'best_of' greater than 'n' is not supported by this server.");
-        }
         if (shape == CompletionRequest.Shape.CHAT) {
             refuse(request, CHAT);
         }

@@ -18,6 +18,10 @@ import io.quarkus.test.junit.TestProfile;
 import io.restassured.RestAssured;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -54,6 +58,20 @@ class AdapterArchivesTest {
                 .put("/v1/adapters/tarred")
                 .then()
                 .statusCode(201);
+    }
+
+    /** As {@code curl -T} sends it. */
+    @Test
+    void shouldTakeAnArchiveOfNoType() throws Exception {
+        HttpRequest request = HttpRequest.newBuilder(
+                        URI.create("http://localhost:" + RestAssured.port + "/v1/adapters/untyped"))
+                .header("Authorization", "Bearer " + AdminProfile.KEY)
+                .PUT(HttpRequest.BodyPublishers.ofByteArray(zip("shout", "", "32")))
+                .build();
+        try (HttpClient client = HttpClient.newHttpClient()) {
+            HttpResponse<String> answer = client.send(request, HttpResponse.BodyHandlers.ofString());
+            assertEquals(201, answer.statusCode(), answer::body);
+        }
     }
 
     /** Paths of more than a hundred characters have a header of their own, of one kind or another. */

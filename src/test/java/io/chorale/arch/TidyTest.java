@@ -9,6 +9,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -45,6 +47,21 @@ class TidyTest {
                 .filter(file -> !index.contains("(" + file.getFileName() + ")"))
                 .toList();
         assertEquals(List.of(), unlisted);
+    }
+
+    @Test
+    void shouldExplainEveryCodeOfAnError() throws IOException {
+        Pattern code = Pattern.compile("Problem\\s*\\.(?:invalid|failed|overloaded)\\(\\s*[\\w.]+,\\s*\"(\\w+[a-z])\"");
+        String documented = read(Path.of("docs/API.md"));
+        TreeSet<String> codes = new TreeSet<>();
+        for (Path file : filesUnder(Path.of("src/main/java/io/chorale/api"), ".java")) {
+            code.matcher(read(file)).results().forEach(found -> codes.add(found.group(1)));
+        }
+        // Nobody is there to read it.
+        codes.remove("cancelled");
+        assertTrue(codes.size() > 20, codes::toString);
+        codes.removeIf(known -> documented.contains("`" + known + "`"));
+        assertEquals(Set.of(), codes);
     }
 
     @Test

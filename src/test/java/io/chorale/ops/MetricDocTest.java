@@ -6,6 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
 /** The table of docs/OPERATIONS.md is made from {@link Metric}; {@code -Ddocs.update} writes it. */
@@ -27,13 +33,26 @@ class MetricDocTest {
         assertEquals(table(), text.substring(begin, end), "run this test with -Ddocs.update");
     }
 
+    @Test
+    void shouldNameOnlyMetricsThatAreThere() throws IOException {
+        Set<String> known =
+                Arrays.stream(Metric.values()).map(Metric::prometheusName).collect(Collectors.toSet());
+        List<String> unknown = Pattern.compile("`(chorale_[a-z_]+)")
+                .matcher(Files.readString(FILE))
+                .results()
+                .map(found -> found.group(1))
+                .filter(name -> !known.contains(name))
+                .toList();
+        assertEquals(List.of(), unknown);
+    }
+
     private static String table() {
         StringBuilder table = new StringBuilder("\n| metric | kind | unit | label | says |\n|---|---|---|---|---|\n");
         for (Metric metric : Metric.values()) {
             table.append("| `")
                     .append(metric.prometheusName())
                     .append("` | ")
-                    .append(metric.kind().name().toLowerCase(java.util.Locale.ROOT))
+                    .append(metric.kind().name().toLowerCase(Locale.ROOT))
                     .append(" | ")
                     .append(metric.unit())
                     .append(" | ")
