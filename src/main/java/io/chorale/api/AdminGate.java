@@ -47,7 +47,6 @@ public class AdminGate implements ContainerRequestFilter {
             throw Problem.invalid(
                     403, "not_an_administrator", null, "This needs an administrator's key, and yours is not one.");
         }
-        throw Problem.invalid(
-                401, "invalid_api_key", null, "This needs the admin key: send it as 'Authorization: Bearer KEY'.");
+        throw Problem.unauthorized("This needs the admin key: send it as 'Authorization: Bearer KEY'.");
     }
 }

@@ -67,7 +67,7 @@ public final class Answers {
                 eventLoop.execute(() -> guarded(emitter, exchange, () -> answer.start(door, eventLoop)));
             }
         });
-        return reply.map(settled -> settled.answeredBy(request.model()));
+        return reply.map(settled -> settled.answeredBy(catalog.answering(request.model())));
     }
 
     private static void guarded(UniEmitter<? super Reply> emitter, Exchange exchange, Runnable start) {

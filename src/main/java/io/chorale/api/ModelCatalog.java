@@ -12,9 +12,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.StringJoiner;
 import java.util.TreeMap;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,11 +26,10 @@ public final class ModelCatalog {
      * A model as a client named it.
      *
      * @param asked the name that every chunk of the answer repeats
-     * @param answering the adapters and versions that answer, as far as they are known, each with its factor unless
-     *     that is 1; empty for the base model
+     * @param summands the adapters that answer, as the client ordered them; empty for the base model
      * @param invocation of an activated LoRA the tokens from which on it acts; empty where adapters act on every token
      */
-    public record Served(String asked, AdapterSet adapters, String answering, List<Integer> invocation) {
+    public record Served(String asked, AdapterSet adapters, List<Summand> summands, List<Integer> invocation) {
         /**
          * The first token of a prompt that the adapters act on: for an activated LoRA, where its invocation begins for the
          * last time. -1: the prompt does not invoke it, and the base model answers.
@@ -46,7 +45,7 @@ public final class ModelCatalog {
         /** The same, or the base model where none of the prompts invokes it: nobody is told otherwise. */
         Served answering(List<CompletionRequest.Prompt> prompts) {
             boolean invoked = prompts.stream().anyMatch(prompt -> activeFrom(prompt.ids()) >= 0);
-            return invoked ? this : new Served(asked, AdapterSet.BASE, "", List.of());
+            return invoked ? this : new Served(asked, AdapterSet.BASE, List.of(), List.of());
         }
 
         private boolean invokes(int[] prompt, int from) {
@@ -60,8 +59,32 @@ public final class ModelCatalog {
 
         /** The name to report: of a composition its parts too. */
         String reported() {
-            return adapters.versions().length > 1 ? asked + " (" + answering + ")" : asked;
+            return adapters.versions().length > 1 ? asked + " (" + sum(summands) + ")" : asked;
         }
+    }
+
+    /** An adapter, as it was when it was asked for, and the factor on its scale. */
+    record Summand(AdapterEntry entry, float scale) {
+        @Override
+        public String toString() {
+            String name = entry.label().isEmpty() ? entry.name() : entry.name() + "@" + entry.label();
+            return scale == 1 ? name : name + "*" + scale;
+        }
+    }
+
+    private static String sum(List<Summand> summands) {
+        return summands.stream().map(Summand::toString).collect(Collectors.joining("+"));
+    }
+
+    /**
+     * The adapters and versions that answer, each with its factor unless that is 1; empty for the base model. A version that
+     * nobody has read yet is not known; once there is an answer, it is.
+     */
+    String answering(Served model) {
+        return sum(model.summands().stream()
+                .map(each ->
+                        new Summand(adapters.byVersion(each.entry().version()).orElse(each.entry()), each.scale()))
+                .toList());
     }
 
     /**
@@ -120,7 +143,7 @@ public final class ModelCatalog {
         long adding = all.stream().filter(part -> part.scale() != 0).count();
         // In the order of versions, which is the order that their deltas are summed in, whatever the request's is.
         Map<Integer, Float> scales = new TreeMap<>();
-        StringJoiner answering = new StringJoiner("+");
+        List<Summand> summands = new ArrayList<>();
         List<Integer> invocation = List.of();
         for (Part part : all) {
             AdapterEntry entry = usable(part, user, scope);
@@ -141,7 +164,7 @@ public final class ModelCatalog {
                 refuseLoner(part, entry);
             }
             if (part.scale() != 0) {
-                answering.add(answering(entry, part.scale()));
+                summands.add(new Summand(entry, part.scale()));
             }
         }
         scales.values().removeIf(scale -> scale == 0);
@@ -150,7 +173,7 @@ public final class ModelCatalog {
         for (int i = 0; i < versions.length; i++) {
             factors[i] = scales.getOrDefault(versions[i], 1f);
         }
-        return new Served(name, new AdapterSet(versions, factors), answering.toString(), invocation);
+        return new Served(name, new AdapterSet(versions, factors), summands, invocation);
     }
 
     /** What does more than add cannot be scaled, nor added to. */
@@ -162,11 +185,6 @@ public final class ModelCatalog {
                     "The adapter `" + part.name() + "` (" + form.get().label()
                             + ") does more than add to the base model: it can be used alone and with the factor 1 only.");
         }
-    }
-
-    private static String answering(AdapterEntry entry, float scale) {
-        String name = entry.label().isEmpty() ? entry.name() : entry.name() + "@" + entry.label();
-        return scale == 1 ? name : name + "*" + scale;
     }
 
     private AdapterEntry usable(Part part, String user, AdapterScope scope) {

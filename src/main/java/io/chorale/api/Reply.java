@@ -25,12 +25,12 @@ record Reply(int status, Map<String, List<String>> headers, Multi<byte[]> body) 
     }
 
     /** The same with the adapter and version that answer, which an alias does not tell. */
-    Reply answeredBy(ModelCatalog.Served model) {
-        if (model.answering().isEmpty()) {
+    Reply answeredBy(String adapters) {
+        if (adapters.isEmpty()) {
             return this;
         }
         Map<String, List<String>> more = new HashMap<>(headers);
-        more.put("X-Adapter", List.of(model.answering()));
+        more.put("X-Adapter", List.of(adapters));
         return new Reply(status, more, body);
     }
 

@@ -57,6 +57,8 @@ class AdaptersTest {
                     .request(method, path)
                     .then()
                     .statusCode(401)
+                    .header("x-should-retry", "false")
+                    .body("error.type", equalTo("authentication_error"))
                     .body("error.code", equalTo("invalid_api_key"));
         }
     }

@@ -41,8 +41,10 @@ class ModelCatalogTest {
                 "third", List.of(new Part("p", "second", 0.5f), new Part("p", "first", 0)), "", AdapterScope.ALL);
         assertArrayEquals(new int[] {1, 2}, served.adapters().versions());
         assertArrayEquals(new float[] {0.5f, 1}, served.adapters().scales());
-        assertEquals("third+second*0.5", served.answering());
+        assertEquals("third+second*0.5", catalog.answering(served));
         assertEquals("third (third+second*0.5)", served.reported());
+        registry.verified(2, "abcdef0123456789");
+        assertEquals("third@abcdef012345+second*0.5", catalog.answering(served), "its version is known now");
     }
 
     @Test
@@ -52,12 +54,12 @@ class ModelCatalogTest {
         register("head", AdapterForm.EMBED_TOKENS, AdapterForm.OWN_HEAD);
         assertEquals(
                 "dora",
-                catalog.find("base", List.of(new Part("lora[0].name", "dora", 1)), "", AdapterScope.ALL)
-                        .answering());
+                catalog.answering(
+                        catalog.find("base", List.of(new Part("lora[0].name", "dora", 1)), "", AdapterScope.ALL)));
         assertEquals(
                 "plain",
-                catalog.find("plain", List.of(new Part("lora[0].name", "dora", 0)), "", AdapterScope.ALL)
-                        .answering());
+                catalog.answering(
+                        catalog.find("plain", List.of(new Part("lora[0].name", "dora", 0)), "", AdapterScope.ALL)));
         refuses("dora", "lora[1].name", new Part("lora[0].name", "plain", 1), new Part("lora[1].name", "dora", 1));
         refuses("dora", "lora[0].name", new Part("lora[0].name", "dora", 0.5f));
         refuses("own_head", "lora[0].name", new Part("lora[0].name", "head", 1), new Part("lora[1].name", "plain", 2));

@@ -143,7 +143,7 @@ class PrefixTest {
 
     @Test
     void shouldTakeTheLastInvocationWhereThereAreSeveral() {
-        ModelCatalog.Served served = new ModelCatalog.Served("a", AdapterSet.of(1), "a", List.of(7, 8));
+        ModelCatalog.Served served = new ModelCatalog.Served("a", AdapterSet.of(1), List.of(), List.of(7, 8));
         assertEquals(4, served.activeFrom(new int[] {1, 7, 8, 2, 7, 8, 3}));
         assertEquals(0, served.activeFrom(new int[] {7, 8}));
         assertEquals(1, served.activeFrom(new int[] {7, 7, 8}));
