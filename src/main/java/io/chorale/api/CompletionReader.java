@@ -58,33 +58,36 @@ public final class CompletionReader {
     }
 
     private CompletionRequest read(Fields body, Shape shape, Caller caller, boolean stream) {
-        ModelCatalog.Served model = catalog.find(modelName(body), parts(body), user(body), caller.adapters());
+        ModelCatalog.Served served = catalog.find(model(body), parts(body), user(body), caller.adapters());
         UnsupportedParameters.refuse(body, shape);
         boolean echo = shape == Shape.TEXT && body.flag("echo", false);
         int n = body.integer("n", 1, 1, choicesMax);
         // As many candidates as answers: nothing is chosen.
         if (body.integer("best_of", n, 0, Integer.MAX_VALUE) > n) {
-            throw Problem.unsupported("best_of", "'best_of' greater than 'n' is not supported by this server.");
+            throw Problem.unsupported(
+                    body.name("best_of"), "'best_of' greater than 'n' is not supported by this server.");
         }
         OptionalInt topLogProbs = topLogProbs(body, shape);
         if (echo && topLogProbs.isPresent()) {
-            throw Problem.unsupported("echo", "'echo' together with 'logprobs' is not supported by this server.");
+            throw Problem.unsupported(
+                    body.name("echo"), "'echo' together with 'logprobs' is not supported by this server.");
         }
         List<String> stops = stops(body);
         List<Prompt> asked = shape == Shape.CHAT ? List.of(prompts.chat(body)) : prompts.completions(body, echo);
         if ((long) asked.size() * n > choicesMax) {
             throw Problem.badValue(
-                    "n",
+                    body.name("n"),
                     "The request asks for " + asked.size() * (long) n + " answers; at most " + choicesMax
                             + " are allowed.");
         }
         int[] userStopIds = body.integers("stop_token_ids", STOP_IDS_MAX, 0, catalog.vocab() - 1);
         Fields streamOptions = body.child("stream_options");
         if (streamOptions != null && !stream) {
-            throw Problem.badValue("stream_options", "'stream_options' is only allowed when 'stream' is true.");
+            throw Problem.badValue(
+                    body.name("stream_options"), "'stream_options' is only allowed when 'stream' is true.");
         }
         if (streamOptions != null && streamOptions.flag("include_obfuscation", false)) {
-            throw Problem.unsupported("stream_options.include_obfuscation");
+            throw Problem.unsupported(streamOptions.name("include_obfuscation"));
         }
         boolean usageContinuous = streamOptions != null && streamOptions.flag("continuous_usage_stats", false);
         boolean usageIncluded = streamOptions != null && streamOptions.flag("include_usage", false);
@@ -97,7 +100,7 @@ public final class CompletionReader {
         boolean hasText = catalog.text().isPresent();
         return new CompletionRequest(
                 shape,
-                model.answering(asked),
+                served.answering(asked),
                 asked,
                 n,
                 sampling,
@@ -128,12 +131,13 @@ public final class CompletionReader {
         return "";
     }
 
-    private static String modelName(Fields body) {
+    private static ModelCatalog.Part model(Fields body) {
         String name = body.text("model");
         if (name == null || name.isEmpty()) {
-            throw Problem.invalid(400, "missing_parameter", "model", "You must provide a 'model' parameter.");
+            throw Problem.invalid(
+                    400, "missing_parameter", body.name("model"), "You must provide a 'model' parameter.");
         }
-        return name;
+        return new ModelCatalog.Part(body.name("model"), name, 1);
     }
 
     /** The adapters that the request adds to its model: {@code "lora": [{"name": ..., "scale": ...}, ...]}. */
@@ -147,11 +151,12 @@ public final class CompletionReader {
         }
         if (list.size() > PARTS_MAX) {
             throw Problem.badValue(
-                    "lora", "'lora' names " + list.size() + " adapters; at most " + PARTS_MAX + " are allowed.");
+                    body.name("lora"),
+                    "'lora' names " + list.size() + " adapters; at most " + PARTS_MAX + " are allowed.");
         }
         List<ModelCatalog.Part> parts = new ArrayList<>();
         for (int i = 0; i < list.size(); i++) {
-            String path = "lora[" + i + "]";
+            String path = body.name("lora") + "[" + i + "]";
             if (!list.get(i).isObject()) {
                 throw Fields.wrongTypeOf(path, "an object with 'name' and 'scale'", list.get(i));
             }
@@ -172,14 +177,14 @@ public final class CompletionReader {
         int tokensMin = body.integer("min_tokens", 0, 0, Integer.MAX_VALUE);
         if (tokensMin > tokensMax) {
             throw Problem.badValue(
-                    "min_tokens",
+                    body.name("min_tokens"),
                     "'min_tokens' (" + tokensMin + ") must not be greater than 'max_tokens' (" + tokensMax + ").");
         }
         IntStream ends = body.flag("ignore_eos", false) ? IntStream.empty() : Arrays.stream(catalog.endTokens());
         int[] stopIds =
                 IntStream.concat(ends, Arrays.stream(userStopIds)).distinct().toArray();
         Fields bias = body.child("logit_bias");
-        int[] biasIds = bias == null ? new int[0] : biasIds(bias);
+        int[] biasIds = bias == null ? new int[0] : biasIds(body, bias);
         float[] biasValues = new float[biasIds.length];
         for (int i = 0; i < biasIds.length; i++) {
             // The name was read from the object, so it is there.
@@ -238,10 +243,11 @@ public final class CompletionReader {
         return Math.max(topP, Float.MIN_NORMAL);
     }
 
-    private int[] biasIds(Fields bias) {
+    private int[] biasIds(Fields body, Fields bias) {
         if (bias.object().size() > BIASES_MAX) {
             throw Problem.badValue(
-                    "logit_bias", "'logit_bias' has more than the " + BIASES_MAX + " tokens that are allowed.");
+                    body.name("logit_bias"),
+                    "'logit_bias' has more than the " + BIASES_MAX + " tokens that are allowed.");
         }
         int[] ids = new int[bias.object().size()];
         int count = 0;
@@ -255,7 +261,7 @@ public final class CompletionReader {
             }
             if (id < 0 || id >= catalog.vocab() || !String.valueOf(id).equals(name)) {
                 throw Problem.badValue(
-                        "logit_bias",
+                        body.name("logit_bias"),
                         "'logit_bias' names \"" + name + "\", which is not a token id below " + catalog.vocab() + ".");
             }
             ids[count++] = id;
@@ -270,7 +276,8 @@ public final class CompletionReader {
         boolean wanted = body.flag("logprobs", false);
         OptionalInt top = body.integer("top_logprobs", 0, SamplingParams.TOP_LOGPROBS_MAX);
         if (top.isPresent() && !wanted && top.getAsInt() > 0) {
-            throw Problem.badValue("top_logprobs", "'top_logprobs' is only allowed when 'logprobs' is true.");
+            throw Problem.badValue(
+                    body.name("top_logprobs"), "'top_logprobs' is only allowed when 'logprobs' is true.");
         }
         return wanted ? OptionalInt.of(top.orElse(0)) : OptionalInt.empty();
     }
@@ -284,11 +291,11 @@ public final class CompletionReader {
         for (String stop : stops) {
             if (stop.isEmpty() || stop.length() > STOP_CHARS_MAX) {
                 throw Problem.badValue(
-                        "stop", "A stop string must have between 1 and " + STOP_CHARS_MAX + " characters.");
+                        body.name("stop"), "A stop string must have between 1 and " + STOP_CHARS_MAX + " characters.");
             }
         }
         if (!stops.isEmpty() && catalog.text().isEmpty()) {
-            throw PromptReader.noTokenizer("stop", "stop strings need text; use 'stop_token_ids'");
+            throw PromptReader.noTokenizer(body.name("stop"), "stop strings need text; use 'stop_token_ids'");
         }
         return stops;
     }

@@ -121,23 +121,16 @@ public final class ModelCatalog {
     }
 
     /**
-     * @param scope what whoever asks may use
-     * @param user who asks, for names that stand for several adapters; empty: nobody in particular
-     * @throws Problem 404 where there is no such model, 422 where its files are not what they should be
-     */
-    Served find(String name, String user, AdapterScope scope) {
-        return find(name, List.of(), user, scope);
-    }
-
-    /**
      * A model with further adapters added to it, each with a factor; a factor of 0 adds nothing.
      *
+     * @param user who asks, for names that stand for several adapters; empty: nobody in particular
+     * @param scope what whoever asks may use
      * @throws Problem 404 where a name is unknown, 422 where an adapter cannot be served, 400 where one is named twice
      */
-    Served find(String name, List<Part> parts, String user, AdapterScope scope) {
+    Served find(Part model, List<Part> parts, String user, AdapterScope scope) {
         List<Part> all = new ArrayList<>();
-        if (!name.equals(base.name())) {
-            all.add(new Part("model", name, 1));
+        if (!model.name().equals(base.name())) {
+            all.add(model);
         }
         all.addAll(parts);
         long adding = all.stream().filter(part -> part.scale() != 0).count();
@@ -173,7 +166,7 @@ public final class ModelCatalog {
         for (int i = 0; i < versions.length; i++) {
             factors[i] = scales.getOrDefault(versions[i], 1f);
         }
-        return new Served(name, new AdapterSet(versions, factors), summands, invocation);
+        return new Served(model.name(), new AdapterSet(versions, factors), summands, invocation);
     }
 
     /** What does more than add cannot be scaled, nor added to. */
@@ -224,13 +217,9 @@ public final class ModelCatalog {
                 : aliases.resolve(name, adapters).filter(entry -> scope.allows(entry.name()));
     }
 
-    static Problem unknown(String name) {
-        return unknown("model", name);
-    }
-
     private static Problem unknown(String field, String name) {
         String shown = name.length() > SHOWN_CHARS_MAX ? name.substring(0, SHOWN_CHARS_MAX) + "..." : name;
-        return field.equals("model")
+        return field.endsWith("model")
                 ? Problem.invalid(404, "model_not_found", field, "The model `" + shown + "` does not exist.")
                 : Problem.invalid(404, "adapter_not_found", field, "The adapter `" + shown + "` does not exist.");
     }
@@ -285,8 +274,7 @@ public final class ModelCatalog {
         if (name.equals(base.name())) {
             writeBase(out);
         } else {
-            find(name, "", scope);
-            AdapterEntry entry = entry(name, "", scope).orElseThrow(() -> unknown(name));
+            AdapterEntry entry = usable(new Part("model", name, 1), "", scope);
             write(name, entry.directory().toString(), base.name(), out);
         }
     }

@@ -29,14 +29,16 @@ final class PromptReader {
     /** The prompt of {@code messages}, by the model's own template. */
     Prompt chat(Fields body) {
         List<ChatMessage> messages = messages(body);
-        TextModel text = catalog.text().orElseThrow(() -> noTokenizer("messages", "send token ids to /v1/completions"));
+        TextModel text = catalog.text()
+                .orElseThrow(() -> noTokenizer(body.name("messages"), "send token ids to /v1/completions"));
         boolean generation = body.flag("add_generation_prompt", true);
         refuseHopeless(text, messages.stream().map(ChatMessage::content).collect(Collectors.joining("\n")));
         try {
-            return checked(text.promptOf(messages, generation, templateArguments(body)), "messages", "");
+            return checked(text.promptOf(messages, generation, templateArguments(body)), body.name("messages"), "");
         } catch (TextException | TemplateException refused) {
             throw Problem.badValue(
-                    "messages", "The messages do not fit this model's chat template: " + refused.getMessage());
+                    body.name("messages"),
+                    "The messages do not fit this model's chat template: " + refused.getMessage());
         }
     }
 
@@ -49,13 +51,14 @@ final class PromptReader {
     private List<ChatMessage> messages(Fields body) {
         JsonNode list = body.get("messages");
         if (list == null) {
-            throw Problem.invalid(400, "missing_parameter", "messages", "You must provide a 'messages' parameter.");
+            throw Problem.invalid(
+                    400, "missing_parameter", body.name("messages"), "You must provide a 'messages' parameter.");
         }
         if (!list.isArray()) {
             throw body.wrongType("messages", "a list of messages", list);
         }
         if (list.isEmpty()) {
-            throw Problem.badValue("messages", "'messages' must have at least one message.");
+            throw Problem.badValue(body.name("messages"), "'messages' must have at least one message.");
         }
         List<ChatMessage> messages = new ArrayList<>(list.size());
         for (int i = 0; i < list.size(); i++) {
@@ -220,7 +223,7 @@ final class PromptReader {
         // Whoever counts may count more than fits the context.
         String text = requiredText(body, "prompt");
         TextModel model = catalog.text().orElseThrow(() -> noTokenizer("prompt", "there is nothing to tell"));
-        return checked(model.encode(text), "prompt", text).ids();
+        return model.encode(text);
     }
 
     String detokenize(Fields body) {

@@ -273,6 +273,7 @@ class FableChatTest {
                 .statusCode(200)
                 .body("prompt", containsString("Long ago, a fox"));
         post("/tokenize", "{'messages':" + KIT + "}").then().statusCode(200).body("count", equalTo(17));
+        post("/tokenize", "{'prompt':''}").then().statusCode(200).body("count", equalTo(0));
         post("/tokenize", "{}").then().statusCode(400).body("error.param", equalTo("prompt"));
         post("/detokenize", "{}").then().statusCode(400).body("error.param", equalTo("tokens"));
         post("/detokenize", "{'tokens':[]}").then().statusCode(200).body("prompt", equalTo(""));

@@ -32,13 +32,20 @@ class ModelCatalogTest {
         registry.add(version -> new AdapterEntry(version, name, Path.of(name), facts, name, "", List.of()));
     }
 
+    private static Part model(String name) {
+        return new Part("model", name, 1);
+    }
+
     @Test
     void shouldSumInTheOrderOfVersionsAndLeaveOutWhatAddsNothing() {
         register("first");
         register("second", AdapterForm.LM_HEAD);
         register("third");
         ModelCatalog.Served served = catalog.find(
-                "third", List.of(new Part("p", "second", 0.5f), new Part("p", "first", 0)), "", AdapterScope.ALL);
+                model("third"),
+                List.of(new Part("p", "second", 0.5f), new Part("p", "first", 0)),
+                "",
+                AdapterScope.ALL);
         assertArrayEquals(new int[] {1, 2}, served.adapters().versions());
         assertArrayEquals(new float[] {0.5f, 1}, served.adapters().scales());
         assertEquals("third+second*0.5", catalog.answering(served));
@@ -54,19 +61,20 @@ class ModelCatalogTest {
         register("head", AdapterForm.EMBED_TOKENS, AdapterForm.OWN_HEAD);
         assertEquals(
                 "dora",
-                catalog.answering(
-                        catalog.find("base", List.of(new Part("lora[0].name", "dora", 1)), "", AdapterScope.ALL)));
+                catalog.answering(catalog.find(
+                        model("base"), List.of(new Part("lora[0].name", "dora", 1)), "", AdapterScope.ALL)));
         assertEquals(
                 "plain",
-                catalog.answering(
-                        catalog.find("plain", List.of(new Part("lora[0].name", "dora", 0)), "", AdapterScope.ALL)));
+                catalog.answering(catalog.find(
+                        model("plain"), List.of(new Part("lora[0].name", "dora", 0)), "", AdapterScope.ALL)));
         refuses("dora", "lora[1].name", new Part("lora[0].name", "plain", 1), new Part("lora[1].name", "dora", 1));
         refuses("dora", "lora[0].name", new Part("lora[0].name", "dora", 0.5f));
         refuses("own_head", "lora[0].name", new Part("lora[0].name", "head", 1), new Part("lora[1].name", "plain", 2));
     }
 
     private void refuses(String form, String field, Part... parts) {
-        Problem problem = assertThrows(Problem.class, () -> catalog.find("base", List.of(parts), "", AdapterScope.ALL));
+        Problem problem =
+                assertThrows(Problem.class, () -> catalog.find(model("base"), List.of(parts), "", AdapterScope.ALL));
         assertEquals(400, problem.status());
         assertTrue(problem.message().contains("(" + form + ") does more than add"), problem::message);
         JsonBytes out = new JsonBytes();

@@ -5,11 +5,17 @@ import static org.hamcrest.Matchers.containsString;
 import static org.hamcrest.Matchers.equalTo;
 import static org.hamcrest.Matchers.greaterThan;
 import static org.hamcrest.Matchers.lessThan;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
 import io.restassured.http.ContentType;
 import io.restassured.response.ValidatableResponse;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -35,6 +41,18 @@ class PlanTest {
                 .body("tomorrow.attainment", greaterThan(0.99f))
                 .body("tomorrow.ttft_p99_seconds", lessThan(6f))
                 .body("why", containsString("attainment is"));
+    }
+
+    /** A question and its answer, as docs/API.md shows them. */
+    @Test
+    void shouldAnswerAsIsDocumented() throws IOException {
+        Matcher example = Pattern.compile("POST /v1/plan +(\\{.*})\n.*\\{\"fits\": (\\w+), \"why\": \"([^\"]+)\"")
+                .matcher(Files.readString(Path.of("docs/API.md")));
+        assertTrue(example.find());
+        ask(example.group(1))
+                .statusCode(200)
+                .body("fits", equalTo(Boolean.valueOf(example.group(2))))
+                .body("why", equalTo(example.group(3)));
     }
 
     @Test

@@ -198,10 +198,19 @@ class StreamsTest {
                 .then()
                 .statusCode(400)
                 .body("error.param", equalTo("requests[1].temperature"));
-        post("{'requests':[{'model':'ghost','prompt':[1]}]}")
+        post("{'requests':[{'model':'tokens','prompt':[1]},{'model':'ghost','prompt':[1]}]}")
                 .then()
                 .statusCode(404)
-                .body("error.code", equalTo("model_not_found"));
+                .body("error.code", equalTo("model_not_found"))
+                .body("error.param", equalTo("requests[1].model"));
+        for (String field :
+                new String[] {"stop:['']", "lora:[{}]", "n:1,best_of:2", "logit_bias:{x:1}", "min_tokens:2000"}) {
+            String quoted = field.replaceAll("([a-z_]+):", "'$1':");
+            post("{'requests':[{'model':'tokens','prompt':[1]," + quoted + "}]}")
+                    .then()
+                    .statusCode(400)
+                    .body("error.param", startsWith("requests[0]."));
+        }
         // One too many for the places: none of them is let in.
         StringBuilder nine = new StringBuilder("{'requests':[");
         for (int i = 0; i < TokensProfile.REQUESTS_MAX + 1; i++) {
