@@ -5,12 +5,16 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.OutputStream;
+import java.net.Socket;
 import java.net.http.HttpClient;
 import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 
 /** What clients, probes and a supervisor see of a process that is told to stop, or is killed. */
 class LifecycleIT {
@@ -51,6 +55,30 @@ class LifecycleIT {
             }
             assertEquals(TERMINATED, server.awaitExit(EXIT_MAX));
             assertFalse(server.log().contains("ERROR"), server.log());
+        }
+    }
+
+    /** A request that has begun to come when the server has nothing to finish: it gets an answer, no closed connection. */
+    @Test
+    @Timeout(60)
+    void shouldAnswerWhoHasAsked() throws Exception {
+        try (Server server = Server.start("asked").awaitReady();
+                Socket socket = new Socket("localhost", server.port)) {
+            socket.setSoTimeout((int) EXIT_MAX.toMillis());
+            String body = "{\"model\":\"fable\",\"prompt\":[5],\"x\":\"" + "a".repeat(20_000) + "\"}";
+            String head = "POST /v1/completions HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+                    + "Content-Type: application/json\r\nContent-Length: " + body.length() + "\r\n\r\n";
+            OutputStream out = socket.getOutputStream();
+            out.write((head + body.substring(0, body.length() - 1_000)).getBytes(StandardCharsets.US_ASCII));
+            assertEquals(200, server.status("/q/health/live"));
+            server.terminate();
+            while (!server.log().contains("DRAINING")) {
+                Thread.sleep(20);
+            }
+            out.write(body.substring(body.length() - 1_000).getBytes(StandardCharsets.US_ASCII));
+            String answer = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            assertTrue(answer.startsWith("HTTP/1.1 503 "), answer);
+            assertEquals(TERMINATED, server.awaitExit(EXIT_MAX));
         }
     }
 
