@@ -1,5 +1,6 @@
 /**
- * Turns state and time into a {@link io.chorale.core.sched.StepPlan}, and an outcome into state and events. Pure: time\n * is an argument, no clocks, threads, I/O, logging or randomness. One writer, the serving thread.
+ * Turns state and time into a {@link io.chorale.core.sched.StepPlan}, and an outcome into state and events. Pure: time
+ * is an argument, no clocks, threads, I/O, logging or randomness. One writer, the serving thread.
  */
 @NullMarked
 package io.chorale.core.sched;
