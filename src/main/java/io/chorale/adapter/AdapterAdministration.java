@@ -7,7 +7,6 @@ import java.lang.System.Logger;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.IntFunction;
 
 /**
  * What may be done to adapters while the server runs. A method blocks while files are copied and verified; only then, in
@@ -23,9 +22,6 @@ public final class AdapterAdministration {
         /** The name points to this content already. */
         UNCHANGED
     }
-
-    /** The version that a name points to now. */
-    public record Served(AdapterEntry entry, Outcome outcome) {}
 
     /** An adapter's way to the doctor: its name and a folder with its files, which are the server's own or somebody's. */
     private record Candidate(Path folder, boolean isOurs) {}
@@ -71,7 +67,7 @@ public final class AdapterAdministration {
      * @param sha256 what the source must be
      * @param mayReplace whether the name may be there already
      */
-    public Served load(String name, String source, Optional<String> sha256, boolean mayReplace)
+    public Outcome load(String name, String source, Optional<String> sha256, boolean mayReplace)
             throws AdapterRefusal, IOException {
         checkName(name);
         checkIsNoAlias(name);
@@ -82,7 +78,7 @@ public final class AdapterAdministration {
     }
 
     /** Serves an adapter that comes as an archive. */
-    public Served upload(String name, InputStream archive) throws AdapterRefusal, IOException {
+    public Outcome upload(String name, InputStream archive) throws AdapterRefusal, IOException {
         checkName(name);
         checkIsNoAlias(name);
         return serve(name, unpacked(archive), true);
@@ -100,7 +96,7 @@ public final class AdapterAdministration {
 
     private AdapterEntry examine(String name, Candidate candidate) throws AdapterRefusal, IOException {
         try {
-            return files.verify(name, candidate.folder()).apply(-1);
+            return files.verify(name, candidate.folder());
         } catch (FileRejectedException rejected) {
             throw invalid(rejected, candidate);
         } finally {
@@ -146,9 +142,9 @@ public final class AdapterAdministration {
         }
     }
 
-    private Served serve(String name, Candidate candidate, boolean mayReplace) throws AdapterRefusal, IOException {
+    private Outcome serve(String name, Candidate candidate, boolean mayReplace) throws AdapterRefusal, IOException {
         try {
-            AdapterEntry found = files.verify(name, candidate.folder()).apply(-1);
+            AdapterEntry found = files.verify(name, candidate.folder());
             if (!candidate.isOurs()) {
                 return register(found, mayReplace);
             }
@@ -164,7 +160,7 @@ public final class AdapterAdministration {
     }
 
     /** Points the name, in one stroke; the only place where two who want the same name meet. */
-    private synchronized Served register(AdapterEntry found, boolean mayReplace) throws AdapterRefusal, IOException {
+    private synchronized Outcome register(AdapterEntry found, boolean mayReplace) throws AdapterRefusal, IOException {
         String name = found.name();
         checkIsNoAlias(name);
         Optional<NamedAdapter> before = registry.named(name);
@@ -173,29 +169,23 @@ public final class AdapterAdministration {
         }
         shelf.loaded(name);
         Outcome outcome = before.isPresent() ? Outcome.REPLACED : Outcome.ADDED;
-        AdapterEntry entry;
         if (before.isPresent() && before.get().entry().digest().equals(found.digest())) {
             outcome = Outcome.UNCHANGED;
             registry.refiled(before.get().entry().version(), found.directory(), found.fingerprint());
-            entry = registry.find(name).orElse(found);
         } else {
-            IntFunction<AdapterEntry> made = found::numbered;
-            entry = registry.add(made);
-            entry.warn(LOG);
+            registry.add(found).warn(LOG);
         }
         shelf.save();
-        return new Served(entry, outcome);
+        return outcome;
     }
 
     /** Takes an adapter away: from now on it is unknown; requests that run on it end as they would have. */
-    public void remove(String name) throws AdapterRefusal, IOException {
-        synchronized (this) {
-            if (registry.remove(name).isEmpty()) {
-                throw unknown(name);
-            }
-            shelf.removed(name);
-            shelf.save();
+    public synchronized void remove(String name) throws AdapterRefusal, IOException {
+        if (registry.remove(name).isEmpty()) {
+            throw unknown(name);
         }
+        shelf.removed(name);
+        shelf.save();
     }
 
     /**
@@ -203,7 +193,7 @@ public final class AdapterAdministration {
      *
      * @param label beginning of the version's digest; empty: the one before the current one
      */
-    public synchronized AdapterEntry rollBack(String name, String label) throws AdapterRefusal, IOException {
+    public synchronized void rollBack(String name, String label) throws AdapterRefusal, IOException {
         NamedAdapter named = known(name);
         AdapterEntry wanted;
         if (label.isEmpty()) {
@@ -224,7 +214,6 @@ public final class AdapterAdministration {
         }
         registry.point(name, wanted.version());
         shelf.save();
-        return registry.find(name).orElse(wanted);
     }
 
     /** Keeps an adapter in host memory from now on, and brings it there. */

@@ -9,7 +9,8 @@ import java.util.List;
 /**
  * One version of one adapter as its files were when the registry read them.
  *
- * @param version dense, never used again; what requests carry instead of the name
+ * @param version dense, never used again; what requests carry instead of the name; {@link #UNREGISTERED} until the registry
+ *     has given it one
  * @param directory that its files lie in
  * @param fingerprint says cheaply whether the files are still those that were registered: hexadecimal SHA-256 of
  *     configuration and header, and of key, size and time of the tensors' file
@@ -25,6 +26,9 @@ public record AdapterEntry(
         String fingerprint,
         String digest,
         List<String> problems) {
+    /** The version of what the registry does not know yet. */
+    public static final int UNREGISTERED = -1;
+
     /** Sentences that are kept of a broken adapter: there may be thousands of them, and validation tells all. */
     private static final int PROBLEMS_MAX = 20;
 
@@ -38,6 +42,10 @@ public record AdapterEntry(
             problems = shown;
         }
         problems = List.copyOf(problems);
+    }
+
+    boolean isRegistered() {
+        return version != UNREGISTERED;
     }
 
     /** Whether nothing is known that speaks against serving it. */

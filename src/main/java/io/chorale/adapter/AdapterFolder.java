@@ -7,7 +7,6 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
-import java.util.function.IntFunction;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -78,19 +77,22 @@ public final class AdapterFolder implements AdapterSource {
 
     /** Reads every sub-folder that is not hidden and registers what it finds, in the order of names. */
     public List<AdapterEntry> scan(Path folder, AdapterRegistry registry) throws FileRejectedException {
-        // Thousands of small headers: the folders are read by all cores at once, in order.
-        List<IntFunction<AdapterEntry>> entries =
-                subFolders(folder).parallelStream().map(this::examine).toList();
-        return registry.addAll(entries);
+        return register(subFolders(folder), registry);
     }
 
-    /** Reads the configuration and header of one adapter's folder; what comes out waits only for its version. */
-    public IntFunction<AdapterEntry> examine(Path directory) {
+    /** Reads these adapters' folders and registers what it finds, in their order. */
+    List<AdapterEntry> register(List<Path> directories, AdapterRegistry registry) {
+        // Thousands of small headers: all cores read at once.
+        return registry.addAll(directories.parallelStream().map(this::examine).toList());
+    }
+
+    /** Reads the configuration and header of one adapter's folder; what comes out is not registered. */
+    public AdapterEntry examine(Path directory) {
         return examine(directory.getFileName().toString(), directory);
     }
 
     /** The same for an adapter that has another name than its folder. */
-    public IntFunction<AdapterEntry> examine(String name, Path directory) {
+    public AdapterEntry examine(String name, Path directory) {
         try {
             if (!isName(name)) {
                 throw new FileRejectedException(directory + ": the folder's name is the adapter's name and must be 1 to"
@@ -100,33 +102,36 @@ public final class AdapterFolder implements AdapterSource {
                 throw new FileRejectedException(directory + ": its name is the base model's");
             }
             PeftAdapter adapter = open(directory);
-            // Not the adapter itself: thousands of these wait together, and a header may be large.
-            AdapterFacts facts = adapter.facts();
             String fingerprint = adapter.fingerprint();
-            String digest = digests.find(fingerprint);
-            return version -> new AdapterEntry(version, name, directory, facts, fingerprint, digest, List.of());
+            return sound(name, directory, adapter, fingerprint, digests.find(fingerprint));
         } catch (FileRejectedException rejected) {
             return broken(name, directory, rejected);
         }
     }
 
+    private static AdapterEntry sound(
+            String name, Path directory, PeftAdapter adapter, String fingerprint, String digest) {
+        return new AdapterEntry(
+                AdapterEntry.UNREGISTERED, name, directory, adapter.facts(), fingerprint, digest, List.of());
+    }
+
     /** An adapter that cannot be served, and why. */
-    IntFunction<AdapterEntry> broken(String name, Path directory, FileRejectedException why) {
-        return version -> new AdapterEntry(version, name, directory, AdapterFacts.UNKNOWN, "", "", why.problems());
+    static AdapterEntry broken(String name, Path directory, FileRejectedException why) {
+        return new AdapterEntry(
+                AdapterEntry.UNREGISTERED, name, directory, AdapterFacts.UNKNOWN, "", "", why.problems());
     }
 
     /**
-     * Examines an adapter's folder to the last byte; what comes out is verified.
+     * Examines an adapter's folder to the last byte; what comes out is verified, and not registered.
      *
      * @throws FileRejectedException naming everything that is wrong
      */
-    public IntFunction<AdapterEntry> verify(String name, Path directory) throws FileRejectedException {
+    public AdapterEntry verify(String name, Path directory) throws FileRejectedException {
         PeftAdapter adapter = open(directory);
-        AdapterFacts facts = adapter.facts();
         String fingerprint = adapter.fingerprint();
         String digest = adapter.checkContent();
         digests.keep(fingerprint, digest);
-        return version -> new AdapterEntry(version, name, directory, facts, fingerprint, digest, List.of());
+        return sound(name, directory, adapter, fingerprint, digest);
     }
 
     @Override

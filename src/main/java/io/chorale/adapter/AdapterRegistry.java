@@ -8,7 +8,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentSkipListMap;
-import java.util.function.IntFunction;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
@@ -81,12 +80,12 @@ public final class AdapterRegistry {
         return names.values().stream().map(NamedAdapter::entry).toList();
     }
 
-    /** All names that come after one, in their order; all where it is empty. */
-    public List<NamedAdapter> namesAfter(String name, int countMax) {
-        return names.tailMap(name, false).values().stream().limit(countMax).toList();
+    /** Every name with its versions, in the order of names. */
+    public List<NamedAdapter> names() {
+        return List.copyOf(names.values());
     }
 
-    /** The same of those whose name is wanted. */
+    /** The names after one, in their order, that are wanted; from the first on where it is empty. */
     public List<NamedAdapter> namesAfter(String name, Predicate<String> wanted, int countMax) {
         return names.tailMap(name, false).values().stream()
                 .filter(named -> wanted.test(named.name()))
@@ -94,27 +93,19 @@ public final class AdapterRegistry {
                 .toList();
     }
 
-    public int size() {
-        return names.size();
-    }
-
     /** How many names are wanted. */
     public int size(Predicate<String> wanted) {
         return (int) names.keySet().stream().filter(wanted).count();
     }
 
-    /** Registers new versions, each made for the number it gets, and points their names to them. */
-    public synchronized List<AdapterEntry> addAll(List<IntFunction<AdapterEntry>> made) {
-        List<AdapterEntry> added = new ArrayList<>(made.size());
-        for (IntFunction<AdapterEntry> entryOf : made) {
-            added.add(add(entryOf));
-        }
-        return added;
+    /** Registers new versions and points their names to them; what comes back is numbered. */
+    public synchronized List<AdapterEntry> addAll(List<AdapterEntry> found) {
+        return found.stream().map(this::add).toList();
     }
 
-    /** Registers one new version and points its name to it. */
-    public synchronized AdapterEntry add(IntFunction<AdapterEntry> made) {
-        AdapterEntry entry = made.apply(nextVersion++);
+    /** Registers one new version and points its name to it; what comes back is numbered. */
+    public synchronized AdapterEntry add(AdapterEntry found) {
+        AdapterEntry entry = found.numbered(nextVersion++);
         byVersion.put(entry.version(), entry);
         NamedAdapter before = names.get(entry.name());
         put(before, before == null ? NamedAdapter.of(entry) : before.replacedBy(entry));
@@ -126,7 +117,7 @@ public final class AdapterRegistry {
         List<AdapterEntry> numbered = new ArrayList<>();
         for (AdapterEntry entry : versions) {
             // One that its folder has was registered already and has its number.
-            AdapterEntry known = entry.version() >= 0 ? entry : entry.numbered(nextVersion++);
+            AdapterEntry known = entry.isRegistered() ? entry : entry.numbered(nextVersion++);
             byVersion.put(known.version(), known);
             numbered.add(known);
         }

@@ -147,9 +147,9 @@ public final class AdapterShelf implements AutoCloseable {
                 : List.of(store.folderOf(version.digest()), version.directory());
         for (Path place : places) {
             try {
-                AdapterEntry entry = files.examine(name, place).apply(-1);
+                AdapterEntry entry = files.examine(name, place);
                 if (entry.usable() && !entry.digest().equals(version.digest())) {
-                    entry = files.verify(name, place).apply(-1);
+                    entry = files.verify(name, place);
                 }
                 if (entry.digest().equals(version.digest())) {
                     return Optional.of(entry);
@@ -163,7 +163,7 @@ public final class AdapterShelf implements AutoCloseable {
 
     private void forgetUnused(ContentStore store) {
         Set<String> used = new HashSet<>();
-        for (NamedAdapter named : registry.namesAfter("", Integer.MAX_VALUE)) {
+        for (NamedAdapter named : registry.names()) {
             named.versions().forEach(entry -> used.add(entry.digest()));
         }
         try {
@@ -275,7 +275,7 @@ public final class AdapterShelf implements AutoCloseable {
 
     private AdapterState state() {
         List<AdapterState.Name> names = new ArrayList<>();
-        for (NamedAdapter named : registry.namesAfter("", Integer.MAX_VALUE)) {
+        for (NamedAdapter named : registry.names()) {
             boolean known =
                     named.versions().stream().anyMatch(entry -> !entry.digest().isEmpty());
             if (known || named.pinned() || loaded.contains(named.name())) {
@@ -300,7 +300,7 @@ public final class AdapterShelf implements AutoCloseable {
 
     private void forgetContent(AdapterEntry entry) {
         synchronized (contentTurn) {
-            boolean wanted = registry.namesAfter("", Integer.MAX_VALUE).stream()
+            boolean wanted = registry.names().stream()
                     .flatMap(named -> named.versions().stream())
                     .anyMatch(other -> other.digest().equals(entry.digest()));
             if (!wanted) {

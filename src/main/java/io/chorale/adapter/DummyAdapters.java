@@ -6,7 +6,6 @@ import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
-import java.util.function.IntFunction;
 import java.util.stream.Stream;
 
 /**
@@ -62,7 +61,7 @@ public final class DummyAdapters implements AdapterSource {
     public void register(AdapterRegistry registry) {
         int digits = Math.max(4, String.valueOf(settings.count() - 1).length());
         List<String> names = targets.stream().map(Target::shortName).toList();
-        List<IntFunction<AdapterEntry>> made = new ArrayList<>();
+        List<AdapterEntry> made = new ArrayList<>();
         for (int i = 0; i < settings.count(); i++) {
             String number = String.valueOf(i);
             String name = "dummy-" + "0".repeat(digits - number.length()) + number;
@@ -70,7 +69,8 @@ public final class DummyAdapters implements AdapterSource {
             long bytes = weightBytes(rank);
             AdapterFacts facts = new AdapterFacts(rank, names, bytes, "");
             String origin = "dummy/seed-" + seed(i) + "/rank-" + rank;
-            made.add(version -> new AdapterEntry(version, name, Path.of(origin), facts, origin, origin, List.of()));
+            made.add(new AdapterEntry(
+                    AdapterEntry.UNREGISTERED, name, Path.of(origin), facts, origin, origin, List.of()));
         }
         List<AdapterEntry> registered = registry.addAll(made);
         versionFirst = registered.isEmpty() ? NONE : registered.getFirst().version();

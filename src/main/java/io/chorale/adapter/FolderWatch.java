@@ -13,7 +13,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.IntFunction;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
 
@@ -65,22 +64,16 @@ final class FolderWatch {
         this.wanted = wanted;
     }
 
-    Path folder() {
-        return folder;
-    }
-
     /** Registers all that is there. */
     synchronized void begin() throws FileRejectedException {
         List<Path> directories = AdapterFolder.subFolders(folder);
         // Before the files are read: what changes meanwhile is found by the next look.
         Map<Path, Stamp> stamps =
                 directories.parallelStream().collect(Collectors.toConcurrentMap(path -> path, Stamp::of));
-        // Thousands of small headers: the folders are read by all cores at once, in order.
-        List<IntFunction<AdapterEntry>> entries = directories.parallelStream()
+        List<Path> served = directories.stream()
                 .filter(directory -> wanted.test(directory.getFileName().toString()))
-                .map(files::examine)
                 .toList();
-        registry.addAll(entries);
+        files.register(served, registry);
         seen.putAll(stamps);
     }
 
@@ -149,15 +142,15 @@ final class FolderWatch {
 
     private void replace(String name, Path directory) {
         try {
-            AdapterEntry found = files.verify(name, directory).apply(-1);
+            AdapterEntry found = files.verify(name, directory);
             AdapterEntry before = registry.find(name).orElseThrow();
             if (found.digest().equals(before.digest())) {
                 registry.refiled(before.version(), directory, found.fingerprint());
             } else {
-                say(registry.add(version -> found.numbered(version)), "has a new version");
+                say(registry.add(found), "has a new version");
             }
         } catch (FileRejectedException rejected) {
-            say(registry.add(files.broken(name, directory, rejected)), "was replaced");
+            say(registry.add(AdapterFolder.broken(name, directory, rejected)), "was replaced");
         }
     }
 

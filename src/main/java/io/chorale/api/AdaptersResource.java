@@ -4,7 +4,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.chorale.access.AdapterScope;
 import io.chorale.adapter.AdapterAdministration;
 import io.chorale.adapter.AdapterAdministration.Outcome;
-import io.chorale.adapter.AdapterAdministration.Served;
 import io.chorale.adapter.AdapterRefusal;
 import io.chorale.adapter.NamedAdapter;
 import io.smallrye.common.annotation.Blocking;
@@ -108,8 +107,8 @@ public class AdaptersResource {
     @Blocking
     public Response load(@PathParam("name") String name, Fields body) {
         return granted(() -> {
-            Served served = administration.load(name, source(body), sha256(body), true);
-            return adapter(served.outcome() == Outcome.ADDED ? 201 : 200, name);
+            Outcome outcome = administration.load(name, source(body), sha256(body), true);
+            return adapter(outcome == Outcome.ADDED ? 201 : 200, name);
         });
     }
 
@@ -120,8 +119,8 @@ public class AdaptersResource {
     @Blocking
     public Response upload(@PathParam("name") String name, InputStream archive) {
         return granted(() -> {
-            Served served = administration.upload(name, archive);
-            return adapter(served.outcome() == Outcome.ADDED ? 201 : 200, name);
+            Outcome outcome = administration.upload(name, archive);
+            return adapter(outcome == Outcome.ADDED ? 201 : 200, name);
         });
     }
 

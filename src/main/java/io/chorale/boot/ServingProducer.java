@@ -301,7 +301,7 @@ public class ServingProducer {
     }
 
     private Stream<NamedAdapter> pinnedAdapters() {
-        return registry.namesAfter("", Integer.MAX_VALUE).stream()
+        return registry.names().stream()
                 .filter(named -> named.pinned() && named.entry().usable());
     }
 

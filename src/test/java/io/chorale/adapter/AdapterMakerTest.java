@@ -30,10 +30,8 @@ class AdapterMakerTest {
                 MakeAdaptersCommand.run(List.of(FABLE.toString(), folder.toString(), "3"), print, print),
                 out::toString);
         AdapterFolder adapters = new AdapterFolder(ModelFiles.open(FABLE).shape());
-        AdapterEntry first =
-                adapters.verify("a", folder.resolve("adapter-00000")).apply(0);
-        AdapterEntry last =
-                adapters.verify("b", folder.resolve("adapter-00002")).apply(1);
+        AdapterEntry first = adapters.verify("a", folder.resolve("adapter-00000"));
+        AdapterEntry last = adapters.verify("b", folder.resolve("adapter-00002"));
         assertEquals(4, first.rank());
         assertEquals(List.of("q_proj", "v_proj"), first.targets());
         assertNotEquals(first.digest(), last.digest());

@@ -147,9 +147,14 @@ class AdapterStagerTest {
     }
 
     private int add(String name, String... problems) {
-        return registry.addAll(List.of(version -> new AdapterEntry(
-                        version, name, Path.of(name), AdapterFacts.UNKNOWN, "", "", List.of(problems))))
-                .getFirst()
+        return registry.add(new AdapterEntry(
+                        AdapterEntry.UNREGISTERED,
+                        name,
+                        Path.of(name),
+                        AdapterFacts.UNKNOWN,
+                        "",
+                        "",
+                        List.of(problems)))
                 .version();
     }
 

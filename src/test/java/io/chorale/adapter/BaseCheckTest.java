@@ -81,14 +81,12 @@ class BaseCheckTest {
                 List.of(other.resolve("adapter_config.json")
                         + ": 'base_model_name_or_path' is \"acme/Falcon-7b\", but the base model served is \"prod\""),
                 rejected.problems());
-        assertFalse(doctor(BaseCheck.Mode.ENFORCE).examine(other).apply(0).usable());
+        assertFalse(doctor(BaseCheck.Mode.ENFORCE).examine(other).usable());
     }
 
     @Test
     void warnedOfItIsServedAndSaysBoth() throws Exception {
-        AdapterEntry entry = doctor(BaseCheck.Mode.WARN)
-                .verify("tenant", adapter("\"acme/Falcon-7b\""))
-                .apply(0);
+        AdapterEntry entry = doctor(BaseCheck.Mode.WARN).verify("tenant", adapter("\"acme/Falcon-7b\""));
         assertTrue(entry.usable());
         assertEquals(1, entry.facts().warnings().size());
         assertTrue(
@@ -98,7 +96,7 @@ class BaseCheckTest {
     @ParameterizedTest
     @CsvSource({"WARN,\"acme/llama-2-7b-hf\"", "ENFORCE,\"prod\"", "ENFORCE,null", "OFF,\"acme/Falcon-7b\""})
     void nothingIsSaidWhereNothingIsWrong(BaseCheck.Mode mode, String named) throws Exception {
-        AdapterEntry entry = doctor(mode).verify("tenant", adapter(named)).apply(0);
+        AdapterEntry entry = doctor(mode).verify("tenant", adapter(named));
         assertTrue(entry.usable());
         assertEquals(List.of(), entry.facts().warnings());
     }

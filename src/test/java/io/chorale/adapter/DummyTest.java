@@ -95,10 +95,10 @@ class DummyTest {
         AdapterFolder stored = new AdapterFolder(tiny().shape());
         Path lora =
                 TestFolders.adapter(folder.resolve("lora"), TestFolders.adapterConfig(), TestFolders.adapterTensors());
-        AdapterEntry before = registry.addAll(List.of(stored.examine(lora))).getFirst();
+        AdapterEntry before = registry.add(stored.examine(lora));
         DummyAdapters dummies = adapters(tiny().shape(), settings(3, List.of(2), "down_proj"));
         dummies.register(registry);
-        AdapterEntry after = registry.addAll(List.of(stored.examine(lora))).getFirst();
+        AdapterEntry after = registry.add(stored.examine(lora));
         assertEquals("other", dummies.read(before).name());
         assertEquals("other", dummies.read(after).name());
         for (AdapterEntry entry : registry.list().subList(0, 3)) {

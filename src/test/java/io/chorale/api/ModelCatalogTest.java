@@ -29,7 +29,7 @@ class ModelCatalogTest {
 
     private void register(String name, AdapterForm... forms) {
         AdapterFacts facts = new AdapterFacts(4, List.of("q_proj"), 1_000, "", List.of(), List.of(forms), List.of());
-        registry.add(version -> new AdapterEntry(version, name, Path.of(name), facts, name, "", List.of()));
+        registry.add(new AdapterEntry(AdapterEntry.UNREGISTERED, name, Path.of(name), facts, name, "", List.of()));
     }
 
     private static Part model(String name) {

@@ -110,8 +110,8 @@ class ReloadStormTest {
     }
 
     private int replace() {
-        return registry.add(version -> new AdapterEntry(
-                        version,
+        return registry.add(new AdapterEntry(
+                        AdapterEntry.UNREGISTERED,
                         "hot",
                         Path.of("hot"),
                         new AdapterFacts(4, List.of("q_proj"), 1_000, ""),
