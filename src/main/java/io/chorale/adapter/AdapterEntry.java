@@ -3,7 +3,6 @@ package io.chorale.adapter;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -36,12 +35,7 @@ public record AdapterEntry(
     private static final int LABEL_CHARS = 12;
 
     public AdapterEntry {
-        if (problems.size() > PROBLEMS_MAX) {
-            List<String> shown = new ArrayList<>(problems.subList(0, PROBLEMS_MAX));
-            shown.add("and " + (problems.size() - PROBLEMS_MAX) + " more");
-            problems = shown;
-        }
-        problems = List.copyOf(problems);
+        problems = FileRejectedException.first(PROBLEMS_MAX, problems);
     }
 
     boolean isRegistered() {

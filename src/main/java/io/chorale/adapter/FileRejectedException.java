@@ -1,5 +1,6 @@
 package io.chorale.adapter;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
@@ -31,6 +32,16 @@ public sealed class FileRejectedException extends Exception permits FilesChanged
 
     public FileRejectedException(String problem) {
         this(List.of(problem));
+    }
+
+    /** The first so many of all problems, and how many more there are. */
+    static List<String> first(int most, List<String> problems) {
+        if (problems.size() <= most) {
+            return List.copyOf(problems);
+        }
+        List<String> shown = new ArrayList<>(problems.subList(0, most));
+        shown.add("and " + (problems.size() - most) + " more");
+        return List.copyOf(shown);
     }
 
     public List<String> problems() {

@@ -2,7 +2,6 @@ package io.chorale.adapter;
 
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
 import java.util.OptionalInt;
 
 /**
@@ -177,21 +176,22 @@ record ModelConfig(
             throw config.wrong("layer_types", "has " + types.size() + " entries for " + layers + " layers");
         }
         int from = family.isQwen() ? config.integer("max_window_layers", 0, Integer.MAX_VALUE, 28) : 0;
-        Map<String, Boolean> kinds = Map.of("full_attention", false, "sliding_attention", true);
         for (int layer = 0; layer < layers; layer++) {
-            boolean sliding = layer >= from;
-            if (!types.isEmpty()) {
-                String type = types.get(layer);
-                if (!kinds.containsKey(type)) {
-                    throw config.wrong("layer_types", "names " + JsonObject.shown(type) + ", which is not served");
-                }
-                sliding = type.equals("sliding_attention");
-                if (sliding && window == 0) {
-                    throw config.wrong("layer_types", "has sliding layers, but there is no sliding_window in use");
-                }
+            boolean sliding = types.isEmpty() ? layer >= from : isSliding(types.get(layer), config);
+            if (sliding && window == 0 && !types.isEmpty()) {
+                throw config.wrong("layer_types", "has sliding layers, but there is no sliding_window in use");
             }
             windows[layer] = sliding ? window : 0;
         }
         return windows;
+    }
+
+    private static boolean isSliding(String layerType, JsonObject config) throws FileRejectedException {
+        return switch (layerType) {
+            case "full_attention" -> false;
+            case "sliding_attention" -> true;
+            default ->
+                throw config.wrong("layer_types", "names " + JsonObject.shown(layerType) + ", which is not served");
+        };
     }
 }

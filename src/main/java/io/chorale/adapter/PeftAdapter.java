@@ -160,11 +160,7 @@ public final class PeftAdapter {
                         + base.layers() + " layers is targeted");
             }
             if (!problems.isEmpty()) {
-                List<String> shown = new ArrayList<>(problems.subList(0, Math.min(problems.size(), PROBLEMS_MAX)));
-                if (problems.size() > PROBLEMS_MAX) {
-                    shown.add("and " + (problems.size() - PROBLEMS_MAX) + " more");
-                }
-                throw new FileRejectedException(shown);
+                throw new FileRejectedException(FileRejectedException.first(PROBLEMS_MAX, problems));
             }
             long weightBytes = spans.stream().mapToLong(TensorSpan::bytes).sum();
             AdapterFacts facts = new AdapterFacts(
