@@ -26,9 +26,6 @@ public record BaseCheck(Mode mode, List<String> names) {
     /** Takes every adapter. */
     static final BaseCheck OFF = new BaseCheck(Mode.OFF, List.of());
 
-    /** What checkpoints are often put into, and what therefore says nothing. */
-    private static final String GENERIC = "model";
-
     /** Where the hub's own cache keeps a repository. */
     private static final Pattern HUB_CACHE = Pattern.compile("models--(?:.+?--)?([^/]+)/snapshots/[^/]+");
 
@@ -54,8 +51,8 @@ public record BaseCheck(Mode mode, List<String> names) {
         Matcher cached = HUB_CACHE.matcher(path);
         if (cached.find()) {
             path = cached.group(1);
-        } else if (path.endsWith("/" + GENERIC)) {
-            path = path.substring(0, path.length() - GENERIC.length() - 1);
+        } else if (path.endsWith("/" + ModelFiles.GENERIC_NAME)) {
+            path = path.substring(0, path.length() - ModelFiles.GENERIC_NAME.length() - 1);
         }
         return path.substring(path.lastIndexOf('/') + 1).toLowerCase(Locale.ROOT);
     }

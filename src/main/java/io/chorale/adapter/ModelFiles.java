@@ -18,6 +18,9 @@ public final class ModelFiles {
     private static final Pattern HARMLESS =
             Pattern.compile("model\\.layers\\.\\d+\\.self_attn\\.rotary_emb\\.inv_freq");
 
+    /** What checkpoints are often put into, and what therefore says nothing. */
+    static final String GENERIC_NAME = "model";
+
     private static final String CONFIG = "config.json";
     private static final String EMBED = "model.embed_tokens.weight";
     private static final String HEAD = "lm_head.weight";
@@ -69,6 +72,19 @@ public final class ModelFiles {
         noise.tensor(FINAL_NORM, TensorSpan.FINAL_NORM, TensorSpan.NO_LAYER, List.of(shape.hidden()));
         new ModelTensors(config).ofLayers(noise);
         return new ModelFiles(config, List.of(), List.copyOf(spans), config.tied());
+    }
+
+    /** A name for the model in a folder: the folder's, or that of the one above where it is called "model". */
+    public static String nameOf(Path directory) {
+        Path absolute = directory.toAbsolutePath().normalize();
+        Path parent = absolute.getParent();
+        String own = lastOf(absolute);
+        return own.equals(GENERIC_NAME) && parent != null && !lastOf(parent).isEmpty() ? lastOf(parent) : own;
+    }
+
+    private static String lastOf(Path path) {
+        Path name = path.getFileName();
+        return name == null ? "" : name.toString();
     }
 
     public ModelShape shape() {
@@ -126,11 +142,7 @@ public final class ModelFiles {
                 }
             }
             if (!problems.isEmpty()) {
-                List<String> shown = new ArrayList<>(problems.subList(0, Math.min(problems.size(), PROBLEMS_MAX)));
-                if (problems.size() > PROBLEMS_MAX) {
-                    shown.add("and " + (problems.size() - PROBLEMS_MAX) + " more tensors are wrong");
-                }
-                throw new FileRejectedException(shown);
+                throw new FileRejectedException(FileRejectedException.first(PROBLEMS_MAX, problems));
             }
             return new ModelFiles(config, checkpoint.spanFiles(), List.copyOf(spans), tied);
         }

@@ -33,7 +33,7 @@ public final class PackCommand {
             out.printf(
                     "%s: %s, %d layers, hidden %d, %,d bytes of weights%n",
                     modelFolder, shape.family(), shape.layers(), shape.hidden(), model.weightBytes());
-            String name = nameOf(modelFolder);
+            String name = ModelFiles.nameOf(modelFolder);
             PackWriter pack = new PackWriter(name, model);
             if (args.size() == 3) {
                 addAdapters(Path.of(args.get(1)), name, shape, pack, out);
@@ -64,15 +64,5 @@ public final class PackCommand {
                     "%s: rank %d on %s, %,d bytes%n",
                     entry.name(), entry.rank(), String.join(", ", entry.targets()), entry.weightBytes());
         }
-    }
-
-    /** A model's folder is often called just that; then its parent's name says more. */
-    private static String nameOf(Path folder) {
-        Path path = folder.toAbsolutePath().normalize();
-        Path name = path.getFileName();
-        Path parent = path.getParent();
-        boolean plain = name == null || name.toString().equals("model");
-        Path chosen = plain && parent != null && parent.getFileName() != null ? parent.getFileName() : name;
-        return chosen == null ? "model" : chosen.toString();
     }
 }

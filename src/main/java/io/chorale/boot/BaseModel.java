@@ -67,7 +67,7 @@ record BaseModel(
             case DUMMY -> ModelFiles.dummy(directory, settings.dummy().seed());
         };
         Optional<TextModel> text = TextModel.load(directory);
-        String ownName = fetched.map(Fetched::name).orElseGet(() -> ModelDirectory.nameOf(directory));
+        String ownName = fetched.map(Fetched::name).orElseGet(() -> ModelFiles.nameOf(directory));
         String name = settings.name().orElse(ownName);
         return new BaseModel(
                 files,

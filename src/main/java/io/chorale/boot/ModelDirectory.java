@@ -1,7 +1,9 @@
 package io.chorale.boot;
 
+import com.fasterxml.jackson.core.JacksonException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.chorale.adapter.JsonFault;
 import io.chorale.api.SamplingDefaults;
 import io.chorale.text.TextModel;
 import io.quarkus.runtime.configuration.ConfigurationException;
@@ -14,23 +16,7 @@ import java.util.stream.IntStream;
 
 /** What the folder of the base model says beside its weights. */
 final class ModelDirectory {
-    /** What checkpoints are often put into, and what therefore says nothing. */
-    private static final String GENERIC = "model";
-
     private ModelDirectory() {}
-
-    /** A name for the model: the folder's, or that of the one above where the folder is called "model". */
-    static String nameOf(Path directory) {
-        Path absolute = directory.toAbsolutePath().normalize();
-        Path parent = absolute.getParent();
-        String own = lastOf(absolute);
-        return own.equals(GENERIC) && parent != null && !lastOf(parent).isEmpty() ? lastOf(parent) : own;
-    }
-
-    private static String lastOf(Path path) {
-        Path name = path.getFileName();
-        return name == null ? "" : name.toString();
-    }
 
     /** The tokens that end an answer, also where there is no tokenizer to ask. */
     static int[] endTokens(Path directory, Optional<TextModel> text) {
@@ -76,8 +62,12 @@ final class ModelDirectory {
         JsonMapper mapper = new JsonMapper();
         try {
             return Files.isRegularFile(file) ? mapper.readTree(file.toFile()) : mapper.missingNode();
+        } catch (JacksonException malformed) {
+            throw new ConfigurationException(
+                    "chorale: cannot start: " + file + ": is not valid JSON: " + JsonFault.words(malformed));
         } catch (IOException unreadable) {
-            throw new IllegalStateException(file + " cannot be read: " + unreadable.getMessage(), unreadable);
+            throw new ConfigurationException(
+                    "chorale: cannot start: " + file + ": cannot be read: " + unreadable.getMessage());
         }
     }
 

@@ -32,6 +32,15 @@ class ModelDirectoryTest {
     }
 
     @Test
+    void shouldSayWhichFileIsNotJson() {
+        ConfigurationException refused = assertThrows(ConfigurationException.class, () -> defaults("{\"top_p\": "));
+        assertEquals(
+                "chorale: cannot start: " + folder.resolve("generation_config.json")
+                        + ": is not valid JSON: it ends too early (line 1, column 11)",
+                refused.getMessage());
+    }
+
+    @Test
     void shouldSayWhichFileAsksForNonsense() {
         ConfigurationException refused = assertThrows(ConfigurationException.class, () -> defaults("{\"top_p\": 1.5}"));
         assertTrue(
