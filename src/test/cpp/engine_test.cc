@@ -229,6 +229,15 @@ TEST_F(EngineTest, KeepsTheLastStepsOnDisk) {
   EXPECT_EQ(bytes, expected);
 }
 
+TEST_F(EngineTest, SaysWhyAStepCannotBeKept) {
+  testing::TempDirectory directory;
+  std::filesystem::create_symlink("/dev/full", directory.File("config.txt"));
+  const StepRecorder recorder(directory.File(""), 3);
+  const std::vector<uint8_t> few(10);  // fit a buffer: the disk is found full when the file is closed
+  const Status status = recorder.Write("config.txt", few);
+  EXPECT_NE(status.message().find("No space left on device"), std::string::npos) << status.message();
+}
+
 TEST_F(EngineTest, AuditNeedsPoison) {
   harness_.config().poison = 0;
   harness_.Open();

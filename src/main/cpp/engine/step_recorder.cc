@@ -18,10 +18,13 @@ Status StepRecorder::Write(const std::string& name, std::span<const uint8_t> byt
   if (!on()) return Status::Ok();
   const std::string path = directory_ + "/" + name;
   std::FILE* file = std::fopen(path.c_str(), "wb");
-  const bool written = file != nullptr && std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
-  const int error = errno;
-  const bool closed = file != nullptr && std::fclose(file) == 0;
-  if (written && closed) return Status::Ok();
+  bool written = file != nullptr && std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
+  int error = errno;
+  if (file != nullptr && std::fclose(file) != 0 && written) {  // a full disk is often found out here
+    written = false;
+    error = errno;
+  }
+  if (written) return Status::Ok();
   return Status::Invalid(Format("record_dir: cannot write %s: %s", path.c_str(), std::strerror(error)));
 }
 
