@@ -109,7 +109,7 @@ TEST_F(EngineCTest, RefusesSettingsByName) {
   ExpectRefused("pool_bytes=ten\n", "pool_bytes=ten");
   ExpectRefused("pool_bytes=1000000\npool=3\n", "unknown key pool");
   ExpectRefused("pool_bytes=1000000\nrows_max=0\n", "rows_max=0");
-  ExpectRefused("pool_bytes=1000000\nmode=slow\n", "mode=slow");
+  ExpectRefused("pool_bytes=1000000\nmode=slow\n", "mode=slow is none of fast, reference");
   ExpectRefused("pool_bytes=1000000\nbackend=tpu\n", "backend=tpu");
   ExpectRefused("pool_bytes=1000000\nnonsense\n", "nonsense");
   ExpectRefused("pool_bytes=100\n", "holds no page");

@@ -1,21 +1,26 @@
 #include "engine/engine_config.h"
 
+#include <array>
 #include <charconv>
 #include <cstdlib>
 
 namespace chorale {
 namespace {
 
+using Words = std::array<const char*, 3>;  // what a value may be, up to the first null; none: anything
+constexpr Words kModes = {"fast", "reference"};
+
 struct TextKey {
   const char* name;
   std::string EngineConfig::*field;
+  Words words;
 };
-constexpr TextKey kTextKeys[] = {{"backend", &EngineConfig::backend},
-                                 {"mode", &EngineConfig::mode},
-                                 {"merge", &EngineConfig::merge},
-                                 {"record_dir", &EngineConfig::record_dir},
-                                 {"library_dir", &EngineConfig::library_dir},
-                                 {"lora_sharding", &EngineConfig::lora_sharding}};
+constexpr TextKey kTextKeys[] = {{"backend", &EngineConfig::backend, {"cpu", "cuda"}},
+                                 {"mode", &EngineConfig::mode, kModes},
+                                 {"merge", &EngineConfig::merge, {"auto", "shadow", "in_place"}},
+                                 {"lora_sharding", &EngineConfig::lora_sharding, {"replicate", "sharded"}},
+                                 {"record_dir", &EngineConfig::record_dir, {}},
+                                 {"library_dir", &EngineConfig::library_dir, {}}};
 
 struct NumberKey {
   const char* name;
@@ -38,11 +43,22 @@ constexpr NumberKey kNumberKeys[] = {{"threads", &EngineConfig::threads, 0, 1024
 
 std::string Text(std::string_view view) { return std::string(view); }
 
+Status CheckWord(const char* name, std::string_view value, const Words& words) {
+  std::string known;
+  for (const char* word : words) {
+    if (word == nullptr) break;
+    if (value == word) return Status::Ok();
+    known += known.empty() ? word : std::string(", ") + word;
+  }
+  if (known.empty()) return Status::Ok();
+  return Status::Invalid(Format("config: %s=%s is none of %s", name, Text(value).c_str(), known.c_str()));
+}
+
 Status Set(std::string_view key, std::string_view value, EngineConfig* config) {
   for (const TextKey& known : kTextKeys) {
     if (key != known.name) continue;
     config->*known.field = Text(value);
-    return Status::Ok();
+    return CheckWord(known.name, value, known.words);
   }
   for (const NumberKey& known : kNumberKeys) {
     if (key != known.name) continue;
@@ -78,28 +94,15 @@ Result<EngineConfig> EngineConfig::Parse(std::string_view text) {
     return Status::Invalid(Format("config: page_tokens=%lld is none of 0, 16, 32 and 64",
                                   static_cast<long long>(config.page_tokens)));
   }
-  if (config.pool_bytes == 0 && config.page_count == 0 && config.backend != "cuda") return Status::Invalid("config: pool_bytes is missing");
-  if (config.backend != "cpu" && config.backend != "cuda") {
-    return Status::Invalid(Format("config: backend=%s is neither cpu nor cuda", config.backend.c_str()));
-  }
-  if (config.merge != "auto" && config.merge != "shadow" && config.merge != "in_place") {
-    return Status::Invalid(Format("config: merge=%s is none of auto, shadow and in_place", config.merge.c_str()));
+  if (config.pool_bytes == 0 && config.page_count == 0 && config.backend != "cuda") {
+    return Status::Invalid("config: pool_bytes is missing");
   }
   if (config.merge == "in_place" && config.backend == "cpu") {
     return Status::Invalid("config: merge=in_place is for backend=cuda, not cpu");
   }
-  if (config.lora_sharding != "replicate" && config.lora_sharding != "sharded") {
-    return Status::Invalid(
-        Format("config: lora_sharding=%s is neither replicate nor sharded", config.lora_sharding.c_str()));
-  }
-  const auto check_mode = [](const char* name, const std::string& mode) {
-    if (mode == "fast" || mode == "reference") return Status::Ok();
-    return Status::Invalid(Format("config: %s=%s is neither fast nor reference", name, mode.c_str()));
-  };
-  CHORALE_RETURN_IF_ERROR(check_mode("mode", config.mode));
   const char* variable = config.backend == "cpu" ? std::getenv("CHORALE_CPU") : nullptr;
   if (variable != nullptr && *variable != '\0') {
-    CHORALE_RETURN_IF_ERROR(check_mode("$CHORALE_CPU", variable));
+    CHORALE_RETURN_IF_ERROR(CheckWord("$CHORALE_CPU", variable, kModes));
     if (std::string_view(variable) == "reference") config.mode = variable;  // forces it, whatever was configured
   }
   if (config.backend != "cpu" && config.reference()) {
