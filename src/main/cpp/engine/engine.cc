@@ -33,6 +33,7 @@ int64_t SumOfAll(const Shard& shard, int64_t value) {
 }
 
 }  // namespace
+
 Result<std::unique_ptr<Engine>> Engine::Create(const EngineConfig& config, const ManifestView& manifest,
                                                SpanSource& source, const Shard& shard) {
   BackendParams params;

@@ -148,7 +148,7 @@ class Engine {
   std::vector<float> checked_;
   std::vector<uint8_t> page_part_;  // of a page that is exported
 
-  std::mutex mutex_;  // guards the states of jobs, begun_, awaited_, dead_text_, stop_
+  std::mutex mutex_;  // guards the states of jobs, begun_, executed_, awaited_, stop_, dead_text_
   std::condition_variable begun_or_late_;
   std::condition_variable done_;
   std::array<std::unique_ptr<StepJob>, kStepsInFlightMax> jobs_;  // job of the n-th step: n % 2

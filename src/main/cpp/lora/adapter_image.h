@@ -2,11 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
-
-#include <functional>
 
 #include "base/status.h"
 #include "memory/page_layout.h"
