@@ -33,8 +33,6 @@ public class EngineFactory {
     /** Contexts of full length that the page pool holds when nothing is said about its size. */
     private static final int CONTEXTS = 64;
 
-    private static final int FLOAT_BYTES = 4;
-
     /** The pool takes what weights and activations leave of the device's memory. */
     private static final long DEVICE_DECIDES = 0;
 
@@ -127,7 +125,7 @@ public class EngineFactory {
     }
 
     private static long defaultPoolBytes(ModelShape shape) {
-        long tokenBytes = 2L * shape.layers() * shape.kvHeads() * shape.headDim() * FLOAT_BYTES;
+        long tokenBytes = 2L * shape.layers() * shape.kvHeads() * shape.headDim() * Float.BYTES;
         long wanted = Math.multiplyExact(Math.multiplyExact(tokenBytes, shape.contextMax()), CONTEXTS);
         return Math.min(wanted, machineBytes() / 4);
     }
@@ -147,8 +145,7 @@ public class EngineFactory {
                 "no device: tokens come from a hash",
                 pageCount,
                 pageTokens,
-                2L * shape.layers() * shape.kvHeads() * shape.headDim() * FLOAT_BYTES * pageTokens,
-                shape.layers(),
+                2L * shape.layers() * shape.kvHeads() * shape.headDim() * Float.BYTES * pageTokens,
                 shape.hidden(),
                 shape.vocab(),
                 shape.contextMax(),
@@ -158,7 +155,7 @@ public class EngineFactory {
                 scheduler.sequencesMax(),
                 scheduler.sequencesMax(),
                 1,
-                0);
+                Float.BYTES);
         int stopToken = endTokens.length == 0 ? 0 : endTokens[0];
         EngineSettings.Simulated how = engine.simulated();
         return new SimulatedEngine(new SimulatedEngine.Settings(

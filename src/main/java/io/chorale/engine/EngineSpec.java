@@ -7,9 +7,15 @@ package io.chorale.engine;
  * @param device a sentence about the hardware
  * @param pageCount pages of the pool, shared by KV cache and adapters
  * @param pageTokens tokens of KV that one page holds
- * @param pageBytes bytes of one page over all layers
+ * @param pageBytes bytes of one page over all layers, of all shards together
+ * @param hidden width of a hidden state
+ * @param vocab tokens of the vocabulary
+ * @param contextMax positions of a sequence
  * @param slotsMax adapters resident at once
  * @param scratchMax sequences with penalties at once
+ * @param rowsMax rows of a step
+ * @param sequencesMax sequences of a step
+ * @param samplesMax sampled rows of a step
  * @param layerGroups groups of layers in which an adapter may be loaded
  * @param elementBytes of a number of an adapter in memory
  */
@@ -19,7 +25,6 @@ public record EngineSpec(
         int pageCount,
         int pageTokens,
         long pageBytes,
-        int layers,
         int hidden,
         int vocab,
         int contextMax,
@@ -29,48 +34,4 @@ public record EngineSpec(
         int sequencesMax,
         int samplesMax,
         int layerGroups,
-        long weightBytes,
-        int elementBytes) {
-
-    /** Of an engine that keeps adapters in float32. */
-    public EngineSpec(
-            String backend,
-            String device,
-            int pageCount,
-            int pageTokens,
-            long pageBytes,
-            int layers,
-            int hidden,
-            int vocab,
-            int contextMax,
-            int slotsMax,
-            int scratchMax,
-            int rowsMax,
-            int sequencesMax,
-            int samplesMax,
-            int layerGroups,
-            long weightBytes) {
-        this(
-                backend,
-                device,
-                pageCount,
-                pageTokens,
-                pageBytes,
-                layers,
-                hidden,
-                vocab,
-                contextMax,
-                slotsMax,
-                scratchMax,
-                rowsMax,
-                sequencesMax,
-                samplesMax,
-                layerGroups,
-                weightBytes,
-                Float.BYTES);
-    }
-
-    public int pagesFor(int tokens) {
-        return (tokens + pageTokens - 1) / pageTokens;
-    }
-}
+        int elementBytes) {}

@@ -102,7 +102,6 @@ final class SimServer {
                 g.pageCount(),
                 g.pageTokens(),
                 1 << 20,
-                1,
                 8,
                 l.vocab(),
                 l.contextMax(),
@@ -112,7 +111,7 @@ final class SimServer {
                 l.sequencesMax(),
                 l.samplesMax(),
                 1,
-                0);
+                Float.BYTES);
         engine = new SimulatedEngine(new SimulatedEngine.Settings(
                 spec, config.model(), StepCostModel.Linear.LARGE_GPU, clock, config.faults()));
         validator = new PlanValidator(g, l);

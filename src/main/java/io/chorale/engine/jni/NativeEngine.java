@@ -51,7 +51,6 @@ public final class NativeEngine implements Engine {
                 number("page_count"),
                 number("page_tokens"),
                 Long.parseLong(text("page_bytes")),
-                number("layers"),
                 number("hidden"),
                 number("vocab"),
                 number("context_max"),
@@ -61,7 +60,6 @@ public final class NativeEngine implements Engine {
                 number("sequences_max"),
                 number("samples_max"),
                 number("layer_groups"),
-                Long.parseLong(text("weight_bytes")),
                 text("kv_type").equals("f32") ? Float.BYTES : Short.BYTES);
     }
 

@@ -76,7 +76,7 @@ public final class SimulatedEngine implements Engine {
         counted = new int[spec.scratchMax()];
     }
 
-    /** A specification for tests and demonstrations: only the bounds matter, the layers are nobody's. */
+    /** A specification for tests and demonstrations: only the bounds matter. */
     public static EngineSpec spec(int pageCount, int pageTokens, int vocab, int contextMax, int slotsMax) {
         long pageBytes = 1 << 20;
         return new EngineSpec(
@@ -85,7 +85,6 @@ public final class SimulatedEngine implements Engine {
                 pageCount,
                 pageTokens,
                 pageBytes,
-                1,
                 8,
                 vocab,
                 contextMax,
@@ -95,7 +94,7 @@ public final class SimulatedEngine implements Engine {
                 512,
                 512,
                 1,
-                0);
+                Float.BYTES);
     }
 
     @Override

@@ -78,8 +78,7 @@ class NativeEngineTest {
         EngineSpec spec = engine.spec();
         assertEquals("cpu", spec.backend());
         assertFalse(spec.device().isBlank());
-        assertEquals(
-                List.of(2, 64, VOCAB, 512), List.of(spec.layers(), spec.hidden(), spec.vocab(), spec.contextMax()));
+        assertEquals(List.of(64, VOCAB, 512), List.of(spec.hidden(), spec.vocab(), spec.contextMax()));
         assertEquals(
                 List.of(256, 256, 4096, 512, 512),
                 List.of(spec.slotsMax(), spec.scratchMax(), spec.rowsMax(), spec.sequencesMax(), spec.samplesMax()));
