@@ -5,16 +5,6 @@ import io.chorale.access.AuditLog;
 import io.chorale.access.Keyring;
 import io.chorale.adapter.AdapterAdministration;
 import io.chorale.adapter.AdapterAliases;
-import io.chorale.adapter.AdapterEntry;
-import io.chorale.adapter.AdapterFolder;
-import io.chorale.adapter.AdapterRegistry;
-import io.chorale.adapter.AdapterShelf;
-import io.chorale.adapter.AdapterSource;
-import io.chorale.adapter.BaseCheck;
-import io.chorale.adapter.DummyAdapters;
-import io.chorale.adapter.FileRejectedException;
-import io.chorale.adapter.HeadLimit;
-import io.chorale.adapter.KnownDigests;
 import io.chorale.adapter.NamedAdapter;
 import io.chorale.api.AdapterJson;
 import io.chorale.api.Answers;
@@ -59,7 +49,6 @@ import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
 import io.quarkus.runtime.ShutdownEvent;
 import io.quarkus.runtime.StartupEvent;
-import io.quarkus.runtime.configuration.ConfigurationException;
 import io.quarkus.vertx.http.HttpServerStart;
 import io.smallrye.config.SmallRyeConfig;
 import io.vertx.core.Vertx;
@@ -75,7 +64,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Stream;
 import org.eclipse.microprofile.config.inject.ConfigProperty;
 import org.jboss.logging.Logger;
 
@@ -93,8 +81,7 @@ public class ServingProducer {
     private final LifecycleSettings lifecycle;
     private final String engineKind;
 
-    private final AdapterRegistry registry = new AdapterRegistry();
-    private final AdapterShelf shelf;
+    private final AdapterIntake intake;
     private final AdapterAdministration administration;
     private final ServingMetrics metrics;
     private final DeviceMetrics devices;
@@ -140,19 +127,12 @@ public class ServingProducer {
         modelIntake = new ModelIntake(model, adapters.stateDir(), sources.models(), vertx, config);
         BaseModel base = modelIntake.read();
         modelDirectory = base.directory();
-        KnownDigests digests = new KnownDigests();
         Engine engine = createEngine(engines, base);
         spec = engine.spec();
-        HeadLimit heads =
-                new HeadLimit(spec.elementBytes(), adapters.headBytesMax().asLongValue());
-        AdapterFolder folder = new AdapterFolder(
-                base.files().shape(), heads, new BaseCheck(modeOf(adapters.baseCheck()), base.names()), digests);
-        shelf = new AdapterShelf(folder, registry, digests, adapters.stateDir());
-        Optional<Path> watched = adapters.dir().or(base::adaptersBeside);
-        AdapterSource source = readAdapters(base, folder, watched);
+        intake = new AdapterIntake(adapters, base, spec.elementBytes());
         metrics = new ServingMetrics(meters);
         profile = new CostProfile(scheduler.costProfile());
-        service = services.create(engine, registry, source, metrics, profile);
+        service = services.create(engine, intake.registry(), intake.source(), metrics, profile);
         server = services.device(spec, base.files().shape(), profile);
         metrics.bind(service.door());
         metrics.bind(engine);
@@ -168,17 +148,8 @@ public class ServingProducer {
                 spec.contextMax(),
                 spec.vocab(),
                 base.endTokens());
-        catalog = new ModelCatalog(served, registry, shelf.aliases(), base.text());
-        administration = new AdapterAdministration(
-                folder,
-                registry,
-                service.stager(),
-                shelf,
-                Stream.concat(watched.stream(), adapters.roots().stream().flatMap(List::stream))
-                        .toList(),
-                sources.adapters(),
-                base.name(),
-                adapters.uploadBytesMax().asLongValue());
+        catalog = new ModelCatalog(served, intake.registry(), intake.shelf().aliases(), base.text());
+        administration = intake.administration(service.stager(), sources.adapters());
         hasText = base.text().isPresent();
     }
 
@@ -186,14 +157,6 @@ public class ServingProducer {
     private static DeviceReading.Source devicesOf(EngineSettings settings) {
         boolean asks = settings.kind() != EngineSettings.Kind.SIMULATED && EngineFactory.hasNvidiaDriver();
         return asks ? new NativeDevices() : List::of;
-    }
-
-    private static BaseCheck.Mode modeOf(AdapterSettings.BaseCheck setting) {
-        return switch (setting) {
-            case WARN -> BaseCheck.Mode.WARN;
-            case ENFORCE -> BaseCheck.Mode.ENFORCE;
-            case OFF -> BaseCheck.Mode.OFF;
-        };
     }
 
     private AuditLog openAudit() {
@@ -218,46 +181,6 @@ public class ServingProducer {
         callers.replace(PolicyFactory.objectives(newer.objectives()));
     }
 
-    /** Registers what the folder has, what is remembered and what is to be made up. */
-    private AdapterSource readAdapters(BaseModel base, AdapterFolder folder, Optional<Path> watched) {
-        try {
-            shelf.open(watched);
-        } catch (FileRejectedException rejected) {
-            throw new ConfigurationException(
-                    "chorale: cannot start: the adapters cannot be read: " + rejected.getMessage());
-        }
-        for (AdapterEntry entry : registry.list()) {
-            if (!entry.usable()) {
-                LOG.warnf("adapter %s cannot be served: %s", entry.name(), String.join("; ", entry.problems()));
-            }
-        }
-        List<AdapterEntry> doubtful = registry.list().stream()
-                .filter(entry -> !entry.facts().warnings().isEmpty())
-                .toList();
-        if (!doubtful.isEmpty()) { // one line: a folder may hold thousands that are alike
-            LOG.warnf(
-                    "%d adapters are served although something speaks against them (chorale.adapters.base-check); the"
-                            + " first is %s: %s",
-                    doubtful.size(),
-                    doubtful.getFirst().name(),
-                    String.join("; ", doubtful.getFirst().facts().warnings()));
-        }
-        AdapterSettings.Dummy dummy = adapters.dummy();
-        if (dummy.count() == 0) {
-            return folder;
-        }
-        try {
-            DummyAdapters dummies = new DummyAdapters(
-                    base.files().shape(),
-                    new DummyAdapters.Settings(dummy.count(), dummy.ranks(), dummy.targets(), dummy.seed()),
-                    folder);
-            dummies.register(registry);
-            return dummies;
-        } catch (FileRejectedException rejected) {
-            throw StartRefusal.of("chorale.adapters.dummy.count", dummy.count(), rejected);
-        }
-    }
-
     private Engine createEngine(EngineFactory engines, BaseModel base) {
         try {
             return engines.create(base.files(), base.endTokens());
@@ -272,14 +195,14 @@ public class ServingProducer {
                 .map(within -> new ProcessEnd(within, Quarkus::asyncExit, Runtime.getRuntime()::halt))
                 .ifPresent(service.lifecycle()::whenDead);
         service.start();
-        pinnedAdapters().forEach(named -> service.stager().pin(named.entry().version()));
-        shelf.begin(adapters.watch());
+        intake.pinned().forEach(named -> service.stager().pin(named.entry().version()));
+        intake.shelf().begin(adapters.watch());
         reload.begin(lifecycle.reloadEvery());
         collectWhenQuiet(vertx);
         LOG.infof(
                 "serving %s and %d adapters on %s (%s): %d pages of %d tokens, %d MiB, context %d",
                 catalog.baseName(),
-                usableAdapters().size(),
+                intake.usableNames().size(),
                 spec.backend(),
                 spec.device(),
                 spec.pageCount(),
@@ -300,28 +223,16 @@ public class ServingProducer {
         }
     }
 
-    private Stream<NamedAdapter> pinnedAdapters() {
-        return registry.names().stream()
-                .filter(named -> named.pinned() && named.entry().usable());
-    }
-
     @Produces
     @Singleton
     HotAdapters hotAdapters() {
         return new HotAdapters(() -> {
             Set<Integer> staged = Set.copyOf(service.stager().store().staged());
-            return pinnedAdapters()
+            return intake.pinned().stream()
                     .filter(named -> !staged.contains(named.entry().version()))
                     .map(NamedAdapter::name)
                     .toList();
         });
-    }
-
-    private List<String> usableAdapters() {
-        return registry.list().stream()
-                .filter(AdapterEntry::usable)
-                .map(AdapterEntry::name)
-                .toList();
     }
 
     /** The port is open: says where, and how to ask something. */
@@ -332,7 +243,7 @@ public class ServingProducer {
             return;
         }
         String address = "http://localhost:" + port;
-        List<String> names = usableAdapters();
+        List<String> names = intake.usableNames();
         String name = names.isEmpty() ? catalog.baseName() : names.getLast();
         String question = hasText
                 ? "/v1/chat/completions -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Tell me a story about a fox.\"}]}'"
@@ -349,7 +260,7 @@ public class ServingProducer {
 
     void stop(@Observes ShutdownEvent event) throws IOException {
         reload.close();
-        shelf.close();
+        intake.shelf().close();
         service.close();
         profile.save();
         audit.close();
@@ -394,13 +305,13 @@ public class ServingProducer {
     @Produces
     @Singleton
     AdapterAliases aliases() {
-        return shelf.aliases();
+        return intake.shelf().aliases();
     }
 
     @Produces
     @Singleton
     AdapterJson adapterJson() {
-        return new AdapterJson(registry, service.stager(), service.door());
+        return new AdapterJson(intake.registry(), service.stager(), service.door());
     }
 
     @Produces
@@ -475,7 +386,8 @@ public class ServingProducer {
     @Produces
     @Singleton
     VllmMetrics vllmMetrics() {
-        ServedAdapters view = new ServedAdapters(registry, service.stager().store(), adapters.residentMax());
+        ServedAdapters view =
+                new ServedAdapters(intake.registry(), service.stager().store(), adapters.residentMax());
         return new VllmMetrics(metrics, service.door(), view, catalog.baseName(), spec.pageTokens());
     }
 
