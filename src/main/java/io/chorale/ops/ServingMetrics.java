@@ -84,10 +84,7 @@ public final class ServingMetrics implements ServingObserver {
         prefill = timer(Metric.PREFILL, Tags.empty(), LATENCIES);
         decode = timer(Metric.DECODE, Tags.empty(), LATENCIES);
         total = timer(Metric.TOTAL, Tags.empty(), LATENCIES);
-        promptTokens = Counter.builder(Metric.TOKENS.meterName())
-                .tag(Metric.TOKENS.label(), "prompt")
-                .description(Metric.TOKENS.sentence())
-                .register(registry);
+        promptTokens = counter(Metric.TOKENS, "prompt");
         stepWait = timer(Metric.STEP_WAIT, Tags.empty(), GAPS);
         gap = timer(Metric.SERVING_LOOP_GAP, Tags.empty(), GAPS);
         staging = timer(Metric.ADAPTER_STAGING, Tags.empty(), LATENCIES);
@@ -127,7 +124,7 @@ public final class ServingMetrics implements ServingObserver {
         ofSnapshot(Metric.ADAPTER_EVICTIONS, "", door, LoadSnapshot::evictions);
         ofSnapshot(Metric.PREEMPTIONS, "", door, LoadSnapshot::preemptions);
         ofSnapshot(Metric.STEP_COST_ERROR, "", door, load -> load.scheduling().costError());
-        ofSnapshot(Metric.OLDEST_WAIT, "", door, load -> load.scheduling().oldestWaitNanos() / 1e9);
+        ofSnapshot(Metric.OLDEST_WAIT, "", door, load -> load.scheduling().oldestWaitNanos() / NANOS_PER_SECOND);
         ofSnapshot(Metric.FAIRNESS_GAP, "", door, load -> load.scheduling().serviceGap());
         ofSnapshot(Metric.TENANTS_WAITING, "", door, load -> load.scheduling().tenantsWaiting());
         ofSnapshot(Metric.ADAPTERS_RUNNING, "", door, load -> load.scheduling().adaptersRunning());

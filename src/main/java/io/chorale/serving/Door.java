@@ -131,12 +131,7 @@ public final class Door {
         return places.get();
     }
 
-    /** Requests turned away since the start. */
-    public long refusals() {
-        return refusals.values().stream().mapToLong(LongAdder::sum).sum();
-    }
-
-    /** Of them for this reason. */
+    /** Requests turned away since the start for this reason. */
     public long refusals(Rejection reason) {
         return refusals.getOrDefault(reason, new LongAdder()).sum();
     }

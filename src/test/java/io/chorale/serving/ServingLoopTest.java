@@ -212,7 +212,7 @@ class ServingLoopTest {
         Door.Decision.Refused refused = assertInstanceOf(Door.Decision.Refused.class, test.ask(three));
         assertEquals(Rejection.QUEUE_FULL, refused.reason());
         assertEquals(LoopUnderTest.PLACES - 2, test.door.placesTaken());
-        assertEquals(1, test.door.refusals());
+        assertEquals(1, test.door.refusals(Rejection.QUEUE_FULL));
         test.workUntilIdle();
         assertEquals(0, test.door.placesTaken());
         assertInstanceOf(Door.Decision.Admitted.class, test.ask(three));

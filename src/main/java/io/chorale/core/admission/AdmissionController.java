@@ -59,12 +59,6 @@ public final class AdmissionController {
         return limits.runningMax();
     }
 
-    /** The same where all who are behind the door are of one tenant. */
-    public Decision decide(RequestSpec spec, int adapterPages, LoadSnapshot snapshot, int onTheWay) {
-        int all = snapshot.waitingRequests() + snapshot.runningSequences() + onTheWay;
-        return decide(spec, adapterPages, snapshot, onTheWay, all);
-    }
-
     /**
      * @param adapterPages pages of its adapters as far as they are known, 0 otherwise: the scheduler asks again
      * @param onTheWay requests let in that the snapshot does not show yet

@@ -30,10 +30,6 @@ public record AdapterSet(int[] versions, float[] scales) {
         return Arrays.binarySearch(versions, version) >= 0;
     }
 
-    public boolean isBase() {
-        return versions.length == 0;
-    }
-
     @Override
     public boolean equals(Object other) {
         return other instanceof AdapterSet that
