@@ -246,10 +246,10 @@ public class ServingProducer {
         List<String> names = intake.usableNames();
         String name = names.isEmpty() ? catalog.baseName() : names.getLast();
         String question = hasText
-                ? "/v1/chat/completions -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Tell me a story about a fox.\"}]}'"
-                : "/v1/completions -d '{\"model\":\"%s\",\"prompt\":[1,2,3],\"max_tokens\":16}'";
+                ? "/v1/chat/completions -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Tell me a story about a fox.\"}],\"stream\":true}'"
+                : "/v1/completions -d '{\"model\":\"%s\",\"prompt\":[1,2,3],\"max_tokens\":16,\"stream\":true}'";
         LOG.infof(
-                "open %s in a browser, or ask: curl -H 'Content-Type: application/json' %s%s",
+                "open %s in a browser, or ask: curl -N -H 'Content-Type: application/json' %s%s",
                 address, address, question.formatted(name));
     }
 
