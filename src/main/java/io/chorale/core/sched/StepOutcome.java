@@ -38,6 +38,22 @@ public final class StepOutcome {
     /** Time on the device by phase: moves, forward, sampling, total. */
     public final long[] phaseNanos = new long[4];
 
+    /** The outcome of another step, of which nothing is known yet; arrays stay. */
+    public void reset(long newStepId) {
+        stepId = newStepId;
+        fault = "";
+        refused = false;
+        sampleCount = 0;
+        hiddenCount = 0;
+        completedLoadCount = 0;
+    }
+
+    /** The step never began. */
+    public void refuse(String why) {
+        fault = why;
+        refused = true;
+    }
+
     public boolean failed() {
         return !fault.isEmpty();
     }

@@ -12,7 +12,6 @@ final class StepDecoder {
     private static final int BYTES_FIRST = 1 << 18;
 
     private final StepOutcome outcome = new StepOutcome();
-    private final long[] phases = new long[StepLayout.PHASES];
     private ByteBuffer bytes = NativeBuffers.allocate(BYTES_FIRST);
     private IntBuffer ints = bytes.asIntBuffer();
     private LongBuffer longs = bytes.asLongBuffer();
@@ -32,9 +31,8 @@ final class StepDecoder {
 
     /** The outcome of a step that never began, because it was refused. */
     StepOutcome refused(long stepId, String why) {
-        clear(stepId);
-        outcome.fault = why;
-        outcome.refused = true;
+        outcome.reset(stepId);
+        outcome.refuse(why);
         return outcome;
     }
 
@@ -43,7 +41,7 @@ final class StepDecoder {
         check(bytes.getInt(0) == StepLayout.RESULT_MAGIC, "magic");
         check(bytes.getInt(4) == StepLayout.ABI_VERSION, "ABI version");
         check(bytes.getInt(28) == StepLayout.RESULT_SECTIONS, "section count");
-        clear(stepId);
+        outcome.reset(stepId);
         if (bytes.getInt(24) != ChoraleNative.OK) {
             byte[] text = new byte[count(StepLayout.FAULT_TEXT)];
             bytes.get(offset(StepLayout.FAULT_TEXT), text);
@@ -61,18 +59,8 @@ final class StepDecoder {
         outcome.completedLoadCount = count(StepLayout.COMPLETED_LOADS) / 2;
         outcome.completedLoads = ints(StepLayout.COMPLETED_LOADS, outcome.completedLoads);
         check(count(StepLayout.PHASE_NANOS) == StepLayout.PHASES, "number of phases");
-        longs.get(offset(StepLayout.PHASE_NANOS) / Long.BYTES, phases);
-        System.arraycopy(phases, 0, outcome.phaseNanos, 0, StepLayout.PHASES);
+        longs.get(offset(StepLayout.PHASE_NANOS) / Long.BYTES, outcome.phaseNanos);
         return outcome;
-    }
-
-    private void clear(long stepId) {
-        outcome.stepId = stepId;
-        outcome.fault = "";
-        outcome.refused = false;
-        outcome.sampleCount = 0;
-        outcome.hiddenCount = 0;
-        outcome.completedLoadCount = 0;
     }
 
     private int offset(int section) {

@@ -139,13 +139,13 @@ public final class SimulatedEngine implements Engine {
         StepOutcome outcome = outcomes[begun % outcomes.length];
         StepOutcome previous = outcomes[(begun + outcomes.length - 1) % outcomes.length];
         boolean previousUnknown = begun > awaited && previous.failed();
-        clear(outcome, plan.stepId);
+        outcome.reset(plan.stepId);
         switch (settings.faults().stepFault(plan.stepId)) {
             case DEAD -> {
                 dead = true;
                 expectAlive();
             }
-            case REFUSED -> refuse(outcome, "injected fault");
+            case REFUSED -> outcome.refuse("injected fault");
             case FAILED -> run(plan, outcome, previous, previousUnknown, true);
             case NONE -> run(plan, outcome, previous, previousUnknown, false);
         }
@@ -181,20 +181,6 @@ public final class SimulatedEngine implements Engine {
         dead = true;
     }
 
-    private static void clear(StepOutcome outcome, long stepId) {
-        outcome.stepId = stepId;
-        outcome.fault = "";
-        outcome.refused = false;
-        outcome.sampleCount = 0;
-        outcome.hiddenCount = 0;
-        outcome.completedLoadCount = 0;
-    }
-
-    private static void refuse(StepOutcome outcome, String why) {
-        outcome.fault = why;
-        outcome.refused = true;
-    }
-
     private long cost(StepPlan plan) {
         shape.clear().rows(plan.rowCount, 0);
         for (int s = 0; s < plan.sequenceCount; s++) {
@@ -223,7 +209,7 @@ public final class SimulatedEngine implements Engine {
     private void run(
             StepPlan plan, StepOutcome outcome, StepOutcome previous, boolean previousUnknown, boolean injected) {
         if (previousUnknown && (needsMovesOf(plan) || feedsDraws(plan))) {
-            refuse(outcome, "it depends on step " + previous.stepId + ", which failed");
+            outcome.refuse("it depends on step " + previous.stepId + ", which failed");
             return;
         }
         move(plan, outcome);
