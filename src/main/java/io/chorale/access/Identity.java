@@ -1,5 +1,7 @@
 package io.chorale.access;
 
+import io.chorale.core.admission.TenantTerms;
+
 /**
  * Who asks, as far as a key or token tells.
  *
@@ -10,9 +12,6 @@ package io.chorale.access;
  * @param adapters that it may use
  */
 public record Identity(String id, String tenant, boolean trusted, boolean admin, AdapterScope adapters) {
-    /** The tenant of those of whom nothing is known. */
-    public static final String DEFAULT_TENANT = "default";
-
     /** Who needs no key, where nobody does. */
-    public static final Identity ANYBODY = new Identity("", DEFAULT_TENANT, false, false, AdapterScope.ALL);
+    public static final Identity ANYBODY = new Identity("", TenantTerms.DEFAULT_TENANT, false, false, AdapterScope.ALL);
 }

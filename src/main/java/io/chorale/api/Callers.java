@@ -7,14 +7,12 @@ import io.chorale.serving.Tenant;
 import io.chorale.serving.Tenants;
 import io.vertx.ext.web.RoutingContext;
 import java.util.Map;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /** Tells for whom a request is, from who sent it and what its headers say. */
 public final class Callers {
     private static final String FAIRNESS_ID = "x-gateway-inference-fairness-id";
     private static final String TTFT = "x-slo-ttft-ms";
-    private static final Pattern USABLE_NAME = Pattern.compile("[\\x21-\\x7E]{1,256}");
     private static final long NANOS_PER_MILLI = 1_000_000;
     private static final long TTFT_MILLIS_MAX = 86_400_000;
 
@@ -36,11 +34,8 @@ public final class Callers {
         Identity identity = ApiKeys.of(exchange);
         Tenant payer = tenants.of(identity.tenant());
         String named = exchange.request().getHeader(FAIRNESS_ID);
-        Tenant tenant = identity.trusted()
-                        && named != null
-                        && USABLE_NAME.matcher(named).matches()
-                ? tenants.named(named, payer)
-                : payer;
+        Tenant tenant =
+                identity.trusted() && named != null && Tenants.isName(named) ? tenants.named(named, payer) : payer;
         return new Caller(
                 tenant, identity.adapters(), ttftNanos(exchange.request().getHeader(TTFT)), objectives);
     }

@@ -8,6 +8,7 @@ import io.chorale.config.AdmissionSettings;
 import io.chorale.config.KeySettings;
 import io.chorale.config.ObjectiveSettings;
 import io.chorale.config.TenantSettings;
+import io.chorale.core.admission.TenantTerms;
 import io.chorale.core.policy.PolicySettings;
 import jakarta.inject.Inject;
 import jakarta.inject.Singleton;
@@ -76,7 +77,7 @@ public class Limits {
         adminKey.ifPresent(key -> given.add(new Given(
                 ADMIN_KEY,
                 new Keyring.Entry(
-                        key, new Identity("admin-key", Identity.DEFAULT_TENANT, false, true, AdapterScope.ALL)))));
+                        key, new Identity("admin-key", TenantTerms.DEFAULT_TENANT, false, true, AdapterScope.ALL)))));
         tenants.byName().forEach((name, tenant) -> {
             int number = 0;
             for (String key : tenant.keys().orElse(List.of())) {

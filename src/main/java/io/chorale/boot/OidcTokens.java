@@ -6,6 +6,8 @@ import io.chorale.access.AdapterScope;
 import io.chorale.access.Identity;
 import io.chorale.api.TokenCheck;
 import io.chorale.config.AccessSettings;
+import io.chorale.core.admission.TenantTerms;
+import io.chorale.serving.Tenants;
 import io.quarkus.oidc.AccessTokenCredential;
 import io.quarkus.oidc.TenantIdentityProvider;
 import io.quarkus.security.AuthenticationFailedException;
@@ -17,8 +19,6 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.Predicate;
-import java.util.regex.Pattern;
 import org.eclipse.microprofile.config.inject.ConfigProperty;
 import org.jboss.logging.Logger;
 
@@ -30,7 +30,6 @@ import org.jboss.logging.Logger;
 public class OidcTokens implements TokenCheck {
     private static final Logger LOG = Logger.getLogger("io.chorale");
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final Pattern USABLE_NAME = Pattern.compile("[\\x21-\\x7E]{1,256}");
 
     private final boolean on;
     private final Instance<TenantIdentityProvider> provider;
@@ -77,13 +76,12 @@ public class OidcTokens implements TokenCheck {
         List<String> adapters = texts(at(payload, claims.adaptersClaim()));
         boolean admin = texts(at(payload, claims.rolesClaim())).contains(claims.adminRole());
         boolean scoped = !admin && !at(payload, claims.adaptersClaim()).isMissingNode();
-        Predicate<String> usable = USABLE_NAME.asMatchPredicate();
-        if (!usable.test(subject) || (!tenant.isEmpty() && !usable.test(tenant))) {
+        if (!Tenants.isName(subject) || (!tenant.isEmpty() && !Tenants.isName(tenant))) {
             return Optional.empty();
         }
         return Optional.of(new Identity(
                 "oidc:" + subject,
-                tenant.isEmpty() ? Identity.DEFAULT_TENANT : tenant,
+                tenant.isEmpty() ? TenantTerms.DEFAULT_TENANT : tenant,
                 false,
                 admin,
                 scoped ? new AdapterScope.Only(adapters) : AdapterScope.ALL));

@@ -1,5 +1,6 @@
 package io.chorale.config;
 
+import io.chorale.core.admission.TenantTerms;
 import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithConverter;
 import io.smallrye.config.WithDefault;
@@ -24,7 +25,7 @@ public interface KeySettings {
         Optional<String> key();
 
         /** The tenant that its requests count for. */
-        @WithDefault("default")
+        @WithDefault(TenantTerms.DEFAULT_TENANT)
         String tenant();
 
         /** Whether its holder may change what is served. */

@@ -8,6 +8,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import java.util.function.LongSupplier;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,11 +18,13 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Tenants {
     public static final int TENANTS_MAX = 10_000;
-    public static final String DEFAULT = "default";
     private static final String OTHERS = "others";
 
     /** One of the configured tenants. */
     public record Member(String name, TenantTerms terms) {}
+
+    /** Visible ASCII: what may stand in a log and a header as it is. */
+    private static final Pattern NAME = Pattern.compile("[\\x21-\\x7E]{1,256}");
 
     private final LongSupplier clock;
     private final Map<String, Tenant> byName = new ConcurrentHashMap<>();
@@ -33,10 +36,15 @@ public final class Tenants {
     /** @param members may name {@code default}, whose terms are those of everybody who is not named */
     public Tenants(List<Member> members, LongSupplier clock) {
         this.clock = clock;
-        usual = add(DEFAULT, TenantTerms.USUAL, null);
+        usual = add(TenantTerms.DEFAULT_TENANT, TenantTerms.USUAL, null);
         others = new Tenant(TENANTS_MAX, OTHERS, TenantTerms.USUAL, null, clock.getAsLong());
         byIndex.set(TENANTS_MAX, others);
         replace(members);
+    }
+
+    /** Whether a gateway or a token may name somebody like this. */
+    public static boolean isName(String name) {
+        return NAME.matcher(name).matches();
     }
 
     /** One tenant for everybody, on the usual terms. */
@@ -48,7 +56,7 @@ public final class Tenants {
     public synchronized void replace(List<Member> members) {
         Check.argument(members.size() < TENANTS_MAX, () -> "more than " + TENANTS_MAX + " tenants are configured");
         TenantTerms usualTerms = members.stream()
-                .filter(member -> member.name().equals(DEFAULT))
+                .filter(member -> member.name().equals(TenantTerms.DEFAULT_TENANT))
                 .map(Member::terms)
                 .findFirst()
                 .orElse(TenantTerms.USUAL);

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.chorale.access.AdapterScope;
 import io.chorale.adapter.AdapterAliases;
 import io.chorale.adapter.AdapterRegistry;
+import io.chorale.core.admission.TenantTerms;
 import io.chorale.core.model.SamplingParams;
 import io.chorale.serving.Tenants;
 import java.io.IOException;
@@ -23,7 +24,8 @@ class SamplingDefaultsTest {
 
     private static SamplingParams sampling(SamplingDefaults defaults, String more) throws IOException {
         Fields body = new Fields(new ObjectMapper().readTree("{\"model\":\"m\",\"prompt\":[1]" + more + "}"), "");
-        Caller caller = new Caller(Tenants.single(() -> 0).of(Tenants.DEFAULT), AdapterScope.ALL, 0, Map.of());
+        Caller caller =
+                new Caller(Tenants.single(() -> 0).of(TenantTerms.DEFAULT_TENANT), AdapterScope.ALL, 0, Map.of());
         return new CompletionReader(CATALOG, 1, defaults)
                 .read(body, CompletionRequest.Shape.TEXT, caller)
                 .samplingOf(0);

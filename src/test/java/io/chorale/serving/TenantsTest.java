@@ -26,7 +26,9 @@ class TenantsTest {
     @Test
     void shouldHaveOneTenantWhereNobodySaysMore() {
         Tenants tenants = Tenants.single(() -> 0);
-        assertEquals(Tenants.DEFAULT, tenants.of(Tenants.DEFAULT).name());
+        assertEquals(
+                TenantTerms.DEFAULT_TENANT,
+                tenants.of(TenantTerms.DEFAULT_TENANT).name());
         assertEquals(1, tenants.weight(0));
     }
 
@@ -58,11 +60,11 @@ class TenantsTest {
 
     @Test
     void shouldServeWhoIsNotNamedAsTheDefault() {
-        Tenants tenants = new Tenants(List.of(member(Tenants.DEFAULT, Quota.NONE)), () -> 0);
+        Tenants tenants = new Tenants(List.of(member(TenantTerms.DEFAULT_TENANT, Quota.NONE)), () -> 0);
         assertEquals(2, tenants.weight(tenants.of("somebody").index()));
         tenants.replace(List.of());
         assertEquals(1, tenants.weight(tenants.of("somebody").index()));
-        assertEquals(1, tenants.weight(tenants.of(Tenants.DEFAULT).index()));
+        assertEquals(1, tenants.weight(tenants.of(TenantTerms.DEFAULT_TENANT).index()));
     }
 
     @Test
