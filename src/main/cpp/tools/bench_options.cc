@@ -11,6 +11,25 @@
 namespace chorale {
 namespace {
 
+constexpr const char* kUsage = R"(usage:
+chorale_bench (--image FILE | --shape NAME [--layers N] [--seed N]) [--backend cpu|cuda] [--batch N,..] [--context N]
+              [--steps N] [--adapters N,..] [--rank N,..] [--targets q,k,v,o,gate,up,down] [--prefill N,..]
+              [--prompts N] [--churn N] [--uploads N] [--upload-percent N] [--merge shadow|in_place] [--mode fast|reference]
+              [--threads N] [--shards N] [--lora-sharding replicate|sharded] [--graphs 0|1] [--pool-bytes N]
+              [--library-dir DIR] [--history FILE] [--commit TEXT]
+chorale_bench --shape NAME --checkpoint FOLDER [...]
+
+For every batch and every number of adapters: that many sequences of `context` tokens decode greedily, two steps in
+flight, each row fed what the step before drew; rows of an adapter lie together, as the scheduler places them. Beside
+the time stands the floor: the bytes of weights, keys, values and adapters at the read bandwidth measured in the same
+run. --prefill times whole prompts; --prompts those of a whole batch with their adapters, so many times. --churn runs so
+many steps as a service has them: sequences with prompts of up to `context` tokens come, draw up to `steps` and go. --uploads
+stages that many adapters, times a prompt whose adapter comes with its step, and streams them all, at a percentage of
+the measured peak, while the first batch decodes. --merge times merging the first adapter and taking it out again. With
+--image adapters are those of the image; with --shape weights and adapters are random. --checkpoint measures how fast
+weights come from files instead of all that.
+)";
+
 constexpr const char* kTargetNames[kTargets] = {"q", "k", "v", "o", "gate", "up", "down"};
 
 std::vector<std::string> Pieces(const std::string& text) {
@@ -61,9 +80,11 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
       {"--commit", &options.commit},   {"--merge", &options.merge},     {"--checkpoint", &options.checkpoint},
       {"--lora-sharding", &options.lora_sharding}};
   const std::map<std::string, int64_t*> numbers = {
-      {"--seed", &options.seed},       {"--layers", &options.layers},   {"--threads", &options.threads}, {"--graphs", &options.graphs},
-      {"--context", &options.context}, {"--steps", &options.steps},     {"--uploads", &options.uploads},
-      {"--pool-bytes", &options.pool_bytes}, {"--prompts", &options.prompts}, {"--churn", &options.churn}, {"--shards", &options.shards}, {"--upload-percent", &options.upload_percent}};
+      {"--seed", &options.seed},       {"--layers", &options.layers},   {"--threads", &options.threads},
+      {"--graphs", &options.graphs},   {"--context", &options.context}, {"--steps", &options.steps},
+      {"--uploads", &options.uploads}, {"--prompts", &options.prompts}, {"--churn", &options.churn},
+      {"--shards", &options.shards},   {"--pool-bytes", &options.pool_bytes},
+      {"--upload-percent", &options.upload_percent}};
   const std::map<std::string, std::vector<int64_t>*> lists = {{"--batch", &options.batches},
                                                               {"--adapters", &options.adapters},
                                                               {"--rank", &options.ranks},
@@ -72,6 +93,10 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
   options.command = "chorale_bench";
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
+    if (name == "--help") {
+      std::fputs(kUsage, stdout);
+      std::exit(0);
+    }
     if (i + 1 == argc) Fail(name + " needs a value, or is not an option");
     const std::string value = argv[++i];
     if (name != "--history" && name != "--commit" && name != "--library-dir") {
@@ -92,10 +117,10 @@ BenchOptions BenchOptions::Parse(int argc, char** argv) {
       Fail(name + " is not an option");
     }
   }
-  const auto none_below_one = [](const std::vector<int64_t>& values) {
+  const auto all_from_one = [](const std::vector<int64_t>& values) {
     return std::all_of(values.begin(), values.end(), [](int64_t value) { return value >= 1; });
   };
-  if (!none_below_one(options.batches) || !none_below_one(options.ranks) || !none_below_one(options.prefills)) {
+  if (!all_from_one(options.batches) || !all_from_one(options.ranks) || !all_from_one(options.prefills)) {
     Fail("--batch, --rank and --prefill are at least 1");
   }
   if (!options.merge.empty() && options.merge != "shadow" && options.merge != "in_place") {

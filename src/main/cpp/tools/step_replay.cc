@@ -1,11 +1,4 @@
 // step_replay: runs recorded steps on two engines and names the first operation in which they differ.
-//
-//   step_replay DIR [--expected KIND] [--actual KIND] [--image FILE [--adapter HANDLE=NAME]...] [--tolerance X]
-//               [--plant OP[@LAYER]]
-//
-// DIR is a record_dir. KIND is reference (default for --expected), fast (default for --actual) or cuda. --image takes
-// the weights from a packed image instead of the files that the recording names. --plant falsifies one operation of the
-// actual run, to see that it is found. Exits with 0: the runs agree; 1: they differ; 2: there is nothing to compare.
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +8,16 @@
 
 namespace chorale {
 namespace {
+
+constexpr const char* kUsage =
+    R"(usage: step_replay DIR [--expected KIND] [--actual KIND] [--image FILE [--adapter HANDLE=NAME]...] [--tolerance X]
+                   [--plant OP[@LAYER]]
+
+Runs recorded steps on two engines and names the first operation in which they differ. DIR is what
+chorale.engine.record-dir named. KIND is reference (default for --expected), fast (default for --actual) or cuda. --image
+takes the weights from a packed image instead of the files that the recording names. --plant falsifies one operation of
+the actual run, to see that it is found. Exits with 0: the runs agree; 1: they differ; 2: there is nothing to compare.
+)";
 
 struct Options {
   std::string directory, expected = "reference", actual = "fast";
@@ -48,6 +51,10 @@ Options ParseOptions(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
     std::string name = argv[i];
+    if (name == "--help") {
+      std::fputs(kUsage, stdout);
+      std::exit(0);
+    }
     if (!name.starts_with("--")) {
       if (!options.directory.empty()) Fail("two directories are given: " + options.directory + " and " + name);
       options.directory = name;
@@ -74,7 +81,7 @@ Options ParseOptions(int argc, char** argv) {
       Fail(name + " is not an option");
     }
   }
-  if (options.directory.empty()) Fail("which directory? (usage: step_replay DIR [options], see tools/step_replay.cc)");
+  if (options.directory.empty()) Fail(std::string("which directory?\n") + kUsage);
   return options;
 }
 
