@@ -15,7 +15,6 @@ import io.chorale.adapter.HeadLimit;
 import io.chorale.adapter.KnownDigests;
 import io.chorale.adapter.NamedAdapter;
 import io.chorale.config.AdapterSettings;
-import io.quarkus.runtime.configuration.ConfigurationException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -53,8 +52,7 @@ final class AdapterIntake {
         try {
             shelf.open(watched);
         } catch (FileRejectedException rejected) {
-            throw new ConfigurationException(
-                    "chorale: cannot start: the adapters cannot be read: " + rejected.getMessage());
+            throw StartRefusal.because("the adapters cannot be read: " + rejected.getMessage());
         }
         warn();
         source = settings.dummy().count() == 0 ? folder : dummies(settings.dummy());

@@ -4,7 +4,6 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.chorale.core.policy.LearnedCosts;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.simulate.Calibration;
-import io.quarkus.runtime.configuration.ConfigurationException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -34,8 +33,8 @@ final class CostProfile {
         try {
             return Calibration.read(file);
         } catch (IOException | IllegalArgumentException unreadable) {
-            throw new ConfigurationException("chorale: cannot start: chorale.scheduler.cost-profile = " + file
-                    + ": is not a cost profile: " + unreadable.getMessage());
+            throw StartRefusal.because(
+                    "chorale.scheduler.cost-profile = " + file + ": is not a cost profile: " + unreadable.getMessage());
         }
     }
 

@@ -16,7 +16,6 @@ import io.chorale.engine.sim.SimClock;
 import io.chorale.engine.sim.SimulatedEngine;
 import io.chorale.engine.sim.SimulatedModel;
 import io.chorale.platform.LibraryFolder;
-import io.quarkus.runtime.configuration.ConfigurationException;
 import io.quarkus.runtime.configuration.MemorySize;
 import jakarta.enterprise.context.ApplicationScoped;
 import java.lang.management.ManagementFactory;
@@ -93,8 +92,8 @@ public class EngineFactory {
     /** Memory that is not there would be granted, and missed when the first long answers fill it. */
     static void checkPoolFits(long poolBytes, long machineBytes) {
         if (poolBytes > machineBytes) {
-            throw new ConfigurationException("chorale: cannot start: chorale.engine.pool-bytes = " + poolBytes
-                    + ": is more than the " + machineBytes + " bytes of memory that this machine has");
+            throw StartRefusal.because("chorale.engine.pool-bytes = " + poolBytes + ": is more than the " + machineBytes
+                    + " bytes of memory that this machine has");
         }
     }
 

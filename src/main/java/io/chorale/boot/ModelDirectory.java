@@ -6,7 +6,6 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.chorale.adapter.JsonFault;
 import io.chorale.api.SamplingDefaults;
 import io.chorale.text.TextModel;
-import io.quarkus.runtime.configuration.ConfigurationException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -53,7 +52,7 @@ final class ModelDirectory {
                     (float) says.path("min_p").asDouble(usual.minP()),
                     (float) says.path("repetition_penalty").asDouble(usual.repetitionPenalty()));
         } catch (IllegalArgumentException outOfRange) {
-            throw new ConfigurationException("chorale: cannot start: " + file + ": " + outOfRange.getMessage()
+            throw StartRefusal.because(file + ": " + outOfRange.getMessage()
                     + "; chorale.model.generation-config = false leaves the file alone");
         }
     }
@@ -63,11 +62,9 @@ final class ModelDirectory {
         try {
             return Files.isRegularFile(file) ? mapper.readTree(file.toFile()) : mapper.missingNode();
         } catch (JacksonException malformed) {
-            throw new ConfigurationException(
-                    "chorale: cannot start: " + file + ": is not valid JSON: " + JsonFault.words(malformed));
+            throw StartRefusal.because(file + ": is not valid JSON: " + JsonFault.words(malformed));
         } catch (IOException unreadable) {
-            throw new ConfigurationException(
-                    "chorale: cannot start: " + file + ": cannot be read: " + unreadable.getMessage());
+            throw StartRefusal.because(file + ": cannot be read: " + unreadable.getMessage());
         }
     }
 

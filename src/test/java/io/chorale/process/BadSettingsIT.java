@@ -87,6 +87,7 @@ class BadSettingsIT {
             bad("chorale.keys.ops.key", " ", "= ...: a key must not be blank"),
             bad("chorale.adapters.resident-max", "0", "= 0: must be between 1 and 65536"),
             bad("chorale.adapters.host-bytes", "9999999Y", "bytes"),
+            bad("chorale.adapters.head-bytes-max", "99E", "must be between 0 and 9223372036854775807 bytes"),
             bad("chorale.adapters.dummy.ranks", "8,0", "= 0: must be between 1 and 65536"),
             bad("chorale.adapters.dummy.targets", "q_proj,x_proj", "= x_proj: must be one of q_proj, k_proj"),
             bad("chorale.model.dir", "/nowhere", "= /nowhere: is not a folder"),
