@@ -22,7 +22,7 @@ final class ModelIntake implements AutoCloseable {
     private final RemoteModels remote;
     private final Vertx vertx;
     private final SmallRyeConfig config;
-    private Optional<WaitingRoom> waitingRoom = Optional.empty();
+    private Optional<StartingServer> starting = Optional.empty();
 
     ModelIntake(
             ModelSettings model, Optional<Path> stateFolder, RemoteModels remote, Vertx vertx, SmallRyeConfig config) {
@@ -48,7 +48,7 @@ final class ModelIntake implements AutoCloseable {
 
     private BaseModel.Fetched fetch(ModelWish wish) {
         ModelFetch fetch = new ModelFetch();
-        waitingRoom = Optional.of(WaitingRoom.open(
+        starting = Optional.of(StartingServer.open(
                 vertx,
                 config.getOptionalValue("quarkus.http.host", String.class).orElse("0.0.0.0"),
                 config.getOptionalValue("quarkus.http.port", Integer.class).orElse(8080),
@@ -64,6 +64,6 @@ final class ModelIntake implements AutoCloseable {
     /** Leaves the port to the service. */
     @Override
     public void close() {
-        waitingRoom.ifPresent(WaitingRoom::close);
+        starting.ifPresent(StartingServer::close);
     }
 }

@@ -34,7 +34,7 @@ import org.jboss.logging.Logger;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Reads the properties files again that the settings came from when one of them changes, and hands the {@link Limits} in them
+ * Reads the properties files again that the settings came from when one of them changes, and hands the {@link ReloadableSettings} in them
  * on, all or none: where anything is wrong, what held before holds, and the log says why. What cannot change while the server
  * runs is named there too. A text is taken once it is the same at two looks: what is still being written lacks its end, and
  * with it keys and what they are limited to.
@@ -46,7 +46,7 @@ final class Reload implements AutoCloseable {
     private static final Pattern RELOADABLE = Pattern.compile("chorale\\.(admission|tenants|keys|objectives)\\..*");
 
     private final SmallRyeConfig started;
-    private final Consumer<Limits> receiver;
+    private final Consumer<ReloadableSettings> receiver;
     private final Map<Path, String> texts = new LinkedHashMap<>();
     private final Map<Path, String> seen = new HashMap<>();
     private final ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor(
@@ -54,7 +54,7 @@ final class Reload implements AutoCloseable {
     private SmallRyeConfig current;
 
     /** @param started what the settings were read from at first */
-    Reload(SmallRyeConfig started, Consumer<Limits> receiver) {
+    Reload(SmallRyeConfig started, Consumer<ReloadableSettings> receiver) {
         this.started = started;
         this.current = started;
         this.receiver = receiver;
@@ -126,18 +126,18 @@ final class Reload implements AutoCloseable {
     private void reload() {
         try {
             SmallRyeConfig next = readAgain();
-            Limits limits = new Limits(
+            ReloadableSettings settings = new ReloadableSettings(
                     next.getConfigMapping(AdmissionSettings.class),
                     next.getConfigMapping(TenantSettings.class),
                     next.getConfigMapping(KeySettings.class),
                     next.getConfigMapping(ObjectiveSettings.class),
-                    next.getOptionalValue(Limits.ADMIN_KEY, String.class));
-            List<String> problems = limits.problems();
+                    next.getOptionalValue(ReloadableSettings.ADMIN_KEY, String.class));
+            List<String> problems = settings.problems();
             if (!problems.isEmpty()) {
                 refuse(String.join("; ", problems));
                 return;
             }
-            receiver.accept(limits);
+            receiver.accept(settings);
             tell(next);
             current = next;
         } catch (IOException | RuntimeException wrong) {
@@ -199,6 +199,7 @@ final class Reload implements AutoCloseable {
     }
 
     private static boolean reloadable(String name) {
-        return name.equals(Limits.ADMIN_KEY) || RELOADABLE.matcher(name).matches();
+        return name.equals(ReloadableSettings.ADMIN_KEY)
+                || RELOADABLE.matcher(name).matches();
     }
 }

@@ -107,7 +107,7 @@ public class ServingProducer {
             EngineSettings engineSettings,
             SchedulerSettings scheduler,
             AccessSettings access,
-            Limits limits,
+            ReloadableSettings reloadable,
             SettingsCheck settings,
             EngineFactory engines,
             ServiceFactory services,
@@ -122,7 +122,7 @@ public class ServingProducer {
         this.access = access;
         this.engineKind = engineSettings.kind().name().toLowerCase(Locale.ROOT);
         settings.pass();
-        keyring = new Keyring(limits.keys());
+        keyring = new Keyring(reloadable.keys());
         audit = openAudit();
         modelIntake = new ModelIntake(model, adapters.stateDir(), sources.models(), vertx, config);
         BaseModel base = modelIntake.read();
@@ -138,7 +138,7 @@ public class ServingProducer {
         metrics.bind(engine);
         devices = new DeviceMetrics(devicesOf(engineSettings), System::nanoTime);
         devices.bind(meters);
-        callers = new Callers(service.door().tenants(), PolicyFactory.objectives(limits.objectives()));
+        callers = new Callers(service.door().tenants(), PolicyFactory.objectives(reloadable.objectives()));
         reload = new Reload(config, this::accept);
         metrics.bind(sources.events());
         ModelCatalog.Base served = new ModelCatalog.Base(
@@ -173,7 +173,7 @@ public class ServingProducer {
     }
 
     /** Other limits from now on. */
-    private void accept(Limits newer) {
+    private void accept(ReloadableSettings newer) {
         keyring.replace(newer.keys()); // first: it may refuse them
         AdmissionSettings admission = newer.admission();
         service.door().limit(admission.requestsMax(), admission.queueRequestsMax(), admission.queueTokensMax());

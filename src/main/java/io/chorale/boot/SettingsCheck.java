@@ -47,7 +47,7 @@ public class SettingsCheck {
             "tenants");
 
     private final SettingProblems problems = new SettingProblems();
-    private final Limits limits;
+    private final ReloadableSettings reloadable;
 
     SettingsCheck(
             ModelSettings model,
@@ -59,9 +59,9 @@ public class SettingsCheck {
             SourceSettings sources,
             PolicyOverrides policies,
             AccessSettings access,
-            Limits limits,
+            ReloadableSettings reloadable,
             SmallRyeConfig config) {
-        this.limits = limits;
+        this.reloadable = reloadable;
         groups(config);
         model(model, adapters);
         adapters(adapters);
@@ -211,7 +211,7 @@ public class SettingsCheck {
 
     /** @throws io.quarkus.runtime.configuration.ConfigurationException with a line a problem */
     void pass() {
-        List<String> all = Stream.concat(problems.sentences().stream(), limits.problems().stream())
+        List<String> all = Stream.concat(problems.sentences().stream(), reloadable.problems().stream())
                 .toList();
         if (!all.isEmpty()) {
             throw StartRefusal.because(all.toArray(String[]::new));

@@ -20,7 +20,7 @@ import java.util.Optional;
 
 /** The settings that may change while the server runs: limits, quotas, objectives and keys. */
 @Singleton
-public class Limits {
+public class ReloadableSettings {
     static final String ADMIN_KEY = "chorale.adapters.admin-key";
     private static final int REQUESTS_MAX = 1 << 24;
 
@@ -31,7 +31,7 @@ public class Limits {
     private final Optional<String> adminKey;
 
     @Inject
-    Limits(
+    ReloadableSettings(
             AdmissionSettings admission,
             TenantSettings tenants,
             KeySettings keys,
@@ -40,7 +40,7 @@ public class Limits {
         this(admission, tenants, keys, objectives, adapters.adminKey());
     }
 
-    Limits(
+    ReloadableSettings(
             AdmissionSettings admission,
             TenantSettings tenants,
             KeySettings keys,

@@ -15,7 +15,7 @@ import org.jboss.logging.Logger;
  * Answers on the service's port while the service is not there yet: to probes that the process lives and what it waits for,
  * to everybody else that they may come again. It leaves the port before the service takes it.
  */
-final class WaitingRoom implements AutoCloseable {
+final class StartingServer implements AutoCloseable {
     private static final Logger LOG = Logger.getLogger("io.chorale");
     private static final int WAIT_SECONDS = 10;
     private static final String COME_AGAIN_SECONDS = "10";
@@ -23,21 +23,21 @@ final class WaitingRoom implements AutoCloseable {
     private final HttpServer server;
     private final Supplier<String> awaited;
 
-    private WaitingRoom(HttpServer server, Supplier<String> awaited) {
+    private StartingServer(HttpServer server, Supplier<String> awaited) {
         this.server = server;
         this.awaited = awaited;
     }
 
     /** @param awaited what is waited for, at any moment */
-    static WaitingRoom open(Vertx vertx, String host, int port, Supplier<String> awaited) {
+    static StartingServer open(Vertx vertx, String host, int port, Supplier<String> awaited) {
         HttpServer server = vertx.createHttpServer();
-        WaitingRoom room = new WaitingRoom(server, awaited);
-        server.requestHandler(room::answer);
-        room.await(() -> server.listen(port, host)
+        StartingServer starting = new StartingServer(server, awaited);
+        server.requestHandler(starting::answer);
+        starting.await(() -> server.listen(port, host)
                 .toCompletionStage()
                 .toCompletableFuture()
                 .get(WAIT_SECONDS, TimeUnit.SECONDS));
-        return room;
+        return starting;
     }
 
     private void answer(HttpServerRequest request) {
@@ -84,7 +84,8 @@ final class WaitingRoom implements AutoCloseable {
         try {
             waiting.run();
         } catch (ExecutionException | TimeoutException failed) {
-            // Probes then find nobody, as they would without this room; the service itself says what is wrong with its
+            // Probes then find nobody, as they would without this server; the service itself says what is wrong with
+            // its
             // port.
             LOG.warnf("nobody says on the port that the model is awaited: %s", failed.getMessage());
         } catch (InterruptedException stopped) {
