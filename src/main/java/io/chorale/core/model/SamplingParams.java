@@ -1,7 +1,5 @@
 package io.chorale.core.model;
 
-import java.util.Arrays;
-
 /**
  * How the tokens of one request are drawn and when it ends. Validated: a value out of range never reaches the engine.
  *
@@ -73,7 +71,13 @@ public record SamplingParams(
         return repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0;
     }
 
+    /** Whether a token ends the answer; asked for every token that is drawn. */
     public boolean stopsAt(int tokenId) {
-        return Arrays.stream(stopTokenIds).anyMatch(id -> id == tokenId);
+        for (int stop : stopTokenIds) {
+            if (stop == tokenId) {
+                return true;
+            }
+        }
+        return false;
     }
 }

@@ -337,7 +337,7 @@ public final class Scheduler {
         sequence.accept(token);
         ledger.chargeToken(sequence);
         answerTokens++;
-        if (sequence.stopsAt(token)) {
+        if (sequence.spec.sampling().stopsAt(token)) {
             ledger.finish(sequence, FinishReason.STOP, token);
             return;
         }

@@ -192,15 +192,6 @@ final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixToken
         pending--;
     }
 
-    boolean stopsAt(int tokenId) {
-        for (int stop : spec.sampling().stopTokenIds()) {
-            if (stop == tokenId) {
-                return true;
-            }
-        }
-        return false;
-    }
-
     Usage usage() {
         return new Usage(spec.promptTokens().length, answered, cachedTokens);
     }
