@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.chorale.api.CompletionRequest.Prompt;
 import io.chorale.api.CompletionRequest.Shape;
 import io.chorale.core.model.SamplingParams;
+import io.chorale.text.StopMatcher;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
@@ -15,10 +16,6 @@ import java.util.stream.IntStream;
 
 /** Reads the bodies of completion requests, and says by name what is wrong with them. */
 public final class CompletionReader {
-    /** OpenAI documents 4; agents send more. */
-    private static final int STOPS_MAX = 16;
-
-    private static final int STOP_CHARS_MAX = 1_000;
     private static final int STOP_IDS_MAX = 128;
     private static final int BIASES_MAX = 1_024;
     private static final Set<String> PART_FIELDS = Set.of("name", "scale");
@@ -134,8 +131,7 @@ public final class CompletionReader {
     private static ModelCatalog.Part model(Fields body) {
         String name = body.text("model");
         if (name == null || name.isEmpty()) {
-            throw Problem.invalid(
-                    400, "missing_parameter", body.name("model"), "You must provide a 'model' parameter.");
+            throw Problem.missing(body.name("model"));
         }
         return new ModelCatalog.Part(body.name("model"), name, 1);
     }
@@ -165,7 +161,7 @@ public final class CompletionReader {
             String field = part.name("name");
             String name = part.text("name");
             if (name == null || name.isEmpty()) {
-                throw Problem.invalid(400, "missing_parameter", field, "You must provide '" + field + "'.");
+                throw Problem.missing(field);
             }
             parts.add(new ModelCatalog.Part(field, name, part.number("scale", 1, -PART_SCALE_MAX, PART_SCALE_MAX)));
         }
@@ -287,11 +283,11 @@ public final class CompletionReader {
             // A form field left empty: none is wanted.
             return List.of();
         }
-        List<String> stops = body.texts("stop", STOPS_MAX);
+        List<String> stops = body.texts("stop", StopMatcher.STOP_STRINGS_MAX);
         for (String stop : stops) {
-            if (stop.isEmpty() || stop.length() > STOP_CHARS_MAX) {
+            if (stop.isEmpty() || stop.length() > StopMatcher.STOP_CHARS_MAX) {
                 throw Problem.badValue(
-                        body.name("stop"), "A stop string must have between 1 and " + STOP_CHARS_MAX + " characters.");
+                        body.name("stop"), "A stop string must have between 1 and " + StopMatcher.STOP_CHARS_MAX + " characters.");
             }
         }
         if (!stops.isEmpty() && catalog.text().isEmpty()) {

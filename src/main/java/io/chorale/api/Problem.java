@@ -61,6 +61,10 @@ final class Problem extends RuntimeException {
                 401, "authentication_error", "invalid_api_key", null, message, Retry.NO, Duration.ZERO, List.of());
     }
 
+    static Problem missing(String param) {
+        return invalid(400, "missing_parameter", param, "You must provide a '" + param + "' parameter.");
+    }
+
     static Problem badValue(String param, String message) {
         return invalid(400, "invalid_value", param, message);
     }

@@ -51,8 +51,7 @@ final class PromptReader {
     private List<ChatMessage> messages(Fields body) {
         JsonNode list = body.get("messages");
         if (list == null) {
-            throw Problem.invalid(
-                    400, "missing_parameter", body.name("messages"), "You must provide a 'messages' parameter.");
+            throw Problem.missing(body.name("messages"));
         }
         if (!list.isArray()) {
             throw body.wrongType("messages", "a list of messages", list);
@@ -105,7 +104,7 @@ final class PromptReader {
         JsonNode content = message.get("content");
         String name = message.name("content");
         if (content == null) {
-            throw Problem.invalid(400, "missing_parameter", name, "'" + name + "' is missing or null.");
+            throw Problem.missing(name);
         }
         if (content.isTextual()) {
             return content.textValue();
@@ -133,8 +132,7 @@ final class PromptReader {
     private static String required(Fields fields, String name) {
         String value = fields.text(name);
         if (value == null) {
-            throw Problem.invalid(
-                    400, "missing_parameter", fields.name(name), "'" + fields.name(name) + "' is missing.");
+            throw Problem.missing(fields.name(name));
         }
         return value;
     }
@@ -148,7 +146,7 @@ final class PromptReader {
         JsonNode prompt = body.get("prompt");
         String name = body.name("prompt");
         if (prompt == null) {
-            throw Problem.invalid(400, "missing_parameter", name, "You must provide a 'prompt' parameter.");
+            throw Problem.missing(name);
         }
         if (prompt.isTextual()) {
             return List.of(textPrompt(prompt.textValue(), name));
@@ -221,30 +219,21 @@ final class PromptReader {
             return chat(body).ids();
         }
         // Whoever counts may count more than fits the context.
-        String text = requiredText(body, "prompt");
+        String text = body.text("prompt");
+        if (text == null) {
+            throw Problem.missing(body.name("prompt"));
+        }
         TextModel model = catalog.text().orElseThrow(() -> noTokenizer("prompt", "there is nothing to tell"));
         return model.encode(text);
     }
 
     String detokenize(Fields body) {
         if (body.get("tokens") == null) {
-            throw missing("tokens");
+            throw Problem.missing("tokens");
         }
         int[] ids = body.integers("tokens", catalog.contextMax(), 0, catalog.vocab() - 1);
         TextModel model = catalog.text().orElseThrow(() -> noTokenizer("tokens", "there is no text for them"));
         return model.tokenizer().decode(ids, false);
-    }
-
-    private static String requiredText(Fields body, String name) {
-        String text = body.text(name);
-        if (text == null) {
-            throw missing(name);
-        }
-        return text;
-    }
-
-    private static Problem missing(String name) {
-        return Problem.invalid(400, "missing_parameter", name, "You must provide a '" + name + "' parameter.");
     }
 
     static Problem noTokenizer(String param, String advice) {

@@ -12,7 +12,7 @@ import java.util.Optional;
  * as they are, that is as fast as one automaton for all.
  */
 public final class StopMatcher {
-    /** Most stop strings of one request. */
+    /** Most stop strings of one request. OpenAI documents 4; agents send more. */
     public static final int STOP_STRINGS_MAX = 16;
 
     /** Longest stop string. */

@@ -119,7 +119,7 @@ class RefusalTest {
                 "stop_token_ids|[2048]|invalid_value|'stop_token_ids[0]' must be between 0 and 2047, not 2048.",
                 "stop_token_ids|7|invalid_type|'stop_token_ids' must be a list of integers, not the number 7.",
                 "stop|[1]|invalid_type|'stop[0]' must be a string, not the number 1.",
-                "stop|['']|invalid_value|A stop string must have between 1 and 1000 characters.",
+                "stop|['']|invalid_value|A stop string must have between 1 and 1024 characters.",
                 "stop|'x'|no_tokenizer|takes and gives token ids only",
                 "logit_bias|{'x':1}|invalid_value|'logit_bias' names \"x\", which is not a token id below 2048.",
                 "logit_bias|{'2048':1}|invalid_value|'logit_bias' names \"2048\"",
