@@ -46,7 +46,8 @@ public interface PolicyOverrides {
 
     /**
      * Whether requests whose adapter is in the batch may pass others: none, deficit (while they are ahead by no more than
-     * the quantum), soft-limit (from so many adapters in the batch on, as in S-LoRA).
+     * the quantum), soft-limit (from so many adapters in the batch on, as in S-LoRA), one-at-a-time (only they, until the
+     * batch has ended).
      */
     Optional<PolicySettings.Locality> clustering();
 

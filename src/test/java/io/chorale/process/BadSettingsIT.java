@@ -39,7 +39,7 @@ class BadSettingsIT {
             bad("chorale.policy.preset", "vllm", "\"vllm\"", "chorale", "dlora", "fcfs", "slora"),
             bad("chorale.policy.order", "oldest", "\"oldest\"", "adaptive", "arrival", "credits", "fair", "newest"),
             bad("chorale.policy.within", "tenants", "\"tenants\"", "adapters", "adaptive", "arrival", "newest"),
-            bad("chorale.policy.clustering", "maybe", "\"maybe\"", "deficit", "none", "soft-limit"),
+            bad("chorale.policy.clustering", "maybe", "\"maybe\"", "deficit", "none", "soft-limit", "one-at-a-time"),
             bad("chorale.policy.abort", "always", "\"always\"", "constant", "measured", "never"),
             bad("chorale.policy.memory", "all", "\"all\"", "optimistic", "peak-demand"),
             bad("chorale.policy.merge", "sometimes", "always-merged", "always-unmerged", "cost", "thresholds"),

@@ -10,6 +10,16 @@ public interface AdapterClusterPolicy {
         return true;
     }
 
+    /** Whether only they may join the batch, until it has ended. */
+    default boolean onlyRunning() {
+        return false;
+    }
+
+    /** Whether even they may not, while so many others stand before the first of them. */
+    default boolean drains(int othersBefore) {
+        return false;
+    }
+
     /** Everybody in line, whatever the adapter. */
     record None() implements AdapterClusterPolicy {
         @Override
@@ -23,6 +33,29 @@ public interface AdapterClusterPolicy {
         @Override
         public boolean prefersRunning(int adaptersRunning) {
             return adaptersRunning >= adapters;
+        }
+    }
+
+    /**
+     * A batch is of one adapter until it has ended, and ends when too many others wait: S-LoRA's baseline that merges each
+     * adapter in turn (its {@code peft_req_queue.py}).
+     */
+    record OneAtATime() implements AdapterClusterPolicy {
+        private static final int OTHERS_MAX = 30;
+
+        @Override
+        public boolean prefersRunning(int adaptersRunning) {
+            return true;
+        }
+
+        @Override
+        public boolean onlyRunning() {
+            return true;
+        }
+
+        @Override
+        public boolean drains(int othersBefore) {
+            return othersBefore > OTHERS_MAX;
         }
     }
 

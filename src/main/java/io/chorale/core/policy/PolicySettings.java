@@ -81,6 +81,8 @@ public record PolicySettings(
         NONE,
         /** When the batch holds {@code adapters} of them: S-LoRA's D. */
         SOFT_LIMIT,
+        /** Nobody else until the batch has ended: what a server does that merges one adapter after the other. */
+        ONE_AT_A_TIME,
         /** Always, but only flows that have had at most {@code quantum} more service than the least served (DLPM). */
         DEFICIT
     }

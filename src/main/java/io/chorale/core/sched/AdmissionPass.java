@@ -78,12 +78,16 @@ final class AdmissionPass {
         Sequence blocked = null;
         boolean clusters = !waiting.isOutOfTurn();
         int admitted = 0;
-        for (int i = 0; i < CANDIDATES_MAX && hasRoom(); i++) {
+        int most = batchEndsFirst() ? 0 : CANDIDATES_MAX;
+        for (int i = 0; i < most && hasRoom(); i++) {
             Sequence first = waiting.next();
             if (first == null) {
                 break;
             }
             Sequence preferred = clusters ? preferred(first, blocked) : null;
+            if (preferred == null && batchIsClosed()) {
+                break;
+            }
             clusters &= preferred != null || !policies.cluster().prefersRunning(residency.pinnedCount());
             Sequence candidate = preferred == null ? first : preferred;
             if (isLost(candidate)) {
@@ -147,6 +151,35 @@ final class AdmissionPass {
             }
         }
         return best;
+    }
+
+    /** Whether only those join whose adapter is in the batch. */
+    private boolean batchIsClosed() {
+        return policies.cluster().onlyRunning() && !ledger.running.isEmpty();
+    }
+
+    /** Whether not even those join, since so many others stand before them. */
+    private boolean batchEndsFirst() {
+        if (!batchIsClosed()) {
+            return false;
+        }
+        AdapterGroup group = ledger.running.getFirst().group;
+        Sequence theirs = waiting.nextOf(group);
+        if (theirs == null) {
+            return true;
+        }
+        int others = 0;
+        Sequence first = waiting.next();
+        while (first != null && first.group != group && !policies.cluster().drains(others)) {
+            for (Sequence at = first; at != null && at.order < theirs.order; at = at.next) {
+                others++;
+            }
+            waiting.skip();
+            first = waiting.next();
+        }
+        waiting.restore();
+        waiting.rewind(room.nowNanos);
+        return policies.cluster().drains(others);
     }
 
     // ---- whether one fits -----------------------------------------------------------------------------------------

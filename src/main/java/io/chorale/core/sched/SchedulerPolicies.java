@@ -86,6 +86,7 @@ public record SchedulerPolicies(
             case NONE -> new AdapterClusterPolicy.None();
             case SOFT_LIMIT ->
                 new AdapterClusterPolicy.SoftLimit(settings.clustering().adapters());
+            case ONE_AT_A_TIME -> new AdapterClusterPolicy.OneAtATime();
             case DEFICIT -> new AdapterClusterPolicy.WithinQuantum();
         };
     }
