@@ -21,6 +21,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -104,6 +105,12 @@ public final class SimulateCommand {
             "slo-tpot",
             "html");
 
+    /** What a workload does not take from the flags: it would be played as if they were not there. */
+    private static final Map<String, List<String>> UNUSED = Map.of(
+            "--trace", List.of("workload", "rate", "cv", "prompt", "answer", "top-share"),
+            "--workload slora", List.of("top-share", "trace-speed"),
+            "--workload dlora", List.of("alpha", "cv", "prompt", "answer", "trace-speed"));
+
     private final Flags flags;
     private final PrintStream out;
     private final PrintStream err;
@@ -154,6 +161,7 @@ public final class SimulateCommand {
             out.print(DeviceFile.write(device(flags.text("print-device", ""))));
             return;
         }
+        checkReport();
         List<String> policies = flags.has("policy") ? flags.all("policy") : List.of("chorale");
         List<SimulationSettings> all = new ArrayList<>();
         for (String policy : policies) {
@@ -192,6 +200,19 @@ public final class SimulateCommand {
             Path file = Path.of(flags.text("html", ""));
             Files.writeString(file, HtmlReport.of(results, command), StandardCharsets.UTF_8);
             out.println("\nreport    " + file);
+        }
+    }
+
+    /** A run may take long: that its report cannot be written is said before. */
+    private void checkReport() {
+        if (!flags.has("html")) {
+            return;
+        }
+        Path file = Path.of(flags.text("html", ""));
+        Path folder = file.toAbsolutePath().getParent();
+        if (folder == null || !Files.isWritable(folder) || Files.isDirectory(file)) {
+            throw new FlagException(
+                    "--html " + file + " cannot be written: it must be a file in a folder that is there");
         }
     }
 
@@ -252,6 +273,13 @@ public final class SimulateCommand {
         int seed = flags.whole("seed", SLoraGenerator.SEED, 0, Integer.MAX_VALUE);
         int tenants = flags.whole("tenants", 1, 1, 10_000);
         Workload drawn;
+        String generator = flags.text("workload", "slora");
+        String source = flags.has("trace") ? "--trace" : "--workload " + generator;
+        for (String flag : UNUSED.getOrDefault(source, List.of())) {
+            if (flags.has(flag)) {
+                throw new FlagException("--" + flag + " has no effect with " + source);
+            }
+        }
         if (flags.has("trace")) {
             drawn = new TraceFile(
                             Path.of(flags.text("trace", "")),
@@ -264,7 +292,6 @@ public final class SimulateCommand {
                             ranks)
                     .read();
         } else {
-            String generator = flags.text("workload", "slora");
             drawn = switch (generator) {
                 case "slora" -> {
                     int[] prompt = flags.range("prompt", "8:512", 1, 1 << 20);

@@ -53,7 +53,8 @@ public record TraceFile(
     private static final Pattern MOONCAKE_INPUT = field("input_length");
     private static final Pattern MOONCAKE_OUTPUT = field("output_length");
 
-    private record Line(long nanos, int input, int output) {}
+    /** @param cut it was longer */
+    private record Line(long nanos, int input, int output, boolean cut) {}
 
     public TraceFile {
         if (!(speed > 0)) {
@@ -141,8 +142,11 @@ public record TraceFile(
     }
 
     private Line line(long nanos, String input, String output) {
-        int answer = Math.clamp(tokens(output), 1, tokensMax / 2);
-        return new Line(nanos, Math.clamp(tokens(input), 1, tokensMax - answer), answer);
+        long wanted = tokens(output);
+        int answer = Math.clamp(wanted, 1, tokensMax / 2);
+        long given = tokens(input);
+        int prompt = Math.clamp(given, 1, tokensMax - answer);
+        return new Line(nanos, prompt, answer, answer < wanted || prompt < given);
     }
 
     private static long tokens(String text) {
@@ -162,6 +166,7 @@ public record TraceFile(
     private Workload draw(List<Line> lines) {
         NumpyRandom random = new NumpyRandom(seed);
         Workload.Columns columns = new Workload.Columns(lines.size());
+        int cut = 0;
         long start = lines.isEmpty() ? 0 : lines.getFirst().nanos;
         for (Line line : lines) {
             long since = line.nanos - start;
@@ -171,10 +176,14 @@ public record TraceFile(
             int adapter =
                     adapters == 0 ? Workload.BASE : Math.min(adapters - 1, (int) (random.power(alpha) * adapters));
             columns.add((long) (since / speed), 0, adapter, line.input, line.output);
+            cut += line.cut ? 1 : 0;
         }
         String name = "%s at %s times its speed, %d adapters, alpha %s, seed %d"
                 .formatted(
                         file.getFileName(), SLoraGenerator.plain(speed), adapters, SLoraGenerator.plain(alpha), seed);
+        if (cut > 0) {
+            name += ", %,d requests cut to %,d tokens".formatted(cut, tokensMax);
+        }
         return columns.toWorkload(name, adapters, ranks);
     }
 }

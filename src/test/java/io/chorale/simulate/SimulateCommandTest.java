@@ -104,6 +104,10 @@ class SimulateCommandTest {
                 "--device tpu|device 'tpu' is neither a file nor one of",
                 "--trace nowhere.csv|there is no file nowhere.csv",
                 "--slo-ttft 0|--slo-ttft 0: must be between",
+                "--trace nowhere.csv --rate 5|--rate has no effect with --trace",
+                "--workload dlora --prompt 8:16|--prompt has no effect with --workload dlora",
+                "--top-share 0.9|--top-share has no effect with --workload slora",
+                "--html nowhere/report.html|--html nowhere/report.html cannot be written",
             })
     void saysWhatIsWrong(String line, String expected) {
         assertEquals(2, run(line.split(" ")));

@@ -56,6 +56,7 @@ class OtherWorkloadsTest {
         assertEquals(44, workload.answerTokens(0));
         assertEquals(500, workload.promptTokens(1), "cut to leave room for the answer");
         assertEquals(500, workload.answerTokens(1));
+        assertTrue(workload.name().endsWith(", 1 requests cut to 1,000 tokens"), workload.name());
         assertTrue(workload.adapter(0) >= 0 && workload.adapter(0) < 10);
     }
 
