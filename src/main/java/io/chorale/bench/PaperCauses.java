@@ -73,15 +73,14 @@ final class PaperCauses {
 
                 What is left, and what would close it:
 
-                - The 13B model on the 80 GB card comes out 4 to 7 %% too fast near saturation, and a quarter too fast without adapters. Its one
-                  fitted cell is far from saturation and has adapters: it cannot tell what attention over a full pool costs with that model, nor
-                  what the host's launches cost without adapters. Two more fitted cells would; there are none to spare.
-                - The clustering runs are slower than the published run of the same card, model and nearly the same pool: with D=32 no cluster
-                  ever forms, so that it is plain first-come-first-served for 32 adapters, of which the table for that card has 20 and 50. The
-                  engine that comes within 1 %% of those throughputs is 11 to 24 %% too fast here, so no one engine reproduces both.
-                - Merged with several adapters S-LoRA's code (`peft_req_queue.py`) admits nobody else until the batch is empty, and stops
-                  admitting to it when 30 others wait: it drains again and again. Chorale has no such queue; its merged mode holds others back.
-                - The A10G's host is taken to be the A100's; with R=2 its waits are so near saturation that 2.5 %% decide.
+                - The clustering runs of S4 are slower than the published run of the same card, model and nearly the same pool, and as slow as the
+                  earlier one that S-LoRA's repository keeps; those of S2 lie on both sides, the first slower and the second faster by half. With
+                  D=32 no cluster ever forms, so that they are plain first come, first served.
+                - Without adapters the host's launches decide on the 40 GB card, and no fitted cell is bound by them without adapters: their price
+                  there is the one with adapters. One more fitted cell would tell.
+                - With cv of 6 and 8 requests come in heaps, and the first token of S-LoRA's early abort comes later than here: its HTTP process,
+                  which takes them in one after the other, is a constant here.
+                - The A10G's host is taken to be the A100's; its waits are so near saturation that 2.5 %% decide.
 
                 | table | cell | off | costs times | off then |
                 |---|---|---|---|---|

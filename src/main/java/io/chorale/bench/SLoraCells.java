@@ -27,14 +27,22 @@ final class SLoraCells {
     static final String NEWEST = "slora,order=newest,abort=never";
     static final String ABORT = "slora";
 
+    /** Each adapter merged until its batch has ended. */
+    static final String MERGED_IN_TURN = FCFS + ",clustering=one-at-a-time,merging=always-merged";
+
     static final String MERGES = "Merged or on the fly, A10G S2, R=2, 60 s";
     static final String CLUSTERS = "Clustering, A100 S4, n=32, R=2, 120 s";
+    private static final String CLUSTERS_S2 = "Clustering, A100 S2, n=32, R=2, 120 s";
+    private static final String CLUSTERS_AGAIN = "Clustering, A100 S2 run again, n=32, R=2, 120 s";
 
     private static final double TTFT_OBJECTIVE = 6;
+    /** Its prompts are so many times "Hello ", of which Llama's tokenizer makes one token each, a first one and the last blank. */
+    private static final int AROUND_PROMPT = 2;
+
     /** Whole prompts, any number of adapters; whoever does not fit is waited for. */
     private static final Batch BATCH = new Batch(1 << 20, 1000, 0, 0, 0);
-    /** With clusters, which pass others without a bound. */
-    private static final Batch CLUSTER_BATCH = new Batch(1 << 20, 1000, 1 << 20, 0, 0);
+    /** Where those whose adapter is in the batch pass others, without a bound. */
+    private static final Batch PASSING_BATCH = new Batch(1 << 20, 1000, 1 << 20, 0, 0);
 
     /** The figures of a cell; throughput in requests a second, times in seconds. */
     record Figures(double throughput, double latency, double ttft, double attainment, double satisfaction) {
@@ -93,7 +101,7 @@ final class SLoraCells {
                     SLoraDevices.profile(constants, gpu, setting.model, pool).slower(factor),
                     PolicyText.parse(policy),
                     policy,
-                    table.equals(CLUSTERS) ? CLUSTER_BATCH : BATCH,
+                    policy.contains("clustering=") ? PASSING_BATCH : BATCH,
                     Door.OPEN,
                     1,
                     Dispatcher.ROUND_ROBIN,
@@ -101,7 +109,8 @@ final class SLoraCells {
                     new Objectives(TTFT_OBJECTIVE, 1e6),
                     0);
             SLoraGenerator workload = SLoraGenerator.of(adapters, alpha, rate, variation, seconds, setting.ranks());
-            return new Simulation(settings, workload.draw()).run(Simulation.Progress.SILENT);
+            return new Simulation(settings, workload.draw().withLongerPrompts(AROUND_PROMPT))
+                    .run(Simulation.Progress.SILENT);
         }
     }
 
@@ -263,7 +272,18 @@ final class SLoraCells {
             {0.6, 1.53, 45.0, 29.51, 0.23},
             {1, 1.54, 42.7, 27.12, 0.23}
         };
-        for (double[] row : skew) {
+        double[][] skewAborted = {
+            {0.1, 1.66, 19.1, 3.07, 0.77},
+            {0.3, 1.58, 19.6, 4.05, 0.65},
+            {0.6, 1.54, 19.3, 4.14, 0.61},
+            {1, 1.56, 19.7, 4.43, 0.62}
+        };
+        bySkew(FCFS, "", skew);
+        bySkew(ABORT, " early abort", skewAborted);
+    }
+
+    private void bySkew(String policy, String name, double[][] rows) {
+        for (double[] row : rows) {
             cells.add(new Cell(
                     "A10G S2 by skew, n=200, R=2",
                     Gpu.A10G,
@@ -274,14 +294,22 @@ final class SLoraCells {
                     2,
                     1,
                     300,
-                    FCFS,
-                    "alpha=" + row[0],
+                    policy,
+                    "alpha=" + row[0] + name,
                     Figures.of(row[1], row[2], row[3], row[4])));
         }
     }
 
     /** Satisfaction, attainment, mean time to first token. */
     private void orders() {
+        double[][][] a10gS1 = {
+            {{0.490, 0.517, 6.06}, {0.902, 0.942, 0.76}},
+            {{0.434, 0.477, 8.73}, {0.830, 0.898, 1.08}},
+            {{0.506, 0.562, 9.78}, {0.734, 0.815, 1.34}},
+            {{0.464, 0.518, 16.19}, {0.702, 0.758, 1.46}},
+            {{0.416, 0.480, 11.04}, {0.632, 0.743, 2.01}}
+        };
+        byOrder("A10G S1 by burstiness, n=200, R=2", Gpu.A10G, Setting.S1, POOL_SMALL, 200, 2, a10gS1);
         double[][][] a10gS2 = {
             {{0.197, 0.270, 23.74}, {0.729, 0.790, 21.46}, {0.755, 0.858, 1.34}},
             {{0.227, 0.263, 27.23}, {0.641, 0.697, 27.62}, {0.713, 0.817, 1.47}},
@@ -303,8 +331,11 @@ final class SLoraCells {
     private void byOrder(
             String table, Gpu gpu, Setting setting, int pool, int adapters, double rate, double[][][] rows) {
         double[] variations = {1, 2, 4, 6, 8};
-        String[] policies = {FCFS, NEWEST, ABORT};
-        String[] names = {"oldest first", "newest first", "early abort"};
+        boolean all = rows[0].length > 2; // of one table newest first is missing
+        String[] policies = all ? new String[] {FCFS, NEWEST, ABORT} : new String[] {FCFS, ABORT};
+        String[] names = all
+                ? new String[] {"oldest first", "newest first", "early abort"}
+                : new String[] {"oldest first", "early abort"};
         for (int v = 0; v < variations.length; v++) {
             for (int p = 0; p < policies.length; p++) {
                 double[] row = rows[v][p];
@@ -325,33 +356,136 @@ final class SLoraCells {
         }
     }
 
-    /** By D, the soft limit on adapters in the batch: 1 and 32 (none of 32 adapters is ever preferred). */
+    /** By D, the soft limit on adapters in the batch, from 1 to 32: none of 32 adapters is ever preferred. */
     private void clusters() {
-        double[] alphas = {0.1, 0.3, 0.6, 1};
         double[][][] s4 = {
-            {{1.23, 39.4, 20.2, 0.38}, {1.23, 40.5, 21.5, 0.38}, {1.19, 42.5, 23.6, 0.30}},
-            {{1.26, 40.2, 22.1, 0.43}, {1.24, 40.6, 22.3, 0.43}, {1.18, 43.9, 26.1, 0.27}},
-            {{1.29, 38.1, 20.8, 0.47}, {1.29, 38.8, 21.4, 0.47}, {1.18, 43.8, 26.5, 0.27}},
-            {{1.23, 39.9, 22.4, 0.50}, {1.26, 37.1, 20.1, 0.51}, {1.17, 43.8, 26.8, 0.28}}
-        };
-        int[] limits = {1, 4, 32};
-        for (int a = 0; a < alphas.length; a++) {
-            for (int d = 0; d < limits.length; d++) {
-                double[] row = s4[a][d];
-                cells.add(new Cell(
-                        CLUSTERS,
-                        Gpu.A100_40, // whose memory leaves such a pool
-                        Setting.S4,
-                        POOL_SMALL,
-                        32,
-                        alphas[a],
-                        2,
-                        1,
-                        120,
-                        FCFS + ",clustering=soft-limit,cluster-adapters=" + limits[d],
-                        "alpha=" + alphas[a] + " D=" + limits[d],
-                        Figures.of(row[0], row[1], row[2], row[3])));
+            {
+                {1.23, 39.4, 20.2, 0.38},
+                {1.24, 39.2, 20.2, 0.38},
+                {1.23, 40.5, 21.5, 0.38},
+                {1.20, 41.6, 22.8, 0.35},
+                {1.19, 42.5, 23.6, 0.30}
+            },
+            {
+                {1.26, 40.2, 22.1, 0.43},
+                {1.26, 39.9, 21.8, 0.45},
+                {1.24, 40.6, 22.3, 0.43},
+                {1.22, 41.7, 23.6, 0.36},
+                {1.18, 43.9, 26.1, 0.27}
+            },
+            {
+                {1.29, 38.1, 20.8, 0.47},
+                {1.27, 38.4, 20.9, 0.45},
+                {1.29, 38.8, 21.4, 0.47},
+                {1.28, 37.0, 19.7, 0.50},
+                {1.18, 43.8, 26.5, 0.27}
+            },
+            {
+                {1.23, 39.9, 22.4, 0.50},
+                {1.26, 38.0, 20.8, 0.49},
+                {1.26, 37.1, 20.1, 0.51},
+                {1.25, 38.3, 21.1, 0.49},
+                {1.17, 43.8, 26.8, 0.28}
             }
+        };
+        double[][][] s2 = {
+            {
+                {1.69, 16.0, 3.1, 0.84},
+                {1.70, 14.3, 1.9, 0.91},
+                {1.69, 14.7, 2.2, 0.90},
+                {1.72, 13.9, 1.8, 0.94},
+                {1.69, 14.8, 2.3, 0.92}
+            },
+            {
+                {1.70, 15.2, 2.8, 0.84},
+                {1.73, 14.8, 2.5, 0.85},
+                {1.70, 15.4, 3.0, 0.83},
+                {1.74, 13.7, 1.9, 0.90},
+                {1.65, 15.6, 3.1, 0.78}
+            },
+            {
+                {1.69, 14.6, 2.6, 0.84},
+                {1.73, 14.9, 2.8, 0.82},
+                {1.72, 15.4, 3.0, 0.81},
+                {1.75, 13.9, 2.1, 0.87},
+                {1.65, 15.9, 3.6, 0.73}
+            },
+            {
+                {1.73, 14.5, 2.6, 0.85},
+                {1.69, 15.4, 3.2, 0.84},
+                {1.68, 15.9, 3.6, 0.79},
+                {1.71, 14.1, 2.3, 0.85},
+                {1.64, 16.6, 4.2, 0.68}
+            }
+        };
+        double[][][] s2Again = {
+            {
+                {1.81, 9.7, 0.4, 1.00},
+                {1.81, 9.8, 0.4, 1.00},
+                {1.80, 9.9, 0.4, 1.00},
+                {1.81, 9.6, 0.4, 1.00},
+                {1.81, 9.8, 0.4, 1.00}
+            },
+            {
+                {1.87, 12.5, 3.1, 0.77},
+                {1.86, 12.7, 3.1, 0.78},
+                {1.87, 12.7, 3.1, 0.76},
+                {1.89, 11.8, 2.7, 0.84},
+                {1.85, 12.9, 3.4, 0.82}
+            },
+            {
+                {2.07, 20.3, 10.7, 0.45},
+                {2.06, 20.1, 10.5, 0.47},
+                {2.06, 20.4, 10.7, 0.47},
+                {2.12, 19.1, 9.8, 0.50},
+                {1.97, 22.4, 12.7, 0.25}
+            },
+            {
+                {2.04, 25.2, 16.0, 0.43},
+                {1.99, 27.0, 17.3, 0.43},
+                {1.95, 27.1, 17.4, 0.38},
+                {2.01, 25.6, 16.3, 0.42},
+                {1.86, 29.4, 19.8, 0.24}
+            },
+            {
+                {1.60, 30.0, 20.3, 0.40},
+                {1.64, 28.1, 18.9, 0.39},
+                {1.62, 28.9, 19.5, 0.38},
+                {1.59, 30.4, 20.7, 0.38},
+                {1.54, 31.7, 22.4, 0.24}
+            }
+        };
+        double[] alphas = {0.1, 0.3, 0.6, 1};
+        double[] variations = {1, 2, 4, 6, 8};
+        for (int i = 0; i < alphas.length; i++) {
+            byCluster(CLUSTERS, Setting.S4, alphas[i], 1, "alpha=" + alphas[i], s4[i]);
+        }
+        for (int i = 0; i < alphas.length; i++) {
+            byCluster(CLUSTERS_S2, Setting.S2, alphas[i], 1, "alpha=" + alphas[i], s2[i]);
+        }
+        for (int i = 0; i < variations.length; i++) {
+            byCluster(CLUSTERS_AGAIN, Setting.S2, 1, variations[i], "cv=" + (int) variations[i], s2Again[i]);
+        }
+    }
+
+    private void byCluster(
+            String table, Setting setting, double alpha, double variation, String name, double[][] rows) {
+        int[] limits = {1, 2, 4, 8, 32};
+        for (int d = 0; d < limits.length; d++) {
+            double[] row = rows[d];
+            cells.add(new Cell(
+                    table,
+                    Gpu.A100_40, // whose memory leaves such a pool
+                    setting,
+                    POOL_SMALL,
+                    32,
+                    alpha,
+                    2,
+                    variation,
+                    120,
+                    FCFS + ",clustering=soft-limit,cluster-adapters=" + limits[d],
+                    name + " D=" + limits[d],
+                    Figures.of(row[0], row[1], row[2], row[3])));
         }
     }
 
@@ -373,7 +507,7 @@ final class SLoraCells {
             {1.42, 20.3, 5.2, 0.57}
         };
         for (int i = 0; i < adapters.length; i++) {
-            merge(adapters[i], alphas[i], FCFS + ",merging=always-merged", "merged", merged[i]);
+            merge(adapters[i], alphas[i], MERGED_IN_TURN, "merged", merged[i]);
             merge(adapters[i], alphas[i], FCFS, "on the fly", unmerged[i]);
         }
     }

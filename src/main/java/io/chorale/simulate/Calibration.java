@@ -113,10 +113,9 @@ public final class Calibration {
                 learned.adapterPageNanos() * place.pagesPerRank(),
                 learned.adapterRowNanos() / rankMean,
                 0,
-                0,
-                0,
+                PromptTiles.NONE,
                 learned.loadPageNanos() * place.pagesPerRank(),
-                0,
+                HostCosts.NONE,
                 learned.mergeNanos());
         return new DeviceProfile(
                 name,

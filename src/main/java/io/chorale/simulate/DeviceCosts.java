@@ -6,7 +6,7 @@ import java.util.Arrays;
  * How long a step takes on one device with one base model:
  *
  * <pre>
- * max(floor, dense(rows) + context + pairs + adapters) + sequences + uploads + merges
+ * max(floor, dense(rows) + context + pairs + adapters) + host + sequences + uploads + merges
  * </pre>
  *
  * where the floor is what the host needs to launch a step, and dense(rows) is what the base model's products take: linear
@@ -23,10 +23,9 @@ import java.util.Arrays;
  * @param adapterRankNanos of each rank of a distinct adapter: bytes read once a step
  * @param rowRankNanos of each row times its rank: products, and bytes where each row reads them again
  * @param rowLargestRankNanos of each row with an adapter times the largest rank in the step: of kernels that pad
- * @param sequenceNanos of each sequence of a step, on the host, after the device is done
- * @param uploadNanos of each adapter uploaded, on the host, which launches its copies while the device does those before
+ * @param promptTiles how its kernels for prompts read adapters
  * @param uploadRankNanos of each rank of an adapter uploaded, on the device
- * @param requestNanos until a request that was sent is in the queue: HTTP, its tokens, ways between processes
+ * @param host what the host takes besides
  * @param mergeNanos of making the shadow weights of an adapter, or of switching in place
  */
 public record DeviceCosts(
@@ -41,10 +40,9 @@ public record DeviceCosts(
         double adapterRankNanos,
         double rowRankNanos,
         double rowLargestRankNanos,
-        double sequenceNanos,
-        double uploadNanos,
+        PromptTiles promptTiles,
         double uploadRankNanos,
-        double requestNanos,
+        HostCosts host,
         double mergeNanos) {
 
     public DeviceCosts {
@@ -71,10 +69,9 @@ public record DeviceCosts(
                 adapterRankNanos * factor,
                 rowRankNanos * factor,
                 rowLargestRankNanos * factor,
-                sequenceNanos * factor,
-                uploadNanos * factor,
+                promptTiles,
                 uploadRankNanos * factor,
-                requestNanos * factor,
+                host.times(factor),
                 mergeNanos * factor);
     }
 
@@ -91,8 +88,10 @@ public record DeviceCosts(
                     + step.rowLargestRanks * rowLargestRankNanos;
         }
         return (long) (Math.max(floor, device)
-                + step.sequences * sequenceNanos
-                + Math.max(step.uploads * uploadNanos, step.uploadRanks * uploadRankNanos)
+                + (step.rows == 0 ? 0 : host.stepNanos())
+                + step.sequences * host.sequenceNanos()
+                + step.sequencesWithAdapter * host.sequenceAdapterNanos()
+                + Math.max(step.uploads * host.uploadNanos(), step.uploadRanks * uploadRankNanos)
                 + step.merges * mergeNanos);
     }
 

@@ -19,6 +19,7 @@ import java.util.stream.IntStream;
 final class DeviceFile {
     private static final double MICRO = 1e3;
     private static final double MILLI = 1e6;
+    private static final String NO_TILES = "none";
 
     private final Properties values = new Properties();
     private final Set<String> unread = new TreeSet<>();
@@ -61,10 +62,14 @@ final class DeviceFile {
                     from.number("adapters.rank-us", 0, 1e9) * MICRO,
                     from.number("adapters.row-rank-ns", 0, 1e9),
                     from.number("adapters.row-largest-rank-ns", 0, 1e9),
-                    from.number("host.sequence-us", 0, 1e9) * MICRO,
-                    from.numberOrZero("upload.each-us", 1e9) * MICRO,
+                    from.promptTiles(),
                     from.number("upload.rank-us", 0, 1e9) * MICRO,
-                    from.numberOrZero("host.request-ms", 1e6) * MILLI,
+                    new HostCosts(
+                            from.numberOrZero("host.step-us", 1e9) * MICRO,
+                            from.number("host.sequence-us", 0, 1e9) * MICRO,
+                            from.numberOrZero("host.sequence-adapter-us", 1e9) * MICRO,
+                            from.numberOrZero("upload.each-us", 1e9) * MICRO,
+                            from.numberOrZero("host.request-ms", 1e6) * MILLI),
                     from.number("merge.ms", 0, 1e6) * MILLI);
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException(
@@ -112,6 +117,30 @@ final class DeviceFile {
         return values.containsKey(key) ? number(key, 0, max) : 0;
     }
 
+    /** As TILE,LONGEST,RANK,SEQUENCES; files of earlier versions have none. */
+    private PromptTiles promptTiles() {
+        String key = "adapters.prompt-tiles";
+        if (!values.containsKey(key) || text(key).equals(NO_TILES)) {
+            unread.remove(key);
+            return PromptTiles.NONE;
+        }
+        String[] parts = text(key).split(",", -1);
+        if (parts.length != 4) {
+            throw wrong(key, text(key), "must be TILE,LONGEST,RANK,SEQUENCES or " + NO_TILES);
+        }
+        int[] numbers = new int[parts.length];
+        for (int i = 0; i < parts.length; i++) {
+            numbers[i] = (int) parse(key, parts[i], 1, 1 << 20);
+        }
+        return new PromptTiles(numbers[0], numbers[1], numbers[2], numbers[3]);
+    }
+
+    private static String text(PromptTiles tiles) {
+        return tiles.equals(PromptTiles.NONE)
+                ? NO_TILES
+                : tiles.rows() + "," + tiles.longestMin() + "," + tiles.rankMin() + "," + tiles.sequencesMin();
+    }
+
     private double parse(String key, String text, double min, double max) {
         double value;
         try {
@@ -153,8 +182,14 @@ final class DeviceFile {
                 adapters.rank-us = %s
                 adapters.row-rank-ns = %s
                 adapters.row-largest-rank-ns = %s
-                # Of each sequence of a step, on the host, after the device is done.
+                # Kernels for prompts that read an adapter once for so many rows: tile; used when the longest sequence has so
+                # many rows, the largest rank is at least so large and there are so many sequences.
+                adapters.prompt-tiles = %s
+                # Of each step, on the host, while the device waits.
+                host.step-us = %s
+                # Of each sequence of a step, on the host, after the device is done; more for one with an adapter.
                 host.sequence-us = %s
+                host.sequence-adapter-us = %s
                 # Until a request that was sent is in the queue.
                 host.request-ms = %s
                 # Of each adapter that is uploaded, on the host; of each rank of it, on the device. Of making merged weights.
@@ -181,9 +216,12 @@ final class DeviceFile {
                         plain(c.adapterRankNanos() / MICRO),
                         plain(c.rowRankNanos()),
                         plain(c.rowLargestRankNanos()),
-                        plain(c.sequenceNanos() / MICRO),
-                        plain(c.requestNanos() / MILLI),
-                        plain(c.uploadNanos() / MICRO),
+                        text(c.promptTiles()),
+                        plain(c.host().stepNanos() / MICRO),
+                        plain(c.host().sequenceNanos() / MICRO),
+                        plain(c.host().sequenceAdapterNanos() / MICRO),
+                        plain(c.host().requestNanos() / MILLI),
+                        plain(c.host().uploadNanos() / MICRO),
                         plain(c.uploadRankNanos() / MICRO),
                         plain(c.mergeNanos() / MILLI),
                         device.pages(),

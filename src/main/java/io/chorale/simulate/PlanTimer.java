@@ -34,8 +34,10 @@ final class PlanTimer {
                 load.merges++;
             }
         }
+        int longest = 0;
         for (int s = 0; s < plan.sequenceCount; s++) {
             int rows = plan.seqTokenStart[s + 1] - plan.seqTokenStart[s];
+            longest = Math.max(longest, rows);
             int context = plan.seqContext[s];
             if (rows > 1) {
                 load.pairs += rows * (context - (rows - 1) / 2.0);
@@ -43,16 +45,31 @@ final class PlanTimer {
                 load.contextTokens += context;
             }
         }
+        readAdapters(plan, longest);
+        return costs.nanos(load);
+    }
+
+    private void readAdapters(StepPlan plan, int longest) {
         stamp++;
-        long adapterRows = 0;
         int largestRank = 0;
+        for (int i = 0; i < plan.segmentSlotCount; i++) {
+            largestRank = Math.max(largestRank, slotRank[plan.segmentSlots[i]]);
+        }
+        boolean tiled = costs.promptTiles().used(plan.sequenceCount, longest, largestRank);
+        int tiles = costs.promptTiles().of(longest);
+        int s = 0;
         for (int g = 0; g < plan.segmentCount; g++) {
-            int rows = plan.segmentStart[g + 1] - plan.segmentStart[g];
+            int sequences = 0;
+            for (; s < plan.sequenceCount && plan.seqTokenStart[s] < plan.segmentStart[g + 1]; s++) {
+                sequences++;
+            }
+            int adapters = plan.segmentSlotStart[g + 1] - plan.segmentSlotStart[g];
+            load.sequencesWithAdapter += adapters > 0 ? sequences : 0;
+            long reads = tiled ? (long) sequences * tiles : plan.segmentStart[g + 1] - plan.segmentStart[g];
             for (int i = plan.segmentSlotStart[g]; i < plan.segmentSlotStart[g + 1]; i++) {
                 int slot = plan.segmentSlots[i];
-                load.rowRanks += (long) rows * slotRank[slot];
-                adapterRows += rows;
-                largestRank = Math.max(largestRank, slotRank[slot]);
+                load.rowRanks += reads * slotRank[slot];
+                load.rowLargestRanks += reads * (tiled ? slotRank[slot] : largestRank);
                 if (slotSeen[slot] != stamp) {
                     slotSeen[slot] = stamp;
                     load.adapters++;
@@ -60,8 +77,6 @@ final class PlanTimer {
                 }
             }
         }
-        load.rowLargestRanks = adapterRows * largestRank;
-        return costs.nanos(load);
     }
 
     /** Of the plan last asked about. */

@@ -40,7 +40,7 @@ public final class Simulation {
                 workload,
                 settings.retry(),
                 (long) (settings.objectives().ttftSeconds() * 1e9),
-                (long) settings.device().costs().requestNanos(),
+                (long) settings.device().costs().host().requestNanos(),
                 settings.seed());
         for (int i = 0; i < settings.replicas(); i++) {
             replicas.add(new Replica(settings, workload));

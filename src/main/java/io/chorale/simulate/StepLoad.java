@@ -4,6 +4,7 @@ package io.chorale.simulate;
 final class StepLoad {
     int rows;
     int sequences;
+    int sequencesWithAdapter;
     /** Tokens that attention reads, summed over the sequences. */
     long contextTokens;
     /** Of prompts computed in pieces: pairs of a row and a token that it attends to. */
@@ -13,7 +14,7 @@ final class StepLoad {
 
     long adapterRanks;
     long rowRanks;
-    /** Rows with an adapter times the largest rank among them. */
+    /** Rows with an adapter times the largest rank among them. In both, tiles count where a kernel reads once for a tile of rows. */
     long rowLargestRanks;
     /** Adapters that are uploaded, and their ranks. */
     int uploads;
@@ -25,6 +26,7 @@ final class StepLoad {
     void clear() {
         rows = 0;
         sequences = 0;
+        sequencesWithAdapter = 0;
         contextTokens = 0;
         pairs = 0;
         adapters = 0;

@@ -106,6 +106,15 @@ public final class Workload {
         return columns.toWorkload(name, adapters, ranks);
     }
 
+    /** The same requests, with so many tokens more in every prompt. */
+    public Workload withLongerPrompts(int tokens) {
+        Columns columns = new Columns(size());
+        for (int i = 0; i < size(); i++) {
+            columns.add(nanos[i], tenant[i], adapter[i], promptTokens[i] + tokens, answerTokens[i]);
+        }
+        return columns.toWorkload(name, adapters, ranks);
+    }
+
     /**
      * This and another one together, by time. The other's adapters and tenants are its own: they are numbered after these.
      * Both must deal the same ranks.

@@ -130,6 +130,13 @@ class SimulateCommandTest {
         assertEquals(2, run("--device", file.toString()));
         assertTrue(err().contains("host.request-ms = -1 must be between 0 and"), err());
 
+        String tiled = DeviceFile.write(DeviceProfiles.SLORA_A100_7B);
+        Files.writeString(file, tiled);
+        assertEquals(tiled, DeviceFile.write(DeviceFile.read(file)));
+        Files.writeString(file, tiled.replace("32,200,64,2", "32,200,64"));
+        assertEquals(2, run("--device", file.toString()));
+        assertTrue(err().contains("adapters.prompt-tiles = 32,200,64 must be TILE,LONGEST,RANK,SEQUENCES"), err());
+
         Files.writeString(file, whole);
         Files.writeString(file, Files.readString(file).replace("pool.pages = ", "pool.pages = -"));
         assertEquals(2, run("--device", file.toString()));
