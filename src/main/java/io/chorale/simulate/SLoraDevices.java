@@ -87,15 +87,15 @@ public final class SLoraDevices {
     private static final double UPLOAD_NANOS_PER_BYTE = 2 / 25.0;
 
     /**
-     * Of the host, counted in its code. In each layer: seven products, what lies between them, and two copies for tokens that do not lie
-     * side by side; with adapters shrinking and expanding for four projections; for each adapter uploaded twice a copy, and
-     * its half put in place.
+     * Of the host, counted in its code. In each layer: seven products, what lies between them, and two copies for tokens that
+     * do not lie side by side; with adapters shrinking and expanding for four projections; for each adapter uploaded twice a
+     * copy, and its half put in place.
      */
     private static final int LAYER_LAUNCHES = 19;
 
     private static final int ADAPTER_LAUNCHES = 8;
     private static final int UPLOAD_LAUNCHES = 4;
-    /** Before and after the layers: places for the new tokens, embedding, penalties, sampling. The code asks for results in between. */
+    /** Before and after the layers, with results asked for in between: places for tokens, embedding, penalties, sampling. */
     private static final int STEP_LAUNCHES = 60;
 
     /** Its Triton kernels for prompts, and when they are used: for others, the ones that read for each row are. */

@@ -14,7 +14,7 @@ final class StepLoad {
 
     long adapterRanks;
     long rowRanks;
-    /** Rows with an adapter times the largest rank among them. In both, tiles count where a kernel reads once for a tile of rows. */
+    /** Rows with an adapter times the largest rank among them. Where a kernel reads once for a tile of rows, tiles count in both. */
     long rowLargestRanks;
     /** Adapters that are uploaded, and their ranks. */
     int uploads;
