@@ -302,7 +302,7 @@ public final class AdapterAdministration {
     }
 
     private static AdapterRefusal taken(String name) {
-        return new AdapterRefusal(Kind.CONFLICT, "there is an adapter '" + name + "' already");
+        return new AdapterRefusal(Kind.TAKEN, "there is an adapter '" + name + "' already");
     }
 
     private static AdapterRefusal invalid(FileRejectedException rejected) {

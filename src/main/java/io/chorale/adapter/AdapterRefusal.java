@@ -13,6 +13,8 @@ public final class AdapterRefusal extends Exception {
         NOT_FOUND,
         /** What is there already stands against it. */
         CONFLICT,
+        /** The name is an adapter's, which was not to be replaced. */
+        TAKEN,
         TOO_LARGE,
         /** The doctor found something. */
         INVALID,

@@ -19,7 +19,6 @@ import jakarta.ws.rs.QueryParam;
 import jakarta.ws.rs.core.Context;
 import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.Response;
-import java.io.IOException;
 import java.io.InputStream;
 import java.util.List;
 import java.util.Optional;
@@ -79,7 +78,7 @@ public class AdaptersResource {
         out.raw("],\"has_more\":").flag(found.size() > countMax);
         out.raw(",\"total\":").number(json.registry().size(scope::allows)).raw(",\"host\":");
         json.writeHost(out);
-        return answer(200, out.raw("}"));
+        return AdminCall.answer(200, out.raw("}"));
     }
 
     private static int limit(String text) {
@@ -106,7 +105,7 @@ public class AdaptersResource {
     @AdminOnly
     @Blocking
     public Response load(@PathParam("name") String name, Fields body) {
-        return granted(() -> {
+        return AdminCall.granted(() -> {
             Outcome outcome = administration.load(name, source(body), sha256(body), true);
             return adapter(outcome == Outcome.ADDED ? 201 : 200, name);
         });
@@ -118,7 +117,7 @@ public class AdaptersResource {
     @AdminOnly
     @Blocking
     public Response upload(@PathParam("name") String name, InputStream archive) {
-        return granted(() -> {
+        return AdminCall.granted(() -> {
             Outcome outcome = administration.upload(name, archive);
             return adapter(outcome == Outcome.ADDED ? 201 : 200, name);
         });
@@ -129,7 +128,7 @@ public class AdaptersResource {
     @AdminOnly
     @Blocking
     public Response remove(@PathParam("name") String name) {
-        return granted(() -> {
+        return AdminCall.granted(() -> {
             administration.remove(name);
             return Response.noContent().build();
         });
@@ -141,10 +140,10 @@ public class AdaptersResource {
     @AdminOnly
     @Blocking
     public Response validate(Fields body) {
-        return granted(() -> {
+        return AdminCall.granted(() -> {
             JsonBytes out = new JsonBytes();
             AdapterJson.writeReport(administration.validate(source(body), sha256(body)), out);
-            return answer(200, out);
+            return AdminCall.answer(200, out);
         });
     }
 
@@ -154,10 +153,10 @@ public class AdaptersResource {
     @AdminOnly
     @Blocking
     public Response validate(InputStream archive) {
-        return granted(() -> {
+        return AdminCall.granted(() -> {
             JsonBytes out = new JsonBytes();
             AdapterJson.writeReport(administration.validate(archive), out);
-            return answer(200, out);
+            return AdminCall.answer(200, out);
         });
     }
 
@@ -166,7 +165,7 @@ public class AdaptersResource {
     @AdminOnly
     @Blocking
     public Response pin(@PathParam("name") String name) {
-        return granted(() -> {
+        return AdminCall.granted(() -> {
             administration.pin(name);
             return adapter(200, name);
         });
@@ -177,7 +176,7 @@ public class AdaptersResource {
     @AdminOnly
     @Blocking
     public Response unpin(@PathParam("name") String name) {
-        return granted(() -> {
+        return AdminCall.granted(() -> {
             administration.unpin(name);
             return adapter(200, name);
         });
@@ -189,7 +188,7 @@ public class AdaptersResource {
     @AdminOnly
     @Blocking
     public Response prefetch(@PathParam("name") String name) {
-        return granted(() -> {
+        return AdminCall.granted(() -> {
             administration.prefetch(name);
             return adapter(202, name);
         });
@@ -201,7 +200,7 @@ public class AdaptersResource {
     @Blocking
     @Consumes(MediaType.APPLICATION_JSON)
     public Response rollBack(@PathParam("name") String name, Fields body) {
-        return granted(() -> {
+        return AdminCall.granted(() -> {
             body.onlyKnows(ROLLBACK_FIELDS);
             String version = body.text("version");
             administration.rollBack(name, version == null ? "" : version);
@@ -213,7 +212,7 @@ public class AdaptersResource {
         body.onlyKnows(SOURCE_FIELDS);
         String source = body.text("source");
         if (source == null || source.isEmpty()) {
-            throw Problem.invalid(400, "missing_parameter", "source", "You must provide a 'source' parameter.");
+            throw Problem.missing("source");
         }
         return source;
     }
@@ -235,54 +234,10 @@ public class AdaptersResource {
         NamedAdapter named = json.registry()
                 .named(name)
                 .filter(known -> scope.allows(known.name()))
-                .orElseThrow(() -> problemOf(
+                .orElseThrow(() -> ProblemMapper.problemOf(
                         new AdapterRefusal(AdapterRefusal.Kind.NOT_FOUND, "there is no adapter '" + name + "'")));
         JsonBytes out = new JsonBytes();
         json.write(named, out);
-        return answer(status, out);
-    }
-
-    static Response answer(int status, JsonBytes out) {
-        return Response.status(status)
-                .type(MediaType.APPLICATION_JSON_TYPE.withCharset("UTF-8"))
-                .entity(out.take())
-                .build();
-    }
-
-    /** A wish of an administrator. */
-    interface Wish {
-        Response grant() throws AdapterRefusal, IOException;
-    }
-
-    static Response granted(Wish wish) {
-        try {
-            return wish.grant();
-        } catch (AdapterRefusal refusal) {
-            throw problemOf(refusal);
-        } catch (IOException failed) {
-            throw Problem.failed(
-                    500, "io_error", "The server could not write its files: " + failed.getMessage(), Problem.Retry.NO);
-        }
-    }
-
-    static Problem problemOf(AdapterRefusal refusal) {
-        String message = Character.toUpperCase(refusal.message().charAt(0))
-                + refusal.message().substring(1) + ".";
-        return switch (refusal.kind()) {
-            case MALFORMED -> Problem.invalid(400, "invalid_value", null, message);
-            case FORBIDDEN -> Problem.invalid(403, "source_forbidden", "source", message);
-            case NOT_FOUND -> Problem.invalid(404, "adapter_not_found", null, message);
-            case CONFLICT -> Problem.invalid(409, "conflict", null, message);
-            case TOO_LARGE -> Problem.invalid(413, "request_too_large", null, message);
-            case INVALID ->
-                Problem.invalid(
-                                422,
-                                "adapter_invalid",
-                                null,
-                                refusal.message() + ": " + String.join("; ", refusal.problems()))
-                        .listing(refusal.problems());
-            case NO_ROOM -> Problem.invalid(409, "no_room", null, message);
-            case SOURCE_FAILED -> Problem.failed(502, "source_failed", message, Problem.Retry.YES);
-        };
+        return AdminCall.answer(status, out);
     }
 }

@@ -57,7 +57,7 @@ public class AliasesResource {
             out.raw(i == 0 ? "" : ",");
             AdapterJson.write(all.get(i), out);
         }
-        return AdaptersResource.answer(200, out.raw("]}"));
+        return AdminCall.answer(200, out.raw("]}"));
     }
 
     @GET
@@ -73,7 +73,7 @@ public class AliasesResource {
     @Blocking
     public Response put(@PathParam("name") String name, Fields body) {
         List<AdapterAlias.Share> shares = shares(body);
-        return AdaptersResource.granted(() -> {
+        return AdminCall.granted(() -> {
             administration.alias(new AdapterAlias(name, shares));
             return alias(name, AdapterScope.ALL);
         });
@@ -105,7 +105,7 @@ public class AliasesResource {
     @AdminOnly
     @Blocking
     public Response remove(@PathParam("name") String name) {
-        return AdaptersResource.granted(() -> {
+        return AdminCall.granted(() -> {
             administration.removeAlias(name);
             return Response.noContent().build();
         });
@@ -114,10 +114,10 @@ public class AliasesResource {
     private Response alias(String name, AdapterScope scope) {
         AdapterAlias alias = aliases.find(name)
                 .filter(known -> scope.allows(known.name()))
-                .orElseThrow(() -> AdaptersResource.problemOf(
+                .orElseThrow(() -> ProblemMapper.problemOf(
                         new AdapterRefusal(AdapterRefusal.Kind.NOT_FOUND, "there is no alias '" + name + "'")));
         JsonBytes out = new JsonBytes();
         AdapterJson.write(alias, out);
-        return AdaptersResource.answer(200, out);
+        return AdminCall.answer(200, out);
     }
 }

@@ -287,7 +287,8 @@ public final class CompletionReader {
         for (String stop : stops) {
             if (stop.isEmpty() || stop.length() > StopMatcher.STOP_CHARS_MAX) {
                 throw Problem.badValue(
-                        body.name("stop"), "A stop string must have between 1 and " + StopMatcher.STOP_CHARS_MAX + " characters.");
+                        body.name("stop"),
+                        "A stop string must have between 1 and " + StopMatcher.STOP_CHARS_MAX + " characters.");
             }
         }
         if (!stops.isEmpty() && catalog.text().isEmpty()) {

@@ -55,14 +55,14 @@ public class LoraAdminResource {
 
     private static Response loadError(String name, AdapterRefusal refusal) {
         return switch (refusal.kind()) {
-            case CONFLICT ->
+            case TAKEN ->
                 error(
                         400,
                         WRONG,
-                        refusal.message().contains("already")
-                                ? "The lora adapter '" + name + "' has already been loaded. If you want to load the"
-                                        + " adapter in place, set 'load_inplace' to True."
-                                : refusal.message() + ".");
+                        "The lora adapter '" + name
+                                + "' has already been loaded. If you want to load the adapter in place,"
+                                + " set 'load_inplace' to True.");
+            case CONFLICT -> error(400, WRONG, refusal.message() + ".");
             case NOT_FOUND -> error(404, "NotFoundError", refusal.message());
             case MALFORMED -> error(400, WRONG, refusal.message());
             case FORBIDDEN -> error(403, WRONG, refusal.message());
@@ -103,6 +103,6 @@ public class LoraAdminResource {
                 .raw(",\"param\":null,\"code\":")
                 .number(status)
                 .raw("}}");
-        return AdaptersResource.answer(status, out);
+        return AdminCall.answer(status, out);
     }
 }

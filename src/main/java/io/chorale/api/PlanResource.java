@@ -84,14 +84,11 @@ public class PlanResource {
                                     + " s allowed; ask for fewer seconds or a lower rate."));
             return write(answer);
         } catch (IllegalArgumentException wrong) {
-            throw Problem.invalid(400, "invalid_value", null, sentence(String.valueOf(wrong.getMessage())));
+            throw Problem.invalid(
+                    400, "invalid_value", null, ProblemMapper.sentence(String.valueOf(wrong.getMessage())));
         } finally {
             free.release();
         }
-    }
-
-    private static String sentence(String words) {
-        return words.substring(0, 1).toUpperCase(Locale.ROOT) + words.substring(1) + ".";
     }
 
     // ---- the question ---------------------------------------------------------------------------------------------
@@ -140,7 +137,7 @@ public class PlanResource {
         try {
             device = name.equals(ServerDevice.NAME) ? server.now(ranks) : WhatIf.device(name);
         } catch (IllegalArgumentException unknown) {
-            throw Problem.badValue("device", sentence(unknown.getMessage() + ", " + ServerDevice.NAME));
+            throw Problem.badValue("device", ProblemMapper.sentence(unknown.getMessage() + ", " + ServerDevice.NAME));
         }
         Fields costs = body.child("costs");
         try {
@@ -155,7 +152,7 @@ public class PlanResource {
         try {
             PolicyText.parse(given);
         } catch (IllegalArgumentException wrong) {
-            throw Problem.badValue("policy", sentence(String.valueOf(wrong.getMessage())));
+            throw Problem.badValue("policy", ProblemMapper.sentence(String.valueOf(wrong.getMessage())));
         }
         return given;
     }

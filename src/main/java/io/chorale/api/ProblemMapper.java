@@ -1,5 +1,6 @@
 package io.chorale.api;
 
+import io.chorale.adapter.AdapterRefusal;
 import io.chorale.core.model.DropReason;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.serving.Door;
@@ -73,7 +74,28 @@ public class ProblemMapper {
         };
     }
 
-    private static String sentence(String detail) {
+    static Problem problemOf(AdapterRefusal refusal) {
+        String message = sentence(refusal.message());
+        return switch (refusal.kind()) {
+            case MALFORMED -> Problem.invalid(400, "invalid_value", null, message);
+            case FORBIDDEN -> Problem.invalid(403, "source_forbidden", "source", message);
+            case NOT_FOUND -> Problem.invalid(404, "adapter_not_found", null, message);
+            case CONFLICT, TAKEN -> Problem.invalid(409, "conflict", null, message);
+            case TOO_LARGE -> Problem.invalid(413, "request_too_large", null, message);
+            case INVALID ->
+                Problem.invalid(
+                                422,
+                                "adapter_invalid",
+                                null,
+                                sentence(refusal.message() + ": " + String.join("; ", refusal.problems())))
+                        .listing(refusal.problems());
+            case NO_ROOM -> Problem.invalid(409, "no_room", null, message);
+            case SOURCE_FAILED -> Problem.failed(502, "source_failed", message, Problem.Retry.YES);
+        };
+    }
+
+    /** A clause as others tell it, made a sentence for clients. */
+    static String sentence(String detail) {
         return detail.isEmpty()
                 ? "The request was dropped."
                 : Character.toUpperCase(detail.charAt(0)) + detail.substring(1) + ".";

@@ -219,10 +219,7 @@ final class PromptReader {
             return chat(body).ids();
         }
         // Whoever counts may count more than fits the context.
-        String text = body.text("prompt");
-        if (text == null) {
-            throw Problem.missing(body.name("prompt"));
-        }
+        String text = required(body, "prompt");
         TextModel model = catalog.text().orElseThrow(() -> noTokenizer("prompt", "there is nothing to tell"));
         return model.encode(text);
     }
