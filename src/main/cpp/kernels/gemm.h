@@ -37,7 +37,7 @@ struct GemmStreamArgs {
   Product y;           // y.lora, where it is there: written for the rows of the groups
   int32_t rows = 0;
   LoraSiteArgs lora;   // used where y.lora is there; at most kLoraGroupsMax groups
-  int32_t lora_stages = 0;  // of weights beside LoRA, 2 to 9 (4 beyond 64 rows); 0: by what the adapters have
+  int32_t lora_stages = 0;  // of weights beside LoRA, at least 2; 0: by what the adapters have
 };
 void GemmStream(Launcher& launcher, Element element, const ProductPlan& plan, const GemmStreamArgs& args);
 

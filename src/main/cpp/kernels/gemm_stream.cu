@@ -40,9 +40,9 @@ __global__ void __maxnreg__(kLora ? LaunchRegisters(kRows) : 168)
 GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
                  const int32_t rows, const int32_t units, const LoraSiteArgs lora, const int32_t lora_stages) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  constexpr int32_t kStagesMax = kLora && StagesMax(kRows) > kLoraStagesMost ? kLoraStagesMost : StagesMax(kRows);
+  constexpr int32_t kStagesMax = kLora ? LoraStagesMost(kRows) : StagesMax(kRows);
   // With LoRA the consumers keep what they need, and the others, which are half as many, have the rest.
-  constexpr int32_t kConsumerRegisters = kRows > 64 ? 96 : kRows > 32 ? 72 : kRows > 16 ? 48 : 40;
+  constexpr int32_t kConsumerRegisters = kRows > 64 ? 112 : kRows > 32 ? 72 : kRows > 16 ? 48 : 40;
   constexpr int32_t kLoraRegisters = LaunchRegisters(kRows) + kWarpgroups * (LaunchRegisters(kRows) - kConsumerRegisters);
   constexpr int32_t kStage = StageBytes(kRows);
   // Stages of weights that are on their way at once while the inputs are still to come: as many as the memory's latency
@@ -92,7 +92,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
         const int32_t stage_count = choose_stages().count, ring_bytes = LoraRingBytes(kRows, stage_count);
         const uint32_t states = stage_count * kStage, rings = states + kLoraWarps * kLoraStateBytes;
         auto* own = shared_bytes + (stages - SharedAddress(shared_bytes)) + states + warp * kLoraStateBytes;
-        LoraBeside<T, LoraGroupRows(kRows) / 8>(lora, y, stages + rings + warp * ring_bytes, ring_bytes, *reinterpret_cast<LoraWarpState*>(own),
+        LoraBeside<T>(lora, y, stages + rings + warp * ring_bytes, ring_bytes, *reinterpret_cast<LoraWarpState*>(own),
                       warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
         return;
       }

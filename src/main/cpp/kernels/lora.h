@@ -8,8 +8,7 @@
 
 namespace chorale::cuda {
 
-inline constexpr int32_t kLoraGroupRows = 16;      // of a group, beside a product, at most
-__host__ __device__ constexpr int32_t LoraGroupRows(int32_t rows) { return rows > 64 ? kLoraGroupRows : 8; }  // of so many in all
+inline constexpr int32_t kLoraGroupRows = 8;       // of a group, beside a product
 inline constexpr int32_t kLoraGroupRowsMany = 256;  // in launches of its own, where a block has a piece of a group
 inline constexpr int32_t kLoraPieceRows = 64;
 inline constexpr int32_t kLoraPieces = kLoraGroupRowsMany / kLoraPieceRows;
@@ -41,7 +40,7 @@ struct LoraUse {
   int32_t reserved = 0;
 };
 
-// Consecutive rows that use the same adapters, at most LoraGroupRows or kLoraGroupRowsMany.
+// Consecutive rows that use the same adapters, at most kLoraGroupRows or kLoraGroupRowsMany.
 struct LoraGroup {
   int32_t row_begin = 0;
   int32_t row_count = 0;

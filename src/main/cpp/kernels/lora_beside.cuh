@@ -7,9 +7,9 @@
 namespace chorale::cuda {
 
 // B v goes in units of some tiles of 128 outputs, as the plan of the step has cut them; each begins when all units of A x of
-// its group are counted. Outputs are the rows of m16 and 8 of the group's rows the columns of n8, once or twice. A lane has 8 neighbouring outputs of 4 ranks, of which
+// its group are counted. Outputs are the rows of m16 and the group's rows the columns of n8. A lane has 8 neighbouring outputs of 4 ranks, of which
 // byte permutations make pairs of ranks.
-template <typename T, int32_t kEights>
+template <typename T>
 class LoraExpandWork : public LoraWork {
  public:
   __device__ __forceinline__ LoraExpandWork(const LoraWork& work, const Product& y)
@@ -152,12 +152,11 @@ class LoraExpandWork : public LoraWork {
     const LoraSegment& s = state_.segment;
     const int32_t split_stride = s.row_count * s.v_cols, first = lane_ % 4 * 2;
 #pragma unroll 1
-    for (int32_t i = 0; i < count * kEights; ++i) {
-      const int32_t p = i / kEights, eight = i % kEights;
+    for (int32_t p = 0; p < count; ++p) {
       const LoraPart& part = Part(p);
       const int32_t left = part.rank - part.rank_begin - first;  // ranks from the lane's first on
       float sums[4] = {};
-      const float* source = args_.v + s.v_offset + min(eight * 8 + lane_ / 4, s.row_count - 1) * s.v_cols + first + part.v_col;
+      const float* source = args_.v + s.v_offset + min(lane_ / 4, s.row_count - 1) * s.v_cols + first + part.v_col;
 #pragma unroll 1
       for (int32_t split = 0; split < splits_ && part.rank > 0; split += 8, source += 8 * split_stride) {
         float2 low[8], high[8];
@@ -174,7 +173,7 @@ class LoraExpandWork : public LoraWork {
       constexpr int32_t kAt[4] = {0, 1, 8, 9};
 #pragma unroll
       for (int32_t j = 0; j < 4; ++j) sums[j] = kAt[j] < left ? sums[j] * part.scale : 0.0f;  // beyond the rank nothing was written
-      state_.v[p][eight][lane_] = {PackPair<T>(sums[0], sums[1]), PackPair<T>(sums[2], sums[3])};
+      state_.v[p][lane_] = {PackPair<T>(sums[0], sums[1]), PackPair<T>(sums[2], sums[3])};
     }
   }
 
@@ -197,7 +196,7 @@ class LoraExpandWork : public LoraWork {
     }
     __syncwarp();
     SumV(count);
-    float d[kEights][2][4][4] = {};
+    float d[2][4][4] = {};
     const int32_t q = lane_ % 4, g = lane_ / 4;
     const uint32_t own = static_cast<uint32_t>(q * 2 * kLoraRowBytes + ((g * 16) ^ (q * 32)));
     int32_t slot = 0;
@@ -207,7 +206,7 @@ class LoraExpandWork : public LoraWork {
       const uint32_t b = ring_ + static_cast<uint32_t>(slot) * kLoraTileBytes + own;
       if (Part(place.part).rank > 0) {
 #pragma unroll
-        for (int32_t half = 0; half < 2; ++half) Multiply(b ^ (half * 128), state_.v[place.part], half, d);
+        for (int32_t half = 0; half < 2; ++half) Multiply(b ^ (half * 128), state_.v[place.part][lane_], d[half]);
       }
       __syncwarp();
       if (to_load > 0) copy(slot);
@@ -220,56 +219,48 @@ class LoraExpandWork : public LoraWork {
   }
 
   // Half of a tile, where the lane's outputs of it begin: ranks 2q, 2q + 1, 2q + 8 and 2q + 9 of outputs 8g .. 8g + 7.
-  __device__ __forceinline__ void Multiply(uint32_t own, const uint2 (&v)[2][32], int32_t half, float (&d)[kEights][2][4][4]) const {
+  static __device__ __forceinline__ void Multiply(uint32_t own, uint2 v, float (&d)[4][4]) {
     uint4 b[4];
 #pragma unroll
     for (int32_t j = 0; j < 4; ++j) b[j] = LoadShared16(own + j / 2 * (kLoraTileBytes / 2) + j % 2 * kLoraRowBytes);
     const uint32_t *b0 = &b[0].x, *b1 = &b[1].x, *b2 = &b[2].x, *b3 = &b[3].x;
 #pragma unroll
     for (int32_t i = 0; i < 4; ++i) {
-      const uint32_t pairs[4] = {__byte_perm(b0[i], b1[i], 0x5410), __byte_perm(b0[i], b1[i], 0x7632),
-                                 __byte_perm(b2[i], b3[i], 0x5410), __byte_perm(b2[i], b3[i], 0x7632)};
-#pragma unroll
-      for (int32_t eight = 0; eight < kEights; ++eight) {
-        Mma<T>(d[eight][half][i], pairs[0], pairs[1], pairs[2], pairs[3], v[eight][lane_].x, v[eight][lane_].y);
-      }
+      Mma<T>(d[i], __byte_perm(b0[i], b1[i], 0x5410), __byte_perm(b0[i], b1[i], 0x7632), __byte_perm(b2[i], b3[i], 0x5410),
+             __byte_perm(b2[i], b3[i], 0x7632), v.x, v.y);
     }
   }
 
-  // Stores the sums of a tile, and begins anew. A lane has outputs 8g .. of both halves for rows 2q and 2q + 1 of each eight.
-  __device__ __forceinline__ void Store(int32_t tile, float (&d)[kEights][2][4][4], bool add) const {
+  // Stores the sums of a tile, and begins anew. A lane has outputs 8g .. of both halves for rows 2q and 2q + 1.
+  __device__ __forceinline__ void Store(int32_t tile, float (&d)[2][4][4], bool add) const {
     const LoraSegment& s = state_.segment;
     const int32_t base = s.target == 0 ? 0 : s.target == 1 ? args_.outputs[0] : args_.outputs[0] + args_.outputs[1];
     const int32_t used = OutputsOf(s.target) - tile * kLoraTile, first = lane_ / 4 * 8;
     const bool usual = used >= kLoraTile && !add && (base | out_cols_) % 4 == 0;
+    float* out = out_ + static_cast<int64_t>(s.row_begin + lane_ % 4 * 2) * out_cols_ + base + tile * kLoraTile + first;
 #pragma unroll
-    for (int32_t eight = 0; eight < kEights; ++eight) {
+    for (int32_t side = 0; side < 2; ++side, out += out_cols_) {
+      if (lane_ % 4 * 2 + side >= s.row_count) continue;
 #pragma unroll
-      for (int32_t side = 0; side < 2; ++side) {
-        const int32_t row = eight * 8 + lane_ % 4 * 2 + side;
-        float* out = out_ + static_cast<int64_t>(s.row_begin + row) * out_cols_ + base + tile * kLoraTile + first;
+      for (int32_t half = 0; half < 2; ++half) {
+        const float (&sums)[4][4] = d[half];
+        if (usual) {
 #pragma unroll
-        for (int32_t half = 0; half < 2; ++half) {
-          float (&sums)[4][4] = d[eight][half];
-          if (row >= s.row_count) continue;
-          if (usual) {
+          for (int32_t i = 0; i < 4; i += 2) {
+            *reinterpret_cast<float4*>(out + half * 64 + i * 2) = {sums[i][side], sums[i][side + 2], sums[i + 1][side], sums[i + 1][side + 2]};
+          }
+        } else {
 #pragma unroll
-            for (int32_t i = 0; i < 4; i += 2) {
-              *reinterpret_cast<float4*>(out + half * 64 + i * 2) = {sums[i][side], sums[i][side + 2], sums[i + 1][side], sums[i + 1][side + 2]};
-            }
-          } else {
-#pragma unroll
-            for (int32_t i = 0; i < 8; ++i) {
-              if (half * 64 + first + i >= used) continue;
-              float* target = out + half * 64 + i;
-              *target = sums[i / 2][side + i % 2 * 2] + (add ? *target : 0.0f);
-            }
+          for (int32_t i = 0; i < 8; ++i) {
+            if (half * 64 + first + i >= used) continue;
+            float* target = out + half * 64 + i;
+            *target = sums[i / 2][side + i % 2 * 2] + (add ? *target : 0.0f);
           }
         }
       }
-#pragma unroll
-      for (int32_t i = 0; i < 32; ++i) d[eight][i / 16][i / 4 % 4][i % 4] = 0.0f;
     }
+#pragma unroll
+    for (int32_t i = 0; i < 32; ++i) d[i / 16][i / 4 % 4][i % 4] = 0.0f;
   }
 
   float* const out_;
@@ -286,14 +277,13 @@ class LoraExpandWork : public LoraWork {
 // its first units of A x are and their first bytes of A are looked up and under way before it waits for the predecessor, and with
 // them its part of B v: two chains of loads side by side, which would cost 5 us one after the other. All blocks of the product
 // are resident at once and every warp does its part of A x first, so nothing waits for what has not begun.
-// kEights: a group has at most so many times 8 rows.
-template <typename T, int32_t kEights>
+template <typename T>
 __device__ __forceinline__ void LoraBeside(const LoraSiteArgs& args, const Product& y, uint32_t ring, int32_t ring_bytes,
                                            LoraWarpState& state, int32_t warp, int32_t warps) {
   LoraWork work(args, ring, ring_bytes, state);
   work.InitRing();
-  LoraShrinkWork<T, kEights> shrink(work);
-  LoraExpandWork<T, kEights> expand(work, y);
+  LoraShrinkWork<T> shrink(work);
+  LoraExpandWork<T> expand(work, y);
   expand.Begin(warp, warps);
   shrink.Begin(warp, warps);
   expand.Keep();

@@ -6,9 +6,9 @@
 namespace chorale::cuda {
 
 // A x goes in units of 16 ranks and 512 or 1,024 inputs, dealt out in turn; who has finished some counts them for their groups.
-// Ranks are the rows of m16 and 8 of the group's rows the columns of n8, once or twice. Which inputs meet in a k does not matter, so that a lane has 8
+// Ranks are the rows of m16 and the group's rows the columns of n8. Which inputs meet in a k does not matter, so that a lane has 8
 // neighbouring ones at a time.
-template <typename T, int32_t kEights>
+template <typename T>
 class LoraShrinkWork : public LoraWork {
  public:
   explicit __device__ __forceinline__ LoraShrinkWork(const LoraWork& work) : LoraWork(work) {}
@@ -72,34 +72,26 @@ class LoraShrinkWork : public LoraWork {
       Advance(place);
     }
     place = {};
-    float d[kEights][2][4] = {};
+    float d[2][4] = {};
     // What a lane reads: rows that the slot does not have are its last one, and not stored.
     const auto place_of = [&](int32_t row) { return static_cast<uint32_t>(row * kLoraRowBytes + ((lane_ % 4 * 16) ^ (row % 2 * 64))); };
-    const uint32_t own_a = place_of(lane_ / 4);
-    uint32_t own_x[kEights];
-#pragma unroll
-    for (int32_t eight = 0; eight < kEights; ++eight) own_x[eight] = kLoraTileBytes + place_of(min(eight * 8 + lane_ / 4, x_rows_ - 1));
+    const uint32_t own_a = place_of(lane_ / 4), own_x = kLoraTileBytes + place_of(min(lane_ / 4, x_rows_ - 1));
     int32_t slot = 0;
 #pragma unroll 1
     while (tiles_left_ > 0) {
       Await(slot);
-      const uint32_t a = Slot(slot) + own_a;
-      uint4 low[4], high[4];
+      const uint32_t a = Slot(slot) + own_a, x = Slot(slot) + own_x;
+      uint4 low[4], high[4], rows[4];
 #pragma unroll
       for (int32_t i = 0; i < 4; ++i) {
         low[i] = LoadShared16(a ^ (i * 64));
         high[i] = LoadShared16((a ^ (i * 64)) + kLoraTileBytes / 2);
+        rows[i] = LoadShared16(x ^ (i * 64));
       }
 #pragma unroll
-      for (int32_t eight = 0; eight < kEights; ++eight) {
-        uint4 rows[4];
-#pragma unroll
-        for (int32_t i = 0; i < 4; ++i) rows[i] = LoadShared16((Slot(slot) + own_x[eight]) ^ (i * 64));
-#pragma unroll
-        for (int32_t i = 0; i < 4; ++i) {
-          Mma<T>(d[eight][0], low[i].x, high[i].x, low[i].y, high[i].y, rows[i].x, rows[i].y);
-          Mma<T>(d[eight][1], low[i].z, high[i].z, low[i].w, high[i].w, rows[i].z, rows[i].w);
-        }
+      for (int32_t i = 0; i < 4; ++i) {
+        Mma<T>(d[0], low[i].x, high[i].x, low[i].y, high[i].y, rows[i].x, rows[i].y);
+        Mma<T>(d[1], low[i].z, high[i].z, low[i].w, high[i].w, rows[i].z, rows[i].w);
       }
       __syncwarp();
       if (to_load_ > 0) {
@@ -171,24 +163,21 @@ class LoraShrinkWork : public LoraWork {
     const T* source = static_cast<const T*>(args_.x) + (unit.row_begin + odd) * args_.inputs + (valid ? column : 0);
     const uint32_t target = slot + kLoraTileBytes + static_cast<uint32_t>(odd * kLoraRowBytes + ((lane_ % 16 * 16) ^ (odd * 64)));
 #pragma unroll
-    for (int32_t j = 0; j < 4 * kEights; ++j) {
+    for (int32_t j = 0; j < 4; ++j) {
       if (2 * j >= unit.row_count) break;
       if (2 * j + odd < unit.row_count) CopyAsync16(target + j * 2 * kLoraRowBytes, source + j * 2 * args_.inputs, valid);
     }
   }
 
   // Stores the sums of a unit, and begins anew.
-  __device__ __forceinline__ void Store(const LoraUnit& unit, float (&d)[kEights][2][4]) const {
+  __device__ __forceinline__ void Store(const LoraUnit& unit, float (&d)[2][4]) const {
     float* v = args_.v + unit.v_place;
     const int32_t ranks = unit.rank - unit.rank_begin;
 #pragma unroll
-    for (int32_t eight = 0; eight < kEights; ++eight) {
-#pragma unroll
-      for (int32_t j = 0; j < 4; ++j) {
-        const int32_t rank = lane_ / 4 + j / 2 * 8, row = eight * 8 + lane_ % 4 * 2 + j % 2;
-        if (rank < ranks && row < unit.row_count) v[row * unit.v_cols + rank] = d[eight][0][j] + d[eight][1][j];
-        d[eight][0][j] = d[eight][1][j] = 0.0f;
-      }
+    for (int32_t j = 0; j < 4; ++j) {
+      const int32_t rank = lane_ / 4 + j / 2 * 8, row = lane_ % 4 * 2 + j % 2;
+      if (rank < ranks && row < unit.row_count) v[row * unit.v_cols + rank] = d[0][j] + d[1][j];
+      d[0][j] = d[1][j] = 0.0f;
     }
   }
 

@@ -31,7 +31,7 @@ struct LoraWarpState {
   LoraSegment segment;            // its first parts are those at hand
   union {
     LoraUnit units[kLoraUnits];
-    uint2 v[kLoraPartsTogether][2][32];  // of a lane: ranks 2q, 2q + 1 and 2q + 8, 2q + 9 of rows g and g + 8, q = lane % 4, g = lane / 4
+    uint2 v[kLoraPartsTogether][32];  // of a lane: ranks 2q, 2q + 1 and 2q + 8, 2q + 9 of row g, q = lane % 4 and g = lane / 4
   };
 };
 

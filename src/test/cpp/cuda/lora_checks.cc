@@ -158,14 +158,9 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     }
   }
 
-  // Groups: 3 rows of adapter 0, as many as go or 150 of adapter 1, 2 rows with none between, 5 of adapters 2 and 3, 1 of adapter 4,
-  // and some more where groups are for more than 64 rows.
-  std::vector<std::vector<int32_t>> users = {{0}, {1}, {}, {2, 3}, {4}};
-  std::vector<int32_t> counts = {3, std::min(group_rows, 150), 2, 5, 1};
-  if (group_rows == kLoraGroupRows) {
-    users.insert(users.end(), {{4}, {1, 0}, {2}, {3}});
-    counts.insert(counts.end(), {16, 11, 15, 9});
-  }
+  // Groups: 3 rows of adapter 0, 8 or 150 of adapter 1, 2 rows with none between, 5 of adapters 2 and 3, 1 of adapter 4.
+  const std::vector<std::vector<int32_t>> users = {{0}, {1}, {}, {2, 3}, {4}};
+  const std::vector<int32_t> counts = {3, group_rows == kLoraGroupRows ? kLoraGroupRows : 150, 2, 5, 1};
   DeviceArray<uint8_t> d_pool(pool);
   DeviceArray<int32_t> d_pages(all_pages);
   DeviceArray<LoraMatrix> d_matrices(matrices);
@@ -277,7 +272,7 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   }
 
   // The same beside a product of the same x: y.lora is written for the rows of the groups and nowhere else.
-  if (lab.launcher.sm_major == 9 && group_rows != kLoraGroupRowsMany) {
+  if (lab.launcher.sm_major == 9 && group_rows == kLoraGroupRows) {
     const std::vector<Half> base = lab.NormalHalves(element, int64_t{cols} * stride, 1.0);
     DeviceArray<Half> d_base(base);
     const ProductPlan plan = PlanProduct(cols, s.inputs, lab.launcher.sm_count);
@@ -365,7 +360,7 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
 void CheckLora(Lab& lab) {
   const std::vector<int32_t> mixed = {0, 1, 4, 8, 16, 24, 33, 64, 100, 128}, usual = {8, 16, 16, 0};
   for (const Element element : {Element::kBf16, Element::kF16}) {
-    for (const int32_t group_rows : {LoraGroupRows(1), kLoraGroupRows, kLoraGroupRowsMany}) {
+    for (const int32_t group_rows : {kLoraGroupRows, kLoraGroupRowsMany}) {
       CheckSite(lab, element, {8, 128, kSiteQkv, kQ, 3, 4096, {4096, 1024, 1024}}, usual, group_rows);
       CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows);
       CheckSite(lab, element, {8, 128, kSiteDown, kDown, 1, 14336, {1024, 0, 0}}, usual, group_rows);

@@ -215,7 +215,7 @@ class Step {
     std::vector<LoraUse> uses;
     std::vector<LoraGroup> groups;
     int32_t v_floats = 0, first_page = 0;
-    group_rows_ = rows_ <= kStreamRowsMax ? LoraGroupRows(rows_) : kLoraGroupRowsMany;
+    group_rows_ = rows_ <= kStreamRowsMax ? kLoraGroupRows : kLoraGroupRowsMany;
     for (int32_t a = 0; a < adapters_; ++a) {
       uses.push_back({matrices_->data() + a * kLayers * kTargets, adapter_pages_->data() + first_page, 1.0f, 0});
       first_page += layouts[a].page_count();

@@ -221,7 +221,7 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
   int64_t v_floats = 0;
   int32_t v_cols_most = 0;
   const bool many = rows_ > kStreamRowsMax;
-  const int32_t group_rows = many ? kLoraGroupRowsMany : LoraGroupRows(rows_);
+  const int32_t group_rows = many ? kLoraGroupRowsMany : kLoraGroupRows;
   const auto add = [&](int32_t begin, int32_t end, int32_t use_begin, int32_t use_end) {
     if (!lora_groups_.empty()) {  // the batch's have up to 8 rows: neighbours of the same adapters make one
       LoraGroup& last = lora_groups_.back();
