@@ -7,8 +7,8 @@
 namespace chorale::cuda {
 
 // B v goes in units of some tiles of 128 outputs, as the plan of the step has cut them; each begins when all units of A x of
-// its group are counted. Outputs are the rows of m16 and the group's rows the columns of n8. A lane has 8 neighbouring outputs of 4 ranks, of which
-// byte permutations make pairs of ranks.
+// its group are counted. Outputs are the rows of m16 and the group's rows the columns of n8. A lane has 8 neighbouring outputs of
+// 4 ranks, of which byte permutations make pairs of ranks.
 template <typename T>
 class LoraExpandWork : public LoraWork {
  public:
