@@ -27,7 +27,8 @@ __host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return row
 // Tensor     wgmma m64nRk16: the weights are a, x is b, both straight from shared memory (128-byte swizzle)
 // Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor. The stages
 //            are filled with weights BEFORE the kernel waits for its predecessor, one as another has landed, and the rest
-//            as soon as the inputs are there: while small kernels run, memory keeps streaming.
+//            as soon as the inputs are there: while small kernels run, memory keeps streaming. With kLora some stages are
+//            LoRA's rings instead (stream_shared.cuh).
 // LoRA       with kLora a few more warps compute the LoRA part of the same linears from the same x into y.lora
 //            (lora_beside.cuh): adapters cost the bytes they have and no launch
 // Requires   sm_90a; bases 16-byte aligned, row strides multiples of 16 bytes

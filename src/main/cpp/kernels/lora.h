@@ -15,7 +15,7 @@ inline constexpr int32_t kLoraPieces = kLoraGroupRowsMany / kLoraPieceRows;
 inline constexpr int32_t kLoraGroupsMax = 128;     // beside a product
 inline constexpr int32_t kLoraSiteTargets = 3;
 inline constexpr int32_t kLoraChunk = 16;          // ranks that are computed together
-inline constexpr int32_t kLoraPartsTogether = 4;   // of a tile of B, whose v is in registers
+inline constexpr int32_t kLoraPartsTogether = 4;   // of a tile of B, beside a product: whose v is at hand
 
 // Where A and B of one target of one layer lie: tiles of 128 columns with one row a rank (memory/page_layout.h), in
 // the range of bytes that the layer's slices of the adapter's pages form, one after another.
