@@ -49,7 +49,6 @@ final class Clients {
     private final long[] triedNanos;
 
     private final Outcome[] outcomes;
-    private final short[] replica;
     /** -1: no token yet. */
     private final long[] firstTokenNanos;
 
@@ -76,7 +75,6 @@ final class Clients {
         triedNanos = new long[size];
         outcomes = new Outcome[size];
         Arrays.fill(outcomes, Outcome.PENDING);
-        replica = new short[size];
         firstTokenNanos = new long[size];
         Arrays.fill(firstTokenNanos, -1);
         lastTokenNanos = new long[size];
@@ -138,14 +136,6 @@ final class Clients {
 
     static int requestOf(long id) {
         return (int) id;
-    }
-
-    void sentTo(int request, int toReplica) {
-        replica[request] = (short) toReplica;
-    }
-
-    int replicaOf(int request) {
-        return replica[request];
     }
 
     // ---- what comes back ------------------------------------------------------------------------------------------

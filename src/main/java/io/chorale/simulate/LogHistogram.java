@@ -8,7 +8,6 @@ final class LogHistogram {
 
     private final long[] counts = new long[BUCKETS];
     private long count;
-    private double sumNanos;
     private long maxNanos;
     private long lastNanos = -1;
     private int lastBucket;
@@ -23,19 +22,10 @@ final class LogHistogram {
         }
         counts[lastBucket]++;
         count++;
-        sumNanos += nanos;
     }
 
     long count() {
         return count;
-    }
-
-    double meanSeconds() {
-        return count == 0 ? Double.NaN : sumNanos / count / 1e9;
-    }
-
-    double maxSeconds() {
-        return maxNanos / 1e9;
     }
 
     /** The duration that a share {@code q} of all stays at or below; NaN when there are none. */
@@ -49,14 +39,5 @@ final class LogHistogram {
             }
         }
         return Double.NaN;
-    }
-
-    /** The share of all that is at or below a duration. */
-    double shareWithin(double seconds) {
-        long within = 0;
-        for (int i = 0; i < BUCKETS && SMALLEST_NANOS * Math.exp((i + 0.5) * GROWTH) <= seconds * 1e9; i++) {
-            within += counts[i];
-        }
-        return count == 0 ? Double.NaN : (double) within / count;
     }
 }

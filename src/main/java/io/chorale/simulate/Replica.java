@@ -63,7 +63,6 @@ final class Replica {
     private long mergedNanos;
     private long merges;
     private long steps;
-    private long rows;
 
     Replica(SimulationSettings settings, Workload workload) {
         this.workload = workload;
@@ -189,7 +188,6 @@ final class Replica {
         inFlight++;
         merges += timer.merges();
         steps++;
-        rows += plan.rowCount;
     }
 
     private void commit(long now) {
@@ -243,9 +241,5 @@ final class Replica {
 
     long steps() {
         return steps;
-    }
-
-    long rows() {
-        return rows;
     }
 }

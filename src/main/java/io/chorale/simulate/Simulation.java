@@ -99,7 +99,6 @@ public final class Simulation {
                 clients.rejected(request, reject, nowNanos);
             }
             case Decision.Accept accept -> {
-                clients.sentTo(request, to);
                 replica.submit(spec, nowNanos);
                 if (replica.nextNanos() == Long.MAX_VALUE && clients.nextNanos() > nowNanos) {
                     turn(to);

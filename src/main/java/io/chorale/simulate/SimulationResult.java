@@ -46,7 +46,6 @@ public record SimulationResult(
         Objectives objectives,
         double busyShare,
         long steps,
-        long rows,
         long preemptions,
         long uploads,
         long evictions,
@@ -153,7 +152,6 @@ public record SimulationResult(
                 new Objectives(ttftMax, tpotMax),
                 totals.busyNanos / 1e9 / seconds / settings.replicas(),
                 totals.steps,
-                totals.rows,
                 totals.preemptions,
                 totals.uploads,
                 totals.evictions,
@@ -176,13 +174,12 @@ public record SimulationResult(
             long mergedNanos,
             long merges,
             long steps,
-            long rows,
             long answerTokens,
             long preemptions,
             long uploads,
             long evictions) {
         static Totals of(List<Replica> replicas) {
-            Totals sum = new Totals(0, 0, 0, 0, 0, 0, 0, 0, 0);
+            Totals sum = new Totals(0, 0, 0, 0, 0, 0, 0, 0);
             for (Replica replica : replicas) {
                 LoadSnapshot load = replica.snapshot();
                 sum = new Totals(
@@ -190,7 +187,6 @@ public record SimulationResult(
                         sum.mergedNanos + replica.mergedNanos(),
                         sum.merges + replica.merges(),
                         sum.steps + replica.steps(),
-                        sum.rows + replica.rows(),
                         sum.answerTokens + load.answerTokens(),
                         sum.preemptions + load.preemptions(),
                         sum.uploads + load.adapterLoads(),

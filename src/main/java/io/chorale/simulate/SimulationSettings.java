@@ -69,8 +69,4 @@ public record SimulationSettings(
             throw new IllegalArgumentException("objectives must be positive");
         }
     }
-
-    public SimulationSettings with(PolicySettings other, String name) {
-        return new SimulationSettings(device, other, name, batch, door, replicas, dispatcher, retry, objectives, seed);
-    }
 }

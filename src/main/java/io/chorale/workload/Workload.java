@@ -50,10 +50,6 @@ public final class Workload {
         return ranks[ofAdapter % ranks.length];
     }
 
-    public int rankMax() {
-        return Arrays.stream(ranks).max().orElse(0);
-    }
-
     /** When request {@code i} comes, from the beginning. */
     public long nanos(int i) {
         return nanos[i];

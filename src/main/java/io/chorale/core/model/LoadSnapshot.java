@@ -6,7 +6,6 @@ package io.chorale.core.model;
  * <p>Counters only grow while the server runs. {@code pagesKv + pagesAdapter + pagesFree + pagesQuarantined +
  * prefixes.pagesCached = pagesTotal}.
  *
- * @param takenNanos on the clock of the serving loop
  * @param waitingRequests accepted and not running, preempted ones included
  * @param waitingTokens tokens that the waiting requests want computed
  * @param pagesQuarantined freed while a step was in flight, free again when it has ended
@@ -19,7 +18,6 @@ package io.chorale.core.model;
  * @param prefixes how much of what comes was computed before
  */
 public record LoadSnapshot(
-        long takenNanos,
         int waitingRequests,
         int runningSequences,
         long waitingTokens,
@@ -49,7 +47,6 @@ public record LoadSnapshot(
     /** Nothing runs, and so much waits; {@code queueNanos} is the estimate of the time until a newcomer would start. */
     public static LoadSnapshot waiting(int requests, long tokens, int pagesTotal, long queueNanos) {
         return new LoadSnapshot(
-                0,
                 requests,
                 0,
                 tokens,

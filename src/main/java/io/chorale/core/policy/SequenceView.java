@@ -7,8 +7,6 @@ public interface SequenceView {
     /** Grows by one with every request submitted. */
     long order();
 
-    int tenant();
-
     AdapterSet adapters();
 
     long arrivalNanos();

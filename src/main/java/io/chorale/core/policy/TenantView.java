@@ -2,8 +2,6 @@ package io.chorale.core.policy;
 
 /** A tenant that waits, in one class of priority. */
 public interface TenantView {
-    int tenant();
-
     /** What it has been served, divided by its weight, in units of which only differences mean anything. */
     long service();
 

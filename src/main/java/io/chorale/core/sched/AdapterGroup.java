@@ -90,13 +90,4 @@ final class AdapterGroup {
         }
         return null;
     }
-
-    /** Pages of all its adapters together, as far as they are known. */
-    int pagesNeeded() {
-        int pages = 0;
-        for (DeviceAdapter adapter : adapters) {
-            pages += adapter.pagesNeeded();
-        }
-        return pages;
-    }
 }

@@ -131,11 +131,6 @@ final class Flow extends ScoreHeap.Item implements FlowView {
     }
 
     @Override
-    public int tenant() {
-        return line.tenant;
-    }
-
-    @Override
     public AdapterSet adapters() {
         return set;
     }

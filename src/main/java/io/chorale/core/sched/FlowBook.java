@@ -93,10 +93,6 @@ final class FlowBook {
         }
     }
 
-    Iterable<TenantLine> lines() {
-        return lines.values();
-    }
-
     void verify(int liveRequests) {
         int ofFlows = 0;
         for (Flow flow : flows.values()) {

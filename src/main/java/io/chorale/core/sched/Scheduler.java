@@ -379,7 +379,6 @@ public final class Scheduler {
 
     public LoadSnapshot snapshot() {
         return new LoadSnapshot(
-                nowNanos,
                 ledger.room.count(),
                 ledger.running.size(),
                 ledger.room.tokens(),

@@ -202,11 +202,6 @@ final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixToken
     }
 
     @Override
-    public int tenant() {
-        return spec.tenant();
-    }
-
-    @Override
     public AdapterSet adapters() {
         return group.set;
     }

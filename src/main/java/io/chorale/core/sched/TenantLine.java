@@ -50,11 +50,6 @@ final class TenantLine extends ScoreHeap.Item implements TenantView {
     }
 
     @Override
-    public int tenant() {
-        return tenant;
-    }
-
-    @Override
     public long service() {
         return account.service;
     }
