@@ -21,8 +21,9 @@ final class HtmlReport {
             body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
             main{max-width:1240px;margin:0 auto;padding:34px 26px 60px}
             h1{font-size:26px;margin:0 0 4px;letter-spacing:-.01em}h2{font-size:17px;margin:34px 0 12px}
+            h2,h3,.legend,footer{overflow-wrap:anywhere}
             .about{color:var(--soft);margin:0 0 22px;max-width:900px}
-            .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(230px,1fr));gap:14px}
+            .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(290px,1fr));gap:14px}
             .tile,figure,.table{background:var(--card);border:1px solid var(--line);border-radius:10px}
             .tile{padding:14px 16px;border-top:3px solid var(--tile)}
             .tile h3{margin:0 0 8px;font-size:14px}
@@ -30,18 +31,19 @@ final class HtmlReport {
             .tile dt{color:var(--soft)}.tile dd{margin:0;text-align:right;font-variant-numeric:tabular-nums;font-weight:600}
             .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(480px,1fr));gap:14px}
             figure{margin:0;padding:14px 14px 8px}figcaption{margin:0 0 4px}figcaption span{color:var(--soft);font-size:13px}
-            .legend{font-size:12.5px;color:var(--soft)}.legend i{display:inline-block;width:10px;height:10px;border-radius:3px;margin:0 5px 0 9px}
-            .legend i:first-child{margin-left:0}
+            .legend{font-size:12.5px;color:var(--soft)}.legend span{display:inline-block;margin-right:9px}
+            .legend i{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:5px}
             svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font-size:11px;font-variant-numeric:tabular-nums}
             .grid{stroke:var(--line);stroke-width:1}.line{fill:none;stroke-width:2;stroke-linejoin:round}.area{opacity:.82}
             line.rule{stroke:var(--ink);stroke-dasharray:4 4;opacity:.6}text.rule{fill:var(--ink)}
             .table{overflow-x:auto;padding:4px 16px 10px}
             table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
             th,td{padding:5px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-            th:first-child,td:first-child,td:last-child,th:last-child{text-align:left}td:last-child{color:var(--soft);white-space:normal}
+            th:first-child,td:first-child,td:last-child,th:last-child{text-align:left}th{white-space:normal;vertical-align:bottom}td:last-child{color:var(--soft);white-space:normal}
             tr:last-child td{border-bottom:0}footer{margin-top:26px;color:var(--soft);font-size:13px}
             code{font:12.5px ui-monospace,Menlo,Consolas,monospace}
-            @media(max-width:560px){.plots{grid-template-columns:1fr}}
+            @media(max-width:560px){main{padding:24px 14px 40px}.plots{grid-template-columns:1fr}figure{padding:12px 10px 6px}
+            svg text{font-size:16px}.table{padding:4px 8px 8px}th,td{padding:5px 4px}}
             """;
 
     private final List<SimulationResult> results;
@@ -93,8 +95,8 @@ final class HtmlReport {
         html.append("<div class=\"tiles\">");
         for (int i = 0; i < results.size(); i++) {
             SimulationResult r = results.get(i);
-            html.append("<section class=\"tile\" style=\"--tile:var(--c%d)\"><h3>%s</h3><dl>"
-                    .formatted(i % 9, Html.text(r.policy())));
+            html.append(
+                    "<section class=\"tile\" style=\"--tile:var(--c%d)\"><h3>%s</h3><dl>".formatted(i % 9, name(r)));
             tile(
                     "attainment (%s s)".formatted(SvgPlot.number(r.objectives().ttftSeconds())),
                     ResultTable.percent(r.attainment()) + " %");
@@ -236,7 +238,7 @@ final class HtmlReport {
 
     private void table() {
         html.append("<h2>All figures</h2><div class=\"table\"><table><tr><th></th>");
-        results.forEach(r -> html.append("<th>").append(Html.text(r.policy())).append("</th>"));
+        results.forEach(r -> html.append("<th>").append(name(r)).append("</th>"));
         html.append("<th></th></tr>");
         for (ResultTable.Row row : ResultTable.ROWS) {
             html.append("<tr><td>").append(Html.text(row.name()));
@@ -249,13 +251,17 @@ final class HtmlReport {
         html.append("</table></div>");
     }
 
+    /** A policy's text, which may go on in another line after a comma. */
+    private static String name(SimulationResult result) {
+        return Html.text(result.policy()).replace(",", ",<wbr>");
+    }
+
     private void tenants() {
         if (results.getFirst().tenants().size() < 2) {
             return;
         }
         html.append("<h2>Tenants</h2><div class=\"table\"><table><tr><th></th><th>requests</th>");
-        results.forEach(
-                r -> html.append("<th>attainment, %s</th><th>TTFT p99, s</th>".formatted(Html.text(r.policy()))));
+        results.forEach(r -> html.append("<th>attainment, %s</th><th>TTFT p99, s</th>".formatted(name(r))));
         html.append("<th></th></tr>");
         List<SimulationResult.TenantResult> firsts =
                 new ArrayList<>(results.getFirst().tenants());

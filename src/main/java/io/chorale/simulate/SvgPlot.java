@@ -11,7 +11,7 @@ import java.util.Locale;
 final class SvgPlot {
     private static final int WIDTH = 560;
     private static final int HEIGHT = 250;
-    private static final int LEFT = 54;
+    private static final int LEFT = 64;
     private static final int RIGHT = 14;
     private static final int TOP = 12;
     private static final int BOTTOM = 38;
@@ -132,8 +132,8 @@ final class SvgPlot {
         }
         html.append("<div class=\"legend\">");
         for (int s = 0; s < series.size(); s++) {
-            html.append(
-                    "<i style=\"background:var(--c%d)\"></i>%s ".formatted(s % COLOURS, Html.text(series.get(s).name)));
+            html.append("<span><i style=\"background:var(--c%d)\"></i>%s</span> "
+                    .formatted(s % COLOURS, Html.text(series.get(s).name)));
         }
         html.append("</div>");
     }
@@ -156,7 +156,7 @@ final class SvgPlot {
         html.append("<text class=\"axis\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>"
                 .formatted((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, Html.text(xLabel)));
         int middle = (TOP + HEIGHT - BOTTOM) / 2;
-        html.append("<text class=\"axis\" transform=\"translate(12 %d) rotate(-90)\" text-anchor=\"middle\">%s</text>"
+        html.append("<text class=\"axis\" transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"middle\">%s</text>"
                 .formatted(middle, Html.text(yLabel)));
     }
 
