@@ -1,7 +1,6 @@
 package io.chorale.bench;
 
-import io.chorale.bench.SLoraCells.Cell;
-import io.chorale.bench.SLoraCells.Figures;
+import io.chorale.bench.SLoraCell.Figures;
 import io.chorale.simulate.SLoraDevices;
 import java.util.ArrayList;
 import java.util.List;
@@ -25,7 +24,7 @@ final class PaperCauses {
     /** Figures that a cell may have. */
     record Measure(String name, int places, ToDoubleFunction<Figures> of) {
         /** Simulated by published; NaN: there is none. */
-        double ratio(Cell cell, Figures got) {
+        double ratio(SLoraCell cell, Figures got) {
             return of.applyAsDouble(got) / of.applyAsDouble(cell.paper());
         }
     }
@@ -41,14 +40,14 @@ final class PaperCauses {
         this.near = near;
     }
 
-    void write(Map<Cell, Figures> got, StringBuilder page) {
-        List<Cell> off = got.keySet().stream()
+    void write(Map<SLoraCell, Figures> got, StringBuilder page) {
+        List<SLoraCell> off = got.keySet().stream()
                 .filter(cell -> !off(cell, got.getOrDefault(cell, cell.paper())).isEmpty())
                 .toList();
         List<Changed> changes = off.parallelStream().map(this::leastChange).toList();
         StringBuilder rows = new StringBuilder();
         for (int i = 0; i < off.size(); i++) {
-            Cell cell = off.get(i);
+            SLoraCell cell = off.get(i);
             Changed least = changes.get(i);
             rows.append(String.format(
                     Locale.ROOT,
@@ -107,7 +106,7 @@ final class PaperCauses {
     }
 
     /** The change nearest to none with which nothing is off; where there is none, the one that brings the figures nearest. */
-    private Changed leastChange(Cell cell) {
+    private Changed leastChange(SLoraCell cell) {
         Changed nearest = changed(cell, 1);
         for (int i = 1; i <= STEPS && !nearest.off.isEmpty(); i++) {
             Changed slower = changed(cell, 1 + i * STEP);
@@ -118,7 +117,7 @@ final class PaperCauses {
         return nearest;
     }
 
-    private Changed changed(Cell cell, double factor) {
+    private Changed changed(SLoraCell cell, double factor) {
         Figures got = Figures.of(cell.simulate(SLoraDevices.FITTED, factor));
         double distance = 0;
         for (Measure measure : measures) {
@@ -128,7 +127,7 @@ final class PaperCauses {
         return new Changed(factor, distance, off(cell, got));
     }
 
-    private List<String> off(Cell cell, Figures got) {
+    private List<String> off(SLoraCell cell, Figures got) {
         List<String> names = new ArrayList<>();
         for (Measure measure : measures) {
             double ratio = measure.ratio(cell, got);

@@ -1,7 +1,6 @@
 package io.chorale.bench;
 
-import io.chorale.bench.SLoraCells.Cell;
-import io.chorale.bench.SLoraCells.Figures;
+import io.chorale.bench.SLoraCell.Figures;
 import io.chorale.simulate.SLoraDevices.Constants;
 import java.util.Arrays;
 import java.util.Locale;
@@ -38,7 +37,7 @@ final class PaperFit {
                 System.out.printf(Locale.ROOT, "%3d  %.4f  %s%n", i, least, Arrays.toString(best));
             }
         }
-        for (Cell cell : SLoraCells.fitted()) {
+        for (SLoraCell cell : SLoraCells.fitted()) {
             System.out.println(
                     cell.column() + " " + Figures.of(cell.simulate(constants(best))) + " of " + cell.paper());
         }
@@ -54,7 +53,7 @@ final class PaperFit {
                 .sum();
     }
 
-    private static double distance(Cell cell, Figures got) {
+    private static double distance(SLoraCell cell, Figures got) {
         Figures paper = cell.paper();
         return square(THROUGHPUT_WEIGHT * Math.log(got.throughput() / paper.throughput()))
                 + square(Math.log(got.latency() / paper.latency()))

@@ -1,8 +1,7 @@
 package io.chorale.bench;
 
 import io.chorale.bench.PaperCauses.Measure;
-import io.chorale.bench.SLoraCells.Cell;
-import io.chorale.bench.SLoraCells.Figures;
+import io.chorale.bench.SLoraCell.Figures;
 import io.chorale.simulate.SLoraDevices;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -28,17 +27,17 @@ final class PaperTables {
     private final StringBuilder page = new StringBuilder();
 
     void run() throws IOException {
-        List<Cell> all = SLoraCells.all();
+        List<SLoraCell> all = SLoraCells.all();
         List<Figures> figures = all.parallelStream()
                 .map(cell -> Figures.of(cell.simulate(SLoraDevices.FITTED)))
                 .toList();
-        Map<Cell, Figures> got = new LinkedHashMap<>();
+        Map<SLoraCell, Figures> got = new LinkedHashMap<>();
         for (int i = 0; i < all.size(); i++) {
             got.put(all.get(i), figures.get(i));
         }
         page.append(introduction()).append(summary(got));
-        Map<String, List<Cell>> tables = got.keySet().stream()
-                .collect(Collectors.groupingBy(Cell::table, LinkedHashMap::new, Collectors.toList()));
+        Map<String, List<SLoraCell>> tables = got.keySet().stream()
+                .collect(Collectors.groupingBy(SLoraCell::table, LinkedHashMap::new, Collectors.toList()));
         tables.forEach((name, cells) -> table(name, cells, got));
         new PaperCauses(MEASURES, NEAR).write(got, page);
         new DLoraFigure().write(page);
@@ -100,7 +99,7 @@ final class PaperTables {
                 """;
     }
 
-    private static String summary(Map<Cell, Figures> got) {
+    private static String summary(Map<SLoraCell, Figures> got) {
         StringBuilder text = new StringBuilder("| figure | within 15 % | of | median distance |\n|---|---|---|---|\n");
         for (Measure measure : MEASURES) {
             double[] distances = got.entrySet().stream()
@@ -121,14 +120,14 @@ final class PaperTables {
         return text.append('\n').toString();
     }
 
-    private void table(String name, List<Cell> cells, Map<Cell, Figures> got) {
+    private void table(String name, List<SLoraCell> cells, Map<SLoraCell, Figures> got) {
         List<Measure> columns = MEASURES.stream()
                 .filter(m -> cells.stream().anyMatch(cell -> !Double.isNaN(m.of().applyAsDouble(cell.paper()))))
                 .toList();
         page.append("### ").append(name).append("\n\n| |");
         columns.forEach(column -> page.append(' ').append(column.name()).append(" |"));
         page.append("\n|---|").append("---|".repeat(columns.size())).append('\n');
-        for (Cell cell : cells) {
+        for (SLoraCell cell : cells) {
             page.append("| ").append(cell.column()).append(" |");
             Figures figures = got.getOrDefault(cell, cell.paper());
             for (Measure column : columns) {
@@ -139,7 +138,7 @@ final class PaperTables {
         page.append('\n');
     }
 
-    private static String entry(Measure measure, Cell cell, Figures got) {
+    private static String entry(Measure measure, SLoraCell cell, Figures got) {
         double paper = measure.of().applyAsDouble(cell.paper());
         String number = "%." + measure.places() + "f";
         if (Double.isNaN(paper)) {

@@ -1,25 +1,12 @@
 package io.chorale.bench;
 
-import io.chorale.simulate.Dispatcher;
-import io.chorale.simulate.PolicyText;
-import io.chorale.simulate.SLoraDevices;
+import io.chorale.bench.SLoraCell.Figures;
+import io.chorale.bench.SLoraCell.Setting;
 import io.chorale.simulate.SLoraDevices.Gpu;
-import io.chorale.simulate.SLoraDevices.Model;
-import io.chorale.simulate.Simulation;
-import io.chorale.simulate.SimulationResult;
-import io.chorale.simulate.SimulationSettings;
-import io.chorale.simulate.SimulationSettings.Batch;
-import io.chorale.simulate.SimulationSettings.Door;
-import io.chorale.simulate.SimulationSettings.Objectives;
-import io.chorale.workload.RetryRule;
-import io.chorale.workload.SLoraGenerator;
 import java.util.ArrayList;
 import java.util.List;
 
-/**
- * S-LoRA's published results, cell by cell, and each cell simulated: its workload, its policy, its batches of whole prompts
- * with ten steps of decoding between them, on its engine's costs. NaN stands where the paper or its raw files give no figure.
- */
+/** S-LoRA's published results, cell by cell. NaN stands where the paper or its raw files give no figure. */
 final class SLoraCells {
     /** First come, first served, nobody given up: what S-LoRA runs unless it is said otherwise. */
     static final String FCFS = "slora,order=arrival,abort=never";
@@ -35,96 +22,17 @@ final class SLoraCells {
     private static final String CLUSTERS_S2 = "Clustering, A100 S2, n=32, R=2, 120 s";
     private static final String CLUSTERS_AGAIN = "Clustering, A100 S2 run again, n=32, R=2, 120 s";
 
-    private static final double TTFT_OBJECTIVE = 6;
-    /** Its prompts are so many times "Hello ", of which Llama's tokenizer makes one token each, a first one and the last blank. */
-    private static final int AROUND_PROMPT = 2;
-
-    /** Whole prompts, any number of adapters; whoever does not fit is waited for. */
-    private static final Batch BATCH = new Batch(1 << 20, 1000, 0, 0, 0);
-    /** Where those whose adapter is in the batch pass others, without a bound. */
-    private static final Batch PASSING_BATCH = new Batch(1 << 20, 1000, 1 << 20, 0, 0);
-
-    /** The figures of a cell; throughput in requests a second, times in seconds. */
-    record Figures(double throughput, double latency, double ttft, double attainment, double satisfaction) {
-        static Figures of(double throughput, double latency, double ttft, double attainment) {
-            return new Figures(throughput, latency, ttft, attainment, Double.NaN);
-        }
-
-        static Figures of(SimulationResult r) {
-            return new Figures(r.throughput(), r.meanLatencySeconds(), r.ttftMean(), r.attainment(), r.satisfaction());
-        }
-    }
-
-    /** Which base model and ranks. */
-    enum Setting {
-        S1(Model.LLAMA_7B),
-        S2(Model.LLAMA_7B),
-        S4(Model.LLAMA_13B);
-
-        private final Model model;
-
-        Setting(Model model) {
-            this.model = model;
-        }
-
-        int[] ranks() {
-            return switch (this) {
-                case S1 -> new int[] {8};
-                case S2 -> new int[] {64, 32, 16, 8};
-                case S4 -> new int[] {64, 32, 16};
-            };
-        }
-    }
-
-    /** One run of the paper. */
-    record Cell(
-            String table,
-            Gpu gpu,
-            Setting setting,
-            int pool,
-            int adapters,
-            double alpha,
-            double rate,
-            double variation,
-            double seconds,
-            String policy,
-            String column,
-            Figures paper) {
-
-        SimulationResult simulate(SLoraDevices.Constants constants) {
-            return simulate(constants, 1);
-        }
-
-        /** With all costs so many times as high. */
-        SimulationResult simulate(SLoraDevices.Constants constants, double factor) {
-            SimulationSettings settings = new SimulationSettings(
-                    SLoraDevices.profile(constants, gpu, setting.model, pool).slower(factor),
-                    PolicyText.parse(policy),
-                    policy,
-                    policy.contains("clustering=") ? PASSING_BATCH : BATCH,
-                    Door.OPEN,
-                    1,
-                    Dispatcher.ROUND_ROBIN,
-                    RetryRule.NEVER,
-                    new Objectives(TTFT_OBJECTIVE, 1e6),
-                    0);
-            SLoraGenerator workload = SLoraGenerator.of(adapters, alpha, rate, variation, seconds, setting.ranks());
-            return new Simulation(settings, workload.draw().withLongerPrompts(AROUND_PROMPT))
-                    .run(Simulation.Progress.SILENT);
-        }
-    }
-
     static final int POOL_A100_80_7B = 125_000;
     static final int POOL_A100_80_13B = 65_000;
     private static final int POOL_SMALL = 14_500;
     /** On the 40 GB card, but for the clustering cells. */
     private static final int POOL_A100_40_13B = 14_000;
 
-    private final List<Cell> cells = new ArrayList<>();
+    private final List<SLoraCell> cells = new ArrayList<>();
 
     private SLoraCells() {}
 
-    static List<Cell> all() {
+    static List<SLoraCell> all() {
         SLoraCells all = new SLoraCells();
         all.throughputTable();
         all.adapters();
@@ -136,16 +44,16 @@ final class SLoraCells {
     }
 
     /** What the constants are fitted to. */
-    static List<Cell> fitted() {
+    static List<SLoraCell> fitted() {
         return List.of(
                 base("fit", Gpu.A100_80, Setting.S2, POOL_A100_80_7B, 0, 10, Figures.of(9.64, 22.2, 0.92, 1)),
                 base("fit", Gpu.A100_80, Setting.S2, POOL_A100_80_7B, 20, 10, Figures.of(7.93, 56.9, 25.84, 0.28)),
                 base("fit", Gpu.A100_80, Setting.S4, POOL_A100_80_13B, 400, 1, Figures.of(0.94, 15.3, 0.36, 1)));
     }
 
-    private static Cell base(
+    private static SLoraCell base(
             String table, Gpu gpu, Setting setting, int pool, int adapters, double rate, Figures paper) {
-        return new Cell(
+        return new SLoraCell(
                 table, gpu, setting, pool, adapters, 1, rate, 1, 300, FCFS, "n=" + adapters + " R=" + rate, paper);
     }
 
@@ -173,7 +81,7 @@ final class SLoraCells {
     }
 
     private void tableThree(Setting setting, int pool, int adapters, double throughput, double ttft) {
-        cells.add(new Cell(
+        cells.add(new SLoraCell(
                 "Table 3, A100-80, R=10, 120 s",
                 Gpu.A100_80,
                 setting,
@@ -284,7 +192,7 @@ final class SLoraCells {
 
     private void bySkew(String policy, String name, double[][] rows) {
         for (double[] row : rows) {
-            cells.add(new Cell(
+            cells.add(new SLoraCell(
                     "A10G S2 by skew, n=200, R=2",
                     Gpu.A10G,
                     Setting.S2,
@@ -339,7 +247,7 @@ final class SLoraCells {
         for (int v = 0; v < variations.length; v++) {
             for (int p = 0; p < policies.length; p++) {
                 double[] row = rows[v][p];
-                cells.add(new Cell(
+                cells.add(new SLoraCell(
                         table,
                         gpu,
                         setting,
@@ -473,7 +381,7 @@ final class SLoraCells {
         int[] limits = {1, 2, 4, 8, 32};
         for (int d = 0; d < limits.length; d++) {
             double[] row = rows[d];
-            cells.add(new Cell(
+            cells.add(new SLoraCell(
                     table,
                     Gpu.A100_40, // whose memory leaves such a pool
                     setting,
@@ -513,7 +421,7 @@ final class SLoraCells {
     }
 
     private void merge(int adapters, double alpha, String policy, String name, double[] row) {
-        cells.add(new Cell(
+        cells.add(new SLoraCell(
                 MERGES,
                 Gpu.A10G,
                 Setting.S2,

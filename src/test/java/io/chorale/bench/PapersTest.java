@@ -3,8 +3,7 @@ package io.chorale.bench;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.chorale.bench.SLoraCells.Cell;
-import io.chorale.bench.SLoraCells.Figures;
+import io.chorale.bench.SLoraCell.Figures;
 import io.chorale.simulate.DeviceProfile;
 import io.chorale.simulate.DeviceProfiles;
 import io.chorale.simulate.SLoraDevices;
@@ -17,12 +16,12 @@ import org.junit.jupiter.params.provider.ValueSource;
 class PapersTest {
     private static final double NEAR = 0.15;
 
-    private static Figures simulate(Cell cell) {
+    private static Figures simulate(SLoraCell cell) {
         return Figures.of(cell.simulate(SLoraDevices.FITTED));
     }
 
-    private static Cell cell(String table, String column) {
-        List<Cell> found = SLoraCells.all().stream()
+    private static SLoraCell cell(String table, String column) {
+        List<SLoraCell> found = SLoraCells.all().stream()
                 .filter(cell -> cell.table().startsWith(table) && cell.column().equals(column))
                 .toList();
         assertEquals(1, found.size(), () -> table + ": " + column);
@@ -36,7 +35,7 @@ class PapersTest {
     @ParameterizedTest
     @ValueSource(ints = {0, 1, 2})
     void theFittedCellsAreNearInEveryFigure(int i) {
-        Cell cell = SLoraCells.fitted().get(i);
+        SLoraCell cell = SLoraCells.fitted().get(i);
         Figures got = simulate(cell);
         assertNear(cell.paper().throughput(), got.throughput(), "throughput");
         assertNear(cell.paper().latency(), got.latency(), "latency");
@@ -47,7 +46,7 @@ class PapersTest {
     @ParameterizedTest
     @ValueSource(strings = {"S1 n=5", "S1 n=2000", "S2 n=100", "S4 n=2", "S4 n=1000"})
     void throughputIsNearWhereNothingWasFitted(String column) {
-        Cell cell = cell("Table 3", column);
+        SLoraCell cell = cell("Table 3", column);
         assertNear(cell.paper().throughput(), simulate(cell).throughput(), column);
     }
 
