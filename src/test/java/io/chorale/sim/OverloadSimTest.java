@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.chorale.core.memory.PoolGeometry;
 import io.chorale.core.model.RequestSpec;
+import io.chorale.core.model.SequenceEvent;
 import io.chorale.core.policy.PolicySettings;
 import io.chorale.core.policy.PolicySettings.Within;
 import io.chorale.core.policy.StepCostModel;
@@ -90,6 +91,43 @@ class OverloadSimTest {
         assertTrue(median(arrival.flooding) > OBJECTIVE * 3 / 4, "in order of arrival everybody is just in time");
         assertTrue(median(adaptive.flooding) < OBJECTIVE / 10, () -> "waits " + adaptive.flooding);
         assertTrue(adaptive.flooding.size() >= arrival.flooding.size() * 0.95, "as many are served");
+    }
+
+    /** They would hold places behind the door, and their clients try elsewhere the sooner. */
+    @Test
+    void whoseTurnWillNotComeIsGivenUpBeforeItsTimeIsOver() {
+        List<Long> ends = new ArrayList<>();
+        SimServer[] server = new SimServer[1];
+        server[0] = server(Within.ADAPTIVE).withListener(event -> {
+            Answer answer = server[0].answer(event.requestId());
+            if (event instanceof SequenceEvent.Dropped && answer.spec.arrivalNanos() >= OVERLOADED_NANOS) {
+                assertEquals(FLOODING, answer.spec.tenant());
+                ends.add(server[0].clock.nanos() - answer.spec.arrivalNanos());
+            }
+        });
+        play(server[0]);
+        assertTrue(ends.size() > 100, () -> ends.size() + " were given up");
+        assertTrue(median(ends) < OBJECTIVE * 95 / 100, () -> "waits " + ends);
+    }
+
+    /** Its time is over before that of all others, but its turn comes next. */
+    @Test
+    void oneWhoIsInAHurryIsNotGivenUpForTheLengthOfTheLine() {
+        SimServer server = server(Within.ADAPTIVE);
+        long id = 0;
+        for (long next = 0; server.clock.nanos() < END_NANOS; server.turn()) {
+            for (; next <= server.clock.nanos(); next += FLOOD_EVERY_NANOS) {
+                boolean hurries = next >= OVERLOADED_NANOS && id % 50 == 0;
+                long objective = hurries ? OBJECTIVE / 5 : OBJECTIVE;
+                server.submit(request(id++, FLOODING, objective, hurries ? server.clock.nanos() : next));
+            }
+        }
+        List<Answer> hurried = server.answers.values().stream()
+                .filter(answer -> answer.spec.ttftNanosMax() < OBJECTIVE)
+                .toList();
+        assertTrue(hurried.size() > 10);
+        long begun = hurried.stream().filter(answer -> answer.started != null).count();
+        assertTrue(begun > hurried.size() * 3 / 4, () -> begun + " of " + hurried.size());
     }
 
     @Test

@@ -110,7 +110,8 @@ public final class AdmissionController {
 
     /**
      * When the first token of a request can be expected: the step under way, its turn among those who wait, and its
-     * prompt. Service is shared between tenants, so it waits for no more than its tenant's requests times the tenants.
+     * prompt. Service is shared between tenants, so it waits for no more than its tenant's requests times the tenants; and
+     * not for those either where the tenant's latest request goes first.
      */
     public long ttftNanosEstimate(RequestSpec spec, LoadSnapshot snapshot, int onTheWay, int tenantRequests) {
         SchedulingState state = snapshot.scheduling();
@@ -123,7 +124,8 @@ public final class AdmissionController {
         if (runsAtOnce) {
             return own;
         }
-        long fairly = (tenantRequests + 1L) * Math.max(1, state.tenantsWaiting());
+        long round = Math.max(1, state.tenantsWaiting());
+        long fairly = state.goesFirst(spec.tenant()) ? round : (tenantRequests + 1L) * round;
         return own + Math.min(before, fairly) * state.admissionNanos();
     }
 

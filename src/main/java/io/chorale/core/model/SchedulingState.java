@@ -6,6 +6,7 @@ package io.chorale.core.model;
  * @param oldestWaitNanos how long the oldest of the waiting requests has waited
  * @param serviceGap the most that a waiting tenant has been served beyond another of its class, in tokens at a price of 1
  * @param tenantsWaiting tenants in line
+ * @param tenantsNewestFirst those of them whose next request will go before all of theirs that wait
  * @param adaptersRunning distinct adapters of the running sequences
  * @param merges adapters merged
  * @param mergedSteps steps in which merged weights were used
@@ -18,6 +19,7 @@ public record SchedulingState(
         long oldestWaitNanos,
         double serviceGap,
         int tenantsWaiting,
+        int[] tenantsNewestFirst,
         int adaptersRunning,
         long merges,
         long mergedSteps,
@@ -26,5 +28,15 @@ public record SchedulingState(
         long admissionNanos,
         double costError) {
 
-    public static final SchedulingState IDLE = new SchedulingState(0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    public static final SchedulingState IDLE = new SchedulingState(0, 0, 0, new int[0], 0, 0, 0, 0, 0, 0, 0);
+
+    /** Whether a request of a tenant that comes now goes before all of its others. */
+    public boolean goesFirst(int tenant) {
+        for (int other : tenantsNewestFirst) {
+            if (other == tenant) {
+                return true;
+            }
+        }
+        return false;
+    }
 }

@@ -23,6 +23,16 @@ public interface OrderPolicy {
         return newestFirst();
     }
 
+    /**
+     * Whether a waiting request may have its turn in the time that it has left, as far as can be told; those who can not are
+     * given up before it is over.
+     *
+     * @param before requests of its tenant that go before it
+     */
+    default boolean mayReach(TenantView tenant, long before, long nanosLeft) {
+        return true;
+    }
+
     /** Whether tenants go by service, so that who passes others must not have had much more than they. */
     default boolean byService() {
         return false;
@@ -92,6 +102,12 @@ public interface OrderPolicy {
         @Override
         public boolean newestFirst(TenantView tenant) {
             return within == Within.NEWEST || (within == Within.ADAPTIVE && Overload.newestFirst(tenant));
+        }
+
+        /** In order of arrival nobody is passed: who is late is so by what runs, and that may end. */
+        @Override
+        public boolean mayReach(TenantView tenant, long before, long nanosLeft) {
+            return !tenant.newestFirst() || Overload.mayReach(tenant, before, nanosLeft);
         }
 
         @Override

@@ -10,6 +10,8 @@ package io.chorale.core.policy;
 final class Overload {
     /** By how much a line must be too long before anybody was given up. */
     private static final double MARGIN = 1.3;
+    /** By how much a line must be too long before somebody is given up for its length: its pace is that of few admissions. */
+    private static final double REACH = 3;
 
     private Overload() {}
 
@@ -23,5 +25,10 @@ final class Overload {
         double lineNanos = (double) tenant.waiting() * tenant.admissionNanos();
         long objective = tenant.firstFlow().head().ttftNanosMax();
         return lineNanos > (tenant.lostSome() ? objective : MARGIN * objective);
+    }
+
+    /** Whether one before whom so many stand may have its turn in time, if nobody comes any more. */
+    static boolean mayReach(TenantView tenant, long before, long nanosLeft) {
+        return (double) before * tenant.admissionNanos() <= REACH * nanosLeft;
     }
 }

@@ -106,6 +106,11 @@ final class Ledger {
         return 0;
     }
 
+    /** How many have come since this one did. */
+    long cameSince(Sequence sequence) {
+        return orderNext - 1 - sequence.order;
+    }
+
     List<Sequence> everybody() {
         return new ArrayList<>(live.values());
     }

@@ -73,17 +73,30 @@ final class PlanningPass {
         room.evictAhead();
     }
 
-    /** Gives up whoever cannot have a first token in time any more. */
+    /** Gives up whoever cannot have a first token in time any more, and whose turn will not come in time. */
     void abortHopeless(long now) {
-        while (!ledger.deadlines.isEmpty() && ledger.deadlines.peek().score() <= now) {
+        while (!ledger.deadlines.isEmpty()) {
             Sequence sequence = ledger.deadlines.peek();
-            long at = policies.earlyAbort().hopelessAtNanos(sequence, forecast);
-            if (at > now) {
-                ledger.deadlines.update(sequence, at, sequence.order); // it would go faster now than it looked
-            } else {
-                ledger.abort(sequence);
+            long at = sequence.score();
+            if (at > now && mayReach(sequence, at - now)) {
+                return;
             }
+            if (at <= now) {
+                at = policies.earlyAbort().hopelessAtNanos(sequence, forecast);
+                if (at > now) {
+                    ledger.deadlines.update(sequence, at, sequence.order); // it would go faster now than it looked
+                    continue;
+                }
+            }
+            ledger.abort(sequence);
         }
+    }
+
+    /** Asked of the one whose time is over first: where the latest goes first, all who came since may be before it. */
+    private boolean mayReach(Sequence sequence, long nanosLeft) {
+        TenantLine line = sequence.flow.line;
+        long before = Math.min(line.waiting - 1L, ledger.cameSince(sequence));
+        return sequence.flow.parkedFor != null || policies.order().mayReach(line, before, nanosLeft);
     }
 
     // ---- which weights --------------------------------------------------------------------------------------------

@@ -423,6 +423,7 @@ public final class Scheduler {
                 looks ? ledger.oldestWaitNanos(nowNanos) : scheduling.oldestWaitNanos(),
                 looks ? ledger.room.serviceGap() : scheduling.serviceGap(),
                 ledger.room.tenants(),
+                looks ? ledger.room.tenantsNewestFirst() : scheduling.tenantsNewestFirst(),
                 ledger.residency.pinnedCount(),
                 ledger.weights.merges(),
                 ledger.weights.mergedSteps(),

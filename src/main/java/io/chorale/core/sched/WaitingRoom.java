@@ -4,6 +4,7 @@ import io.chorale.core.model.Check;
 import io.chorale.core.model.Priority;
 import io.chorale.core.policy.OrderPolicy;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -22,6 +23,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class WaitingRoom {
     private static final int GUARD_EVERY = 16;
+    private static final int[] NOBODY = {};
 
     /** Flows of one adapter set that are compared when its requests may pass others. */
     private static final int FLOWS_COMPARED_MAX = 8;
@@ -437,6 +439,24 @@ final class WaitingRoom {
             tenants += section.ready.size();
         }
         return tenants;
+    }
+
+    /**
+     * The tenants whose latest request goes first as long as they are in line, in any class; not those of an order in which
+     * that may be otherwise with the next admission.
+     */
+    int[] tenantsNewestFirst() {
+        int[] tenants = NOBODY;
+        int found = 0;
+        for (Section section : sections) {
+            for (int i = 0; i < section.ready.size() && !newestFirst; i++) {
+                if (section.ready.get(i).newestFirst) {
+                    tenants = found == tenants.length ? Arrays.copyOf(tenants, 2 * found + 1) : tenants;
+                    tenants[found++] = section.ready.get(i).tenant;
+                }
+            }
+        }
+        return found == tenants.length ? tenants : Arrays.copyOf(tenants, found);
     }
 
     /** The most that a tenant in line is ahead of another one of its class, in tokens at a price of 1. */

@@ -8,9 +8,11 @@ import io.chorale.core.admission.AdmissionController.Decision;
 import io.chorale.core.memory.PoolGeometry;
 import io.chorale.core.model.AdapterSet;
 import io.chorale.core.model.LoadSnapshot;
+import io.chorale.core.model.PrefixState;
 import io.chorale.core.model.Rejection;
 import io.chorale.core.model.RequestSpec;
 import io.chorale.core.model.SamplingParams;
+import io.chorale.core.model.SchedulingState;
 import org.junit.jupiter.api.Test;
 
 class AdmissionControllerTest {
@@ -68,6 +70,29 @@ class AdmissionControllerTest {
         assertEquals(
                 Rejection.QUEUE_FULL,
                 rejected(request(1, 1), 0, LoadSnapshot.idle(4), 5).reason());
+    }
+
+    /** Those that wait will be given up, and whoever comes now goes before them. */
+    @Test
+    void doesNotCountThoseWhomTheNextOnePasses() {
+        AdmissionController strict =
+                new AdmissionController(new AdmissionLimits(2, 300, 1000, 64, new PoolGeometry(4, 8, 2, 2), 8, true));
+        RequestSpec spec =
+                new RequestSpec(1, 7, AdapterSet.BASE, new int[8], SamplingParams.greedy(1), 6_000_000_000L, 0, 0);
+        LoadSnapshot inOrder = waiting(100, 100, new int[0]);
+        Decision.Reject reject = assertInstanceOf(Decision.Reject.class, strict.decide(spec, 0, inOrder, 0, 100));
+        assertEquals(Rejection.SLO_UNREACHABLE, reject.reason());
+        LoadSnapshot newestFirst = waiting(100, 100, new int[] {3, 7});
+        assertInstanceOf(Decision.Accept.class, strict.decide(spec, 0, newestFirst, 0, 100));
+        LoadSnapshot ofOthers = waiting(100, 100, new int[] {3, 8});
+        assertInstanceOf(Decision.Reject.class, strict.decide(spec, 0, ofOthers, 0, 100));
+    }
+
+    private static LoadSnapshot waiting(int requests, long tokens, int[] tenantsNewestFirst) {
+        SchedulingState state =
+                new SchedulingState(0, 0, 1, tenantsNewestFirst, 0, 0, 0, 10_000_000, 10_000, 100_000_000, 0);
+        return new LoadSnapshot(
+                requests, 2, tokens, 4, 0, 0, 4, 0, new int[0], 0, 0, 0, 0, 0, 0, 0, 0, 0, state, PrefixState.EMPTY);
     }
 
     @Test
