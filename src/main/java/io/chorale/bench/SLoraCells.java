@@ -98,6 +98,7 @@ final class SLoraCells {
 
     private void adapters() {
         double[][] a10gS1 = {
+            {0, 1.86, 15.8, 2.06, 0.86},
             {1, 1.83, 18.1, 3.36, 0.71},
             {20, 1.81, 19.0, 4.33, 0.61},
             {50, 1.79, 20.1, 5.36, 0.53},
@@ -158,22 +159,20 @@ final class SLoraCells {
                     row[0],
                     Figures.of(row[1], row[2], row[3], row[4]));
         }
+        double[][] s1 = {
+            {1, 0.96, 11.5, 0.28, 1.00},
+            {1.5, 1.37, 13.5, 0.37, 1.00},
+            {2, 1.78, 20.9, 6.08, 0.52},
+            {2.5, 1.80, 67.6, 52.16, 0.11}
+        };
+        byRate(Setting.S1, s1);
         double[][] s2 = {
             {1, 0.96, 12.2, 0.32, 1.00},
             {1.5, 1.36, 15.5, 1.17, 0.98},
             {2, 1.58, 38.9, 23.63, 0.27},
             {2.5, 1.54, 102.9, 87.41, 0.05}
         };
-        for (double[] row : s2) {
-            add(
-                    "A10G S2 by rate, n=200",
-                    Gpu.A10G,
-                    Setting.S2,
-                    POOL_SMALL,
-                    200,
-                    row[0],
-                    Figures.of(row[1], row[2], row[3], row[4]));
-        }
+        byRate(Setting.S2, s2);
         double[][] skew = {
             {0.1, 1.63, 34.0, 17.77, 0.38},
             {0.3, 1.57, 39.4, 23.72, 0.26},
@@ -188,6 +187,13 @@ final class SLoraCells {
         };
         bySkew(FCFS, "", skew);
         bySkew(ABORT, " early abort", skewAborted);
+    }
+
+    private void byRate(Setting setting, double[][] rows) {
+        for (double[] row : rows) {
+            String table = "A10G " + setting + " by rate, n=200";
+            add(table, Gpu.A10G, setting, POOL_SMALL, 200, row[0], Figures.of(row[1], row[2], row[3], row[4]));
+        }
     }
 
     private void bySkew(String policy, String name, double[][] rows) {
