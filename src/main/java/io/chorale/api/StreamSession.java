@@ -1,9 +1,7 @@
 package io.chorale.api;
 
 import io.chorale.serving.Door;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
@@ -15,15 +13,9 @@ import org.jspecify.annotations.Nullable;
  * Several requests answered over one stream that a client may leave and take up again.
  *
  * <p>Every event has a number, which is its {@code id} on the wire. Events are kept after they were sent, so that a
- * client that comes back says the last id it saw and goes on after it:
- *
- * <pre>
- *   kept:   [ sent ......... | unsent ..... ]      at most eventsMax
- *             firstId          cursor    nextId
- * </pre>
- *
- * When the bound is reached, sent events go first; when all are unsent, the tickets are not drained any more, and what
- * then overflows is dropped as a slow consumer's. Nobody listening for the grace period ends the session.
+ * client that comes back says the last id it saw and goes on after it. When no more are kept, sent events go first; when
+ * all are unsent, the tickets are not drained any more, and what then overflows is dropped as a slow consumer's. Nobody
+ * listening for the grace period ends the session.
  *
  * <p>One thread, the home event loop, owns it; other threads come through {@link #home}.
  */
@@ -49,11 +41,8 @@ final class StreamSession {
     private final StreamSessions.Options options;
     private final Runnable onEnd;
     private final List<Part> parts = new ArrayList<>();
-    private final ArrayDeque<byte[]> kept = new ArrayDeque<>();
+    private final KeptEvents events;
     private final JsonBytes out = new JsonBytes();
-    private long firstId = 1;
-    private long nextId = 1;
-    private long cursor = 1;
     private int openParts;
     private boolean started;
     private boolean complete;
@@ -86,6 +75,7 @@ final class StreamSession {
             parts.add(new Part(parts.size(), request, answers, exchanges.get()));
         }
         openParts = parts.size();
+        events = new KeptEvents(options.eventsMax());
         stall = new StallWatch(home, options.stallMax(), this::giveUp);
     }
 
@@ -119,10 +109,10 @@ final class StreamSession {
 
     /** A client listens from the event after {@code lastId} on; another one that still does is cut off. */
     Attachment attach(StreamClient newClient, long lastId) {
-        if (ended || lastId + 1 < firstId || lastId >= nextId) {
+        if (ended || !events.reachesBackTo(lastId)) {
             return Attachment.GAP;
         }
-        if (complete && lastId + 1 == nextId) {
+        if (complete && lastId + 1 == events.nextId()) {
             return Attachment.OVER;
         }
         if (client != null) {
@@ -132,7 +122,7 @@ final class StreamSession {
         stall.moves();
         greeted = false;
         demand = 0;
-        cursor = lastId + 1;
+        events.resumeAfter(lastId);
         cancelExpiry();
         return Attachment.LISTENS;
     }
@@ -193,10 +183,10 @@ final class StreamSession {
         if (client == null || demand == 0) {
             return;
         }
-        if (cursor < nextId || !greeted) {
+        if (events.hasUnsent() || !greeted) {
             write(client, unsent());
         }
-        if (complete && cursor == nextId) {
+        if (complete && !events.hasUnsent()) {
             client.complete();
             client = null;
             stall.moves();
@@ -219,44 +209,25 @@ final class StreamSession {
         sentSincePing = false;
     }
 
-    /** The next write: events from the cursor on, and before the first how soon to come back after a break. */
+    /** The next write: what is unsent, and before it, on a new connection, how soon to come back after a break. */
     private byte[] unsent() {
         if (!greeted) {
             greeted = true;
             out.raw(RETRY);
         }
-        Iterator<byte[]> events = kept.iterator();
-        for (long skipped = firstId; skipped < cursor; skipped++) {
-            events.next();
-        }
-        int bytes = 0;
-        while (events.hasNext() && bytes < WRITE_BYTES) {
-            byte[] event = events.next();
-            out.raw(event);
-            bytes += event.length;
-            cursor++;
-        }
+        events.send(out, WRITE_BYTES);
         return out.take();
     }
 
-    private void append(byte[] event) {
-        kept.add(event);
-        nextId++;
-        while (kept.size() > options.eventsMax() && firstId < cursor) {
-            kept.remove();
-            firstId++;
-        }
-    }
-
     private boolean hasRoom() {
-        return !ended && nextId - cursor < options.eventsMax();
+        return !ended && events.hasRoom();
     }
 
     private void partEnded() {
         if (--openParts == 0) {
             complete = true;
-            append(out.raw("event: end\nid: ")
-                    .number(nextId)
+            events.append(out.raw("event: end\nid: ")
+                    .number(events.nextId())
                     .raw("\ndata: {}\n\n")
                     .take());
         }
@@ -359,7 +330,7 @@ final class StreamSession {
 
         private JsonBytes begin(String what) {
             return out.raw("id: ")
-                    .number(nextId)
+                    .number(events.nextId())
                     .raw("\ndata: {\"request\":")
                     .number(index)
                     .raw(",\"")
@@ -368,7 +339,7 @@ final class StreamSession {
         }
 
         private void finish() {
-            append(out.raw("}").raw(END).take());
+            events.append(out.raw("}").raw(END).take());
         }
     }
 }
