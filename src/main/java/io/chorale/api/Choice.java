@@ -155,10 +155,6 @@ final class Choice implements TicketListener {
         return index;
     }
 
-    boolean ended() {
-        return ended;
-    }
-
     CharSequence text() {
         return text;
     }

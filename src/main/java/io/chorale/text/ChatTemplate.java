@@ -19,10 +19,6 @@ public final class ChatTemplate {
         this.variables = variables;
     }
 
-    public static ChatTemplate parse(String source) {
-        return parse(source, Map.of());
-    }
-
     /**
      * A template with variables that come from the model, such as {@code bos_token}.
      *

@@ -73,16 +73,14 @@ public final class HuggingFaceTokenizer implements Tokenizer {
                 return ids;
             }
         }
-        return encodeGuarded(text, occurrences.written());
+        return encodeGuarded(prompt);
     }
 
     /** As {@link #encode(RenderedPrompt)}, whatever the messages hold. */
     int[] encodeGuarded(RenderedPrompt prompt) {
         String text = wellFormed(prompt.text());
-        return encodeGuarded(text, control.in(text, contentOf(prompt)).written());
-    }
-
-    private int[] encodeGuarded(String text, List<ControlTokens.Occurrence> written) {
+        List<ControlTokens.Occurrence> written =
+                control.in(text, contentOf(prompt)).written();
         int[] ids = guarded().encode(text, written);
         if (!isFaithful(ids, written)) {
             throw new TextException(

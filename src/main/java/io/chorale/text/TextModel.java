@@ -36,19 +36,12 @@ public final class TextModel {
 
     private final Tokenizer tokenizer;
     private final ChatTemplates templates;
-    private final OptionalInt beginId;
     private final NavigableSet<Integer> endIds;
     private final Framing framing;
 
-    private TextModel(
-            Tokenizer tokenizer,
-            ChatTemplates templates,
-            OptionalInt beginId,
-            NavigableSet<Integer> endIds,
-            Framing framing) {
+    private TextModel(Tokenizer tokenizer, ChatTemplates templates, NavigableSet<Integer> endIds, Framing framing) {
         this.tokenizer = tokenizer;
         this.templates = templates;
-        this.beginId = beginId;
         this.endIds = endIds;
         this.framing = framing;
     }
@@ -86,18 +79,12 @@ public final class TextModel {
         return Optional.of(new TextModel(
                 tokenizer,
                 chatTemplates(source, specialTokens, directory),
-                begin,
                 endIds(directory, end),
                 framing(config, begin, end)));
     }
 
     public Tokenizer tokenizer() {
         return tokenizer;
-    }
-
-    /** The token that begins a text, if the model has one. */
-    public OptionalInt beginId() {
-        return beginId;
     }
 
     /** The tokens that end an answer. */
@@ -135,11 +122,6 @@ public final class TextModel {
             }
         }
         return OptionalInt.empty();
-    }
-
-    /** The ids of a conversation that the assistant is to continue. */
-    public int[] promptOf(List<ChatMessage> messages) {
-        return promptOf(messages, true, Map.of());
     }
 
     /**

@@ -12,6 +12,7 @@ import io.chorale.adapter.SafetensorsWriter;
 import io.chorale.adapter.SafetensorsWriter.Values;
 import io.chorale.engine.EngineFault;
 import io.chorale.engine.StagedAdapter;
+import io.chorale.engine.jni.EngineConfigs;
 import io.chorale.engine.jni.NativeEngineConfig;
 import io.chorale.parity.OddAdapter.Pair;
 import io.chorale.parity.OddModelsTest.Odd;
@@ -116,7 +117,7 @@ class AdapterFormsTest {
                 .findFirst()
                 .orElseThrow();
         NativeEngineConfig shards =
-                NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES).withShards(2, scheme);
+                EngineConfigs.inShards(2, scheme, NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES));
         try (EngineUnderTest under = new EngineUnderTest(odd.model().write(folder), shards)) {
             Made made = make(odd.model(), form);
             List<Generation> together = List.of(

@@ -12,6 +12,7 @@ import io.chorale.core.model.SamplingParams;
 import io.chorale.core.model.SequenceEvent;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.StagedAdapter;
+import io.chorale.engine.jni.EngineConfigs;
 import io.chorale.engine.jni.NativeEngineConfig;
 import io.chorale.parity.OddModelsTest.Odd;
 import io.chorale.parity.PlanDriver.Generation;
@@ -86,7 +87,7 @@ class CompositionParityTest {
             }
             pageBytes = roomy.engine.spec().pageBytes();
         }
-        NativeEngineConfig tight = NativeEngineConfig.cpu(pages * pageBytes).withPoison();
+        NativeEngineConfig tight = EngineConfigs.poisoned(NativeEngineConfig.cpu(pages * pageBytes));
         try (EngineUnderTest under = new EngineUnderTest(written, tight)) {
             SchedulerDriver driver = new SchedulerDriver(under.engine, 16, 8, SchedulerPolicies.PLAIN, true);
             List<float[]> asked = new ArrayList<>();

@@ -10,6 +10,7 @@ import io.chorale.adapter.DummyAdapters;
 import io.chorale.adapter.ModelFiles;
 import io.chorale.engine.AdapterWeights;
 import io.chorale.engine.StagedAdapter;
+import io.chorale.engine.jni.EngineConfigs;
 import io.chorale.engine.jni.NativeEngine;
 import io.chorale.engine.jni.NativeEngineConfig;
 import java.nio.ByteBuffer;
@@ -23,7 +24,7 @@ class DummyEngineTest {
     private static NativeEngine engine(String fixture, long seed) throws Exception {
         Path folder = Path.of("src/test/resources/parity", fixture, "model");
         return NativeEngine.create(
-                NativeEngineConfig.cpu(16L << 20).withPoison(),
+                EngineConfigs.poisoned(NativeEngineConfig.cpu(16L << 20)),
                 ModelFiles.dummy(folder, seed).manifest());
     }
 

@@ -4,6 +4,7 @@ import io.chorale.adapter.FileRejectedException;
 import io.chorale.adapter.ModelFiles;
 import io.chorale.adapter.PeftAdapter;
 import io.chorale.engine.StagedAdapter;
+import io.chorale.engine.jni.EngineConfigs;
 import io.chorale.engine.jni.NativeEngine;
 import io.chorale.engine.jni.NativeEngineConfig;
 import java.nio.file.Path;
@@ -23,8 +24,7 @@ final class EngineUnderTest implements AutoCloseable {
     }
 
     static EngineUnderTest of(Path modelFolder, String mode) throws FileRejectedException {
-        return new EngineUnderTest(
-                modelFolder, NativeEngineConfig.cpu(POOL_BYTES).withMode(mode));
+        return new EngineUnderTest(modelFolder, EngineConfigs.inMode(mode, NativeEngineConfig.cpu(POOL_BYTES)));
     }
 
     StagedAdapter stage(Path adapterFolder) throws FileRejectedException {

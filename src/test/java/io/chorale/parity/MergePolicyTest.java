@@ -16,6 +16,7 @@ import io.chorale.core.policy.PolicySettings.Merging;
 import io.chorale.core.policy.StepCostModel;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.StagedAdapter;
+import io.chorale.engine.jni.EngineConfigs;
 import io.chorale.engine.jni.NativeEngineConfig;
 import java.nio.file.Path;
 import java.util.List;
@@ -30,7 +31,7 @@ class MergePolicyTest {
     private static final Path ADAPTERS = Path.of("models/fable/adapters");
     private static final List<String> NAMES = List.of("pirate", "moral", "bullets", "json", "robot", "shout");
     private static final NativeEngineConfig CONFIG =
-            NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES).withMode("fast").withPoison();
+            EngineConfigs.poisoned(EngineConfigs.inMode("fast", NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES)));
     private static final int REQUESTS = 48;
     private static final int TOKENS = 40;
     private static final int SWITCHES = Integer.getInteger("merge.switches", 10_000);

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.chorale.core.sched.StepPlan;
+import io.chorale.engine.jni.EngineConfigs;
 import io.chorale.engine.jni.NativeEngineConfig;
 import io.chorale.parity.PlanDriver.Generation;
 import io.chorale.parity.PlanDriver.Schedule;
@@ -45,8 +46,7 @@ class MergeTest {
     @Test
     void theBaseIsBitwiseTheSameAfterManyMerges() throws Exception {
         ParityFixture fixture = ParityFixture.bundled("mistral-window");
-        NativeEngineConfig config =
-                NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES).withPoison();
+        NativeEngineConfig config = EngineConfigs.poisoned(NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES));
         try (EngineUnderTest under = new EngineUnderTest(fixture.model(), config)) {
             Map<String, Integer> slots = ParityTest.loadAll(under, fixture);
             Generation before = generate(under, -1);

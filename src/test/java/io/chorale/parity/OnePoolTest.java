@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.chorale.engine.StagedAdapter;
+import io.chorale.engine.jni.EngineConfigs;
 import io.chorale.engine.jni.NativeEngineConfig;
 import io.chorale.parity.PlanDriver.Generation;
 import io.chorale.parity.PlanDriver.Schedule;
@@ -107,7 +108,7 @@ class OnePoolTest {
     }
 
     private EngineUnderTest engine(long poolBytes) throws Exception {
-        return new EngineUnderTest(model, NativeEngineConfig.cpu(poolBytes).withPoison());
+        return new EngineUnderTest(model, EngineConfigs.poisoned(NativeEngineConfig.cpu(poolBytes)));
     }
 
     private static Generation generate(EngineUnderTest under, int slot) {

@@ -13,6 +13,7 @@ import io.chorale.core.model.SamplingParams;
 import io.chorale.core.model.SequenceEvent;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.StagedAdapter;
+import io.chorale.engine.jni.EngineConfigs;
 import io.chorale.engine.jni.NativeEngineConfig;
 import io.chorale.parity.OddModelsTest.Odd;
 import io.chorale.parity.SchedulerDriver.Answer;
@@ -91,8 +92,7 @@ class PrefixParityTest {
     @ParameterizedTest
     @ValueSource(strings = {"reference", "fast"})
     void conversationsAreBitwiseTheSame(String mode) throws Exception {
-        NativeEngineConfig config =
-                NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES).withMode(mode);
+        NativeEngineConfig config = EngineConfigs.inMode(mode, NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES));
         try (World plain = new World(config, PrefixCaching.OFF, 3);
                 World cached = new World(config, ON, 3)) {
             long turns = 0;
@@ -210,8 +210,8 @@ class PrefixParityTest {
                     .stage(FABLE.resolve("adapters").resolve(adapter))
                     .pages();
         }
-        return NativeEngineConfig.cpu(pages * world.under.engine.spec().pageBytes())
-                .withPoison();
+        return EngineConfigs.poisoned(
+                NativeEngineConfig.cpu(pages * world.under.engine.spec().pageBytes()));
     }
 
     /** Rows before the first that an adapter acts on are the base's, wherever in a page or chunk that is. */

@@ -25,7 +25,7 @@ final class SchedulerDriver {
         /** NaN where none was asked for. */
         final List<Float> logProbs = new ArrayList<>();
         /** Finished or Dropped, when it has ended. */
-        SequenceEvent end = new SequenceEvent.Started(0, 0);
+        SequenceEvent end = new SequenceEvent.Started(0, 0, 0);
 
         boolean ended() {
             return !(end instanceof SequenceEvent.Started);

@@ -12,6 +12,7 @@ import io.chorale.core.model.SamplingParams;
 import io.chorale.core.model.SequenceEvent;
 import io.chorale.core.sched.SchedulerPolicies;
 import io.chorale.engine.StagedAdapter;
+import io.chorale.engine.jni.EngineConfigs;
 import io.chorale.engine.jni.NativeEngineConfig;
 import io.chorale.parity.ParityFixture.Case;
 import io.chorale.parity.SchedulerDriver.Answer;
@@ -69,8 +70,7 @@ class SchedulerParityTest {
                 roomy.driver.run(List.of(generation), LONG, PlanDriver.Schedule.WHOLE);
             }
         }
-        NativeEngineConfig config =
-                NativeEngineConfig.cpu((adapterPages + 8) * pageBytes).withPoison();
+        NativeEngineConfig config = EngineConfigs.poisoned(NativeEngineConfig.cpu((adapterPages + 8) * pageBytes));
         try (EngineUnderTest under = new EngineUnderTest(fixture.model(), config)) {
             SchedulerDriver driver = new SchedulerDriver(under.engine, 16, 64, SchedulerPolicies.PLAIN, overlapped);
             submitAll(fixture, under, driver, LONG);
@@ -91,7 +91,7 @@ class SchedulerParityTest {
     void stormsNeverTouchAnothersPages(long seed) throws Exception {
         ParityFixture fixture = ParityFixture.bundled("llama-gqa");
         Random random = new Random(seed);
-        NativeEngineConfig config = NativeEngineConfig.cpu(1_200_000).withPoison();
+        NativeEngineConfig config = EngineConfigs.poisoned(NativeEngineConfig.cpu(1_200_000));
         try (EngineUnderTest under = new EngineUnderTest(fixture.model(), config)) {
             SchedulerDriver driver = new SchedulerDriver(under.engine, 11, 16, SchedulerPolicies.PLAIN, true);
             Map<String, Integer> versions = versions(fixture);

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.chorale.engine.EngineFault;
+import io.chorale.engine.jni.EngineConfigs;
 import io.chorale.engine.jni.NativeEngineConfig;
 import io.chorale.parity.ParityFixture.Case;
 import io.chorale.parity.PlanDriver.Generation;
@@ -49,9 +50,10 @@ class ShardsParityTest {
         try {
             return new EngineUnderTest(
                     ParityFixture.stored(name).model(),
-                    NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES)
-                            .withMode(mode)
-                            .withShards(shards, scheme));
+                    EngineConfigs.inShards(
+                            shards,
+                            scheme,
+                            EngineConfigs.inMode(mode, NativeEngineConfig.cpu(EngineUnderTest.POOL_BYTES))));
         } catch (Exception e) {
             if (e instanceof EngineFault fault) {
                 throw fault;

@@ -72,7 +72,7 @@ class AdapterLeakTest {
         return new Service(
                 engine,
                 new Scheduler(pool, limits, SchedulerPolicies.PLAIN),
-                new AdmissionController(new AdmissionLimits(32, 64, 1 << 20, spec.contextMax(), pool)),
+                new AdmissionController(new AdmissionLimits(32, 64, 1 << 20, spec.contextMax(), pool, 512, false)),
                 registry,
                 folder,
                 ServingObserver.NONE,

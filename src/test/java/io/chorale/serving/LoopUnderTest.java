@@ -47,7 +47,8 @@ final class LoopUnderTest {
                 clock,
                 faults));
         Scheduler scheduler = new Scheduler(pool, limits, SchedulerPolicies.PLAIN);
-        AdmissionController admission = new AdmissionController(new AdmissionLimits(8, 12, 10_000, 128, pool));
+        AdmissionController admission =
+                new AdmissionController(new AdmissionLimits(8, 12, 10_000, 128, pool, 512, false));
         door = new Door(
                 admission,
                 lifecycle,

@@ -87,7 +87,7 @@ class ReloadStormTest {
         return new Service(
                 engine,
                 new Scheduler(pool, limits, SchedulerPolicies.PLAIN),
-                new AdmissionController(new AdmissionLimits(32, 64, 1 << 24, CONTEXT, pool)),
+                new AdmissionController(new AdmissionLimits(32, 64, 1 << 24, CONTEXT, pool, 512, false)),
                 registry,
                 // The simulated model answers by the adapter's name: each version has its own.
                 entry -> new AdapterWeights(nameOf(entry.version()), 1_000, ByteBuffer.allocate(0)),

@@ -158,7 +158,7 @@ class ChatTemplateTest {
     @Test
     void marksVariablesOfTheRequestAndTheKeysInThem() {
         RenderedPrompt prompt = ChatTemplate.parse(
-                        "{{ tools }}{% for k, v in extra.items() %}{{ k }}{{ v }}{% endfor %}")
+                        "{{ tools }}{% for k, v in extra.items() %}{{ k }}{{ v }}{% endfor %}", Map.of())
                 .render(List.of(), false, Map.of("tools", List.of("<s>"), "extra", Map.of("<|end|>", 1)));
         assertEquals("[\"<s>\"]<|end|>1", prompt.text());
         StringBuilder content = new StringBuilder();
@@ -179,7 +179,7 @@ class ChatTemplateTest {
     @Test
     void saysWhatTheTemplateSaysWhenItRefuses() {
         ChatTemplate template = ChatTemplate.parse(
-                "{% if messages[0].role != 'user' %}\n{{ raise_exception('user first') }}{% endif %}");
+                "{% if messages[0].role != 'user' %}\n{{ raise_exception('user first') }}{% endif %}", Map.of());
         TemplateException e = assertThrows(
                 TemplateException.class,
                 () -> template.render(List.of(new ChatMessage("system", "x")), true, Map.of()));

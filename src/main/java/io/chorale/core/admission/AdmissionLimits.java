@@ -19,10 +19,4 @@ public record AdmissionLimits(
         int contextMax,
         PoolGeometry geometry,
         int prefillChunkTokens,
-        boolean refusesLost) {
-
-    public AdmissionLimits(
-            int runningMax, int queueRequestsMax, long queueTokensMax, int contextMax, PoolGeometry geometry) {
-        this(runningMax, queueRequestsMax, queueTokensMax, contextMax, geometry, 512, false);
-    }
-}
+        boolean refusesLost) {}

@@ -101,10 +101,6 @@ public final class AdapterResidency {
 
     // ---- host side ------------------------------------------------------------------------------------------------
 
-    public void staged(int version, long handle, int pages) {
-        staged(version, handle, pages, true);
-    }
-
     /** @param mergeable whether all that it does is to add to base weights */
     public void staged(int version, long handle, int pages, boolean mergeable) {
         Check.argument(handle != 0, () -> "adapter " + version + " has no handle");

@@ -90,11 +90,6 @@ public final class DeviceAdapter {
         return pins;
     }
 
-    /** Adapter sets of live requests that name it. */
-    public int users() {
-        return users;
-    }
-
     /** When a step with it was planned last. */
     public long usedNanos() {
         return usedNanos;

@@ -12,11 +12,7 @@ public sealed interface SequenceEvent {
      *
      * @param cachedTokens of its prompt that were computed already
      */
-    record Started(long requestId, long queuedNanos, int cachedTokens) implements SequenceEvent {
-        public Started(long requestId, long queuedNanos) {
-            this(requestId, queuedNanos, 0);
-        }
-    }
+    record Started(long requestId, long queuedNanos, int cachedTokens) implements SequenceEvent {}
 
     /**
      * One token of the answer.

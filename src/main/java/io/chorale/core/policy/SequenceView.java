@@ -18,7 +18,4 @@ public interface SequenceView {
 
     /** Tokens of the answer so far. */
     int answerTokens();
-
-    /** Pages of KV that it holds. */
-    int pageCount();
 }

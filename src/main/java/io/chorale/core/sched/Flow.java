@@ -131,11 +131,6 @@ final class Flow extends ScoreHeap.Item implements FlowView {
     }
 
     @Override
-    public AdapterSet adapters() {
-        return set;
-    }
-
-    @Override
     public Sequence head() {
         Sequence head = newestFirst && (first == null || !first.started) ? last : first;
         if (head == null) {

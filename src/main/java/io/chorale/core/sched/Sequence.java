@@ -225,9 +225,4 @@ final class Sequence extends ScoreHeap.Item implements SequenceView, PrefixToken
     public int answerTokens() {
         return answered;
     }
-
-    @Override
-    public int pageCount() {
-        return pages.count();
-    }
 }

@@ -44,37 +44,6 @@ public record NativeEngineConfig(
                 "cpu", "", 0, poolBytes, 256, 256, 4096, 512, 512, false, "", 64, 1, "replicate", "auto");
     }
 
-    public NativeEngineConfig withMode(String newMode) {
-        return with(newMode, poison, shards, loraSharding);
-    }
-
-    public NativeEngineConfig withPoison() {
-        return with(mode, true, shards, loraSharding);
-    }
-
-    public NativeEngineConfig withShards(int newShards, String newLoraSharding) {
-        return with(mode, poison, newShards, newLoraSharding);
-    }
-
-    private NativeEngineConfig with(String newMode, boolean newPoison, int newShards, String newLoraSharding) {
-        return new NativeEngineConfig(
-                backend,
-                newMode,
-                threads,
-                poolBytes,
-                slotsMax,
-                scratchMax,
-                rowsMax,
-                sequencesMax,
-                samplesMax,
-                newPoison,
-                recordDir,
-                recordSteps,
-                newShards,
-                newLoraSharding,
-                merge);
-    }
-
     String lines(String libraryDir) {
         Map<String, Object> values = new LinkedHashMap<>();
         values.put("backend", backend);

@@ -1,7 +1,6 @@
 package io.chorale.text.jinja;
 
 import java.time.Clock;
-import java.time.ZoneId;
 import java.util.List;
 import java.util.Map;
 
@@ -15,10 +14,6 @@ public final class Template {
         this.program = program;
         this.limits = limits;
         this.clock = clock;
-    }
-
-    public static Template parse(String source) {
-        return parse(source, Limits.DEFAULT, Clock.system(ZoneId.systemDefault()));
     }
 
     /** {@code clock} tells {@code strftime_now} the time. */

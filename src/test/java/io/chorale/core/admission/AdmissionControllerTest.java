@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 
 class AdmissionControllerTest {
     private final AdmissionController door =
-            new AdmissionController(new AdmissionLimits(2, 3, 100, 64, new PoolGeometry(4, 8, 2, 2)));
+            new AdmissionController(new AdmissionLimits(2, 3, 100, 64, new PoolGeometry(4, 8, 2, 2), 512, false));
 
     private static RequestSpec request(int prompt, int answer) {
         return new RequestSpec(1, 0, AdapterSet.BASE, new int[prompt], SamplingParams.greedy(answer), 0, 0, 0);

@@ -24,7 +24,7 @@ class AdapterResidencyTest {
 
     private DeviceAdapter resident(int version, int pages, long usedNanos) {
         DeviceAdapter adapter = residency.use(version);
-        residency.staged(version, 100 + version, pages);
+        residency.staged(version, 100 + version, pages, true);
         residency.load(adapter, usedNanos);
         residency.loaded(adapter);
         return adapter;
@@ -34,7 +34,7 @@ class AdapterResidencyTest {
     void goesFromAbsentToResidentAndBack() {
         DeviceAdapter adapter = residency.use(7);
         assertEquals(State.ABSENT, adapter.state());
-        residency.staged(7, 107, 3);
+        residency.staged(7, 107, 3, true);
         assertEquals(State.STAGED, adapter.state());
         residency.load(adapter, 0);
         assertEquals(State.LOADING, adapter.state());
@@ -53,7 +53,7 @@ class AdapterResidencyTest {
     @Test
     void refusedMovesGoBackOneState() {
         DeviceAdapter adapter = residency.use(1);
-        residency.staged(1, 101, 2);
+        residency.staged(1, 101, 2, true);
         residency.load(adapter, 0);
         residency.loadFailed(adapter);
         assertEquals(State.STAGED, adapter.state());
@@ -102,7 +102,7 @@ class AdapterResidencyTest {
         residency.drain(adapter);
         assertSame(adapter, residency.use(1));
         assertFalse(adapter.onHost());
-        residency.staged(1, 999, 2);
+        residency.staged(1, 999, 2, true);
         residency.drained(adapter);
         assertEquals(State.STAGED, adapter.state());
         assertEquals(999, adapter.handle());

@@ -40,7 +40,7 @@ class NativeEngineTest {
     }
 
     private static NativeEngine create(Path model) throws Exception {
-        NativeEngineConfig config = NativeEngineConfig.cpu(16L << 20).withPoison();
+        NativeEngineConfig config = EngineConfigs.poisoned(NativeEngineConfig.cpu(16L << 20));
         return NativeEngine.create(config, ModelFiles.open(model).manifest());
     }
 
@@ -229,7 +229,7 @@ class NativeEngineTest {
         ByteBuffer good = ModelFiles.open(MODEL).manifest();
         EngineFault mode = assertThrows(
                 EngineFault.class,
-                () -> NativeEngine.create(NativeEngineConfig.cpu(1 << 20).withMode("slow"), good));
+                () -> NativeEngine.create(EngineConfigs.inMode("slow", NativeEngineConfig.cpu(1 << 20)), good));
         assertTrue(String.valueOf(mode.getMessage()).contains("mode=slow"), mode.getMessage());
         assertThrows(EngineFault.class, () -> NativeEngine.create(NativeEngineConfig.cpu(100), good));
     }

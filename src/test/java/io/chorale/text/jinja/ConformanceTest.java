@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Clock;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -68,7 +69,7 @@ class ConformanceTest {
             Reference.Outcome outcome = expected.get(i);
             String actual;
             try {
-                actual = Template.parse(templates.get(i))
+                actual = Template.parse(templates.get(i), Limits.DEFAULT, Clock.systemUTC())
                         .render(Map.of(), VARIABLES)
                         .chars();
             } catch (TemplateException e) {
@@ -93,7 +94,9 @@ class ConformanceTest {
             String outcome;
             try {
                 outcome = "rendered as: "
-                        + Template.parse(template).render(Map.of(), VARIABLES).chars();
+                        + Template.parse(template, Limits.DEFAULT, Clock.systemUTC())
+                                .render(Map.of(), VARIABLES)
+                                .chars();
             } catch (TemplateException e) {
                 boolean fits = e.kind().name().equals(expected[0])
                         && String.valueOf(e.line()).equals(expected[1])

@@ -89,7 +89,8 @@ class TemplateFuzzTest {
                     null,
                     () -> {
                         try {
-                            Template.parse(template).render(Map.of(), Map.of());
+                            Template.parse(template, Limits.DEFAULT, Clock.systemUTC())
+                                    .render(Map.of(), Map.of());
                         } catch (TemplateException e) {
                             // Refusing is as good as rendering.
                         } catch (StackOverflowError e) {
