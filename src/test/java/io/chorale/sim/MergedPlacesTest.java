@@ -1,6 +1,8 @@
 package io.chorale.sim;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -81,5 +83,27 @@ class MergedPlacesTest {
         server.runUntilIdle();
         assertEquals(9, server.answer(1).tokens.size());
         assertEquals(1, server.scheduler.snapshot().scheduling().merges());
+    }
+
+    /** Merged or not, and though nobody asks for anything else: nothing of it stays behind. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1})
+    void anAdapterWhoseNameIsGoneLeavesTheWeightsAndTheDevice(int lookAhead) {
+        SimServer server = server(Long.MAX_VALUE, lookAhead);
+        server.submit(Requests.of(0, 4, 9).adapter(1).at(0));
+        while (server.answer(0).tokens.isEmpty()) {
+            server.turn();
+        }
+        assertFalse(server.scheduler.adapterRetired(1), "its request runs");
+        server.runUntilIdle();
+        assertEquals(1, server.scheduler.snapshot().scheduling().merges());
+        assertEquals(9, server.answer(0).tokens.size());
+        assertArrayEquals(new int[] {1}, server.scheduler.snapshot().residentAdapters());
+        assertFalse(server.scheduler.adapterGone(1), "merged, it is kept for the next request");
+        assertTrue(server.scheduler.adapterRetired(1));
+        server.runUntilIdle();
+        assertEquals(0, server.scheduler.snapshot().residentAdapters().length);
+        assertEquals(0, server.scheduler.snapshot().pagesAdapter());
+        assertEquals(0, server.scheduler.snapshot().scheduling().adaptersRunning());
     }
 }

@@ -128,14 +128,21 @@ public final class AdapterResidency {
      */
     public boolean unstage(int version) {
         DeviceAdapter adapter = byVersion.get(version);
-        if (adapter == null || adapter.gone) {
-            return true;
-        }
-        if (adapter.users > 0 || adapter.pins > 0) {
+        return adapter == null || adapter.gone || (adapter.pins == 0 && leaveHost(adapter));
+    }
+
+    /** The same of one that nobody can ask for any more: that it is merged does not keep it. */
+    public boolean retire(int version) {
+        DeviceAdapter adapter = byVersion.get(version);
+        return adapter == null || adapter.gone || leaveHost(adapter);
+    }
+
+    private boolean leaveHost(DeviceAdapter adapter) {
+        if (adapter.users > 0) {
             return false;
         }
         if (adapter.state == State.STAGED || adapter.state == State.ABSENT) {
-            byVersion.remove(version);
+            byVersion.remove(adapter.version);
         } else {
             adapter.gone = true;
             goneCount++;

@@ -90,6 +90,11 @@ public final class DeviceAdapter {
         return pins;
     }
 
+    /** Whether the host has forgotten it: it is to leave the device. */
+    public boolean isGone() {
+        return gone;
+    }
+
     /** When a step with it was planned last. */
     public long usedNanos() {
         return usedNanos;

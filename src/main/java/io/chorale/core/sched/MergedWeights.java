@@ -34,7 +34,7 @@ final class MergedWeights {
     void choose(WeightMode wish, List<Sequence> running, StepRecord step) {
         active = false;
         step.plan.mergedSlot = -1;
-        if (broken && shadow != null) {
+        if (shadow != null && (broken || (!switching && shadow.isGone()))) {
             broken = false;
             unmerge(shadow, step);
         }
