@@ -15,6 +15,7 @@ import java.util.Map;
 public class TokensProfile implements QuarkusTestProfile {
     static final Path ROOT = Path.of("target/test-models/tokens");
     static final int REQUESTS_MAX = 8;
+    static final int REPLAY_EVENTS_MAX = 1_024;
     static final int BODY_BYTES_MAX = 64 << 10;
 
     @Override
@@ -30,7 +31,8 @@ public class TokensProfile implements QuarkusTestProfile {
                 Map.entry("chorale.stream.body-bytes-max", String.valueOf(BODY_BYTES_MAX)),
                 Map.entry("chorale.stream.buffer-events-max", "32"),
                 Map.entry("chorale.stream.choices-max", "16"),
-                Map.entry("chorale.stream.replay-events-max", "64"),
+                // More than one answer has: how late somebody comes to listen decides nothing.
+                Map.entry("chorale.stream.replay-events-max", String.valueOf(REPLAY_EVENTS_MAX)),
                 Map.entry("chorale.stream.resumable-max", "4"),
                 Map.entry("chorale.stream.resume-grace", "1S"));
     }
