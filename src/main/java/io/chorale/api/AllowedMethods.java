@@ -11,7 +11,7 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Which methods each path takes, for the header {@code Allow} of a refusal. Read from the endpoints' annotations when the
+ * Which methods each path takes, for the header {@code Allow}. Read from the endpoints' annotations when the
  * class is initialised, which for the native executable is while it is built.
  */
 final class AllowedMethods {
@@ -59,6 +59,10 @@ final class AllowedMethods {
         return Pattern.compile(PARAMETER
                 .matcher(template)
                 .replaceAll(parameter -> parameter.group(1) == null ? "[^/]+" : "(?:" + parameter.group(1) + ")"));
+    }
+
+    static boolean knows(String path) {
+        return ALL.stream().anyMatch(endpoint -> endpoint.path().matcher(path).matches());
     }
 
     /** As the header has them; GET brings HEAD with it. */

@@ -362,7 +362,11 @@ class RefusalTest {
             Response response = RestAssured.put(path);
             assertEquals(405, response.statusCode(), path);
             assertEquals("GET, HEAD, OPTIONS", response.header("Allow"), path);
+            response = RestAssured.options(path);
+            assertEquals(200, response.statusCode(), path);
+            assertEquals("GET, HEAD, OPTIONS", response.header("Allow"), path);
         }
+        assertEquals("OPTIONS, POST", RestAssured.options(COMPLETIONS).header("Allow"));
         assertEquals(
                 "DELETE, GET, HEAD, OPTIONS, PUT",
                 RestAssured.patch("/v1/adapters/pirate").header("Allow"));
