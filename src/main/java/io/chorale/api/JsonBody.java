@@ -41,6 +41,8 @@ public class JsonBody implements ServerMessageBodyReader<Fields> {
                             .build())
                     .build())
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            // A gateway in front may have read the other of the two.
+            .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
             .build();
     private final int bytesMax;
 

@@ -48,9 +48,19 @@ class RefusalTest {
                 "{'a':1|it ends too early (line 1, column 7).",
                 "{} {}|something follows the value (line 1, column 4).",
                 "{'a':NaN}|a character, name or value is wrong (line 1, column 9).",
+                "{'model':'tokens','prompt':[1],'model':'pirate'}|Duplicate field 'model' (line 1, column 40).",
+                "{'logit_bias':{'1':1,'\\u0031':2}}|Duplicate field '1' (line 1, column 31).",
             })
     void shouldSayInItsOwnWordsWhatIsNotJson(String body, String message) {
         refused(post(COMPLETIONS, body), 400, "invalid_json", null, "The request body is not valid JSON: " + message);
+    }
+
+    @Test
+    void shouldShowLittleOfALongNameThatComesTwice() {
+        String name = "'" + "a".repeat(5_000) + "':1";
+        Response response = post(COMPLETIONS, "{" + name + "," + name + "}");
+        refused(response, 400, "invalid_json", null, "aaa...' (line 1");
+        assertTrue(response.asString().length() < 500);
     }
 
     @Test
