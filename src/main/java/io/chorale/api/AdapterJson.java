@@ -46,7 +46,12 @@ public final class AdapterJson {
         Place place = placeOf(entry.version(), door.snapshot().residentAdapters());
         AdapterUse use = stager.useOf(entry.version());
         out.raw("{\"name\":").string(named.name()).raw(",\"object\":\"adapter\",\"version\":");
-        versionOf(entry, out);
+        // Known when its content was read.
+        if (entry.label().isEmpty()) {
+            out.raw("null");
+        } else {
+            out.string(entry.label());
+        }
         out.raw(",\"state\":").string(entry.usable() ? "usable" : "invalid");
         out.raw(",\"place\":").string(place.name().toLowerCase(Locale.ROOT));
         out.raw(",\"pinned\":").flag(named.pinned());
@@ -64,22 +69,13 @@ public final class AdapterJson {
         } else {
             out.number(Math.max(0, System.nanoTime() - use.lastNanos()) / 1_000_000_000);
         }
-        out.raw(",\"versions\":[");
-        for (int i = 0; i < named.versions().size(); i++) {
-            out.raw(i == 0 ? "" : ",");
-            versionOf(named.versions().get(i), out);
-        }
-        writeWarnings(entry, out.raw("]"));
+        out.raw(",\"versions\":")
+                .strings(named.versions().stream()
+                        .map(AdapterEntry::label)
+                        .filter(label -> !label.isEmpty())
+                        .toList());
+        writeWarnings(entry, out);
         out.raw(",\"problems\":").strings(entry.problems()).raw("}");
-    }
-
-    /** A version's short name; null before its content was read. */
-    private static void versionOf(AdapterEntry entry, JsonBytes out) {
-        if (entry.label().isEmpty()) {
-            out.raw("null");
-        } else {
-            out.string(entry.label());
-        }
     }
 
     private static void writeForms(AdapterEntry entry, JsonBytes out) {

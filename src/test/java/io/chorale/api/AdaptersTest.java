@@ -12,6 +12,7 @@ import static io.chorale.api.AdminCalls.zip;
 import static io.restassured.RestAssured.given;
 import static org.hamcrest.Matchers.containsString;
 import static org.hamcrest.Matchers.equalTo;
+import static org.hamcrest.Matchers.everyItem;
 import static org.hamcrest.Matchers.greaterThan;
 import static org.hamcrest.Matchers.hasItem;
 import static org.hamcrest.Matchers.hasItems;
@@ -72,6 +73,7 @@ class AdaptersTest {
                 .body("data.find { it.name == 'pirate' }.rank", equalTo(16))
                 .body("data.find { it.name == 'pirate' }.state", equalTo("usable"))
                 .body("host.bytes_max", equalTo(3 << 20))
+                .body("data.versions.flatten()", everyItem(notNullValue()))
                 .body("total", greaterThan(0));
         RestAssured.get("/v1/adapters/pirate").then().statusCode(200).body("base_model", equalTo("fable"));
         RestAssured.get("/v1/adapters/pirate")
