@@ -99,11 +99,11 @@ class MergedPlacesTest {
         assertEquals(1, server.scheduler.snapshot().scheduling().merges());
         assertEquals(9, server.answer(0).tokens.size());
         assertArrayEquals(new int[] {1}, server.scheduler.snapshot().residentAdapters());
+        assertEquals(0, server.scheduler.snapshot().scheduling().adaptersRunning());
         assertFalse(server.scheduler.adapterGone(1), "merged, it is kept for the next request");
         assertTrue(server.scheduler.adapterRetired(1));
         server.runUntilIdle();
         assertEquals(0, server.scheduler.snapshot().residentAdapters().length);
         assertEquals(0, server.scheduler.snapshot().pagesAdapter());
-        assertEquals(0, server.scheduler.snapshot().scheduling().adaptersRunning());
     }
 }

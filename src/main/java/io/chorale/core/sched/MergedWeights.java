@@ -143,6 +143,11 @@ final class MergedWeights {
         return (adapter == shadow ? 1 : 0) + (adapter == leaving ? 1 : 0);
     }
 
+    /** Adapters that are pinned because of a merge alone: no running sequence uses them. */
+    int idle() {
+        return (shadow != null && shadow.pins() == 1 ? 1 : 0) + (leaving != null && leaving.pins() == 1 ? 1 : 0);
+    }
+
     /** The step has ended and its moves have happened. A merge in a step that failed is not trusted. */
     void switched(StepRecord step, boolean stepFailed) {
         if (step.merged == null && step.unmerged == null) {

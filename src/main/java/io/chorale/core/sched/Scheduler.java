@@ -424,7 +424,7 @@ public final class Scheduler {
                 looks ? ledger.room.serviceGap() : scheduling.serviceGap(),
                 ledger.room.tenants(),
                 looks ? ledger.room.tenantsNewestFirst() : scheduling.tenantsNewestFirst(),
-                ledger.residency.pinnedCount(),
+                ledger.residency.pinnedCount() - ledger.weights.idle(),
                 ledger.weights.merges(),
                 ledger.weights.mergedSteps(),
                 pass.forecast().stepNanos(),
