@@ -119,7 +119,8 @@ public final class StreamSessions {
         session.home().execute(session::end);
     }
 
-    private StreamSession find(String id) {
+    /** @throws Problem 404 where there is none */
+    StreamSession find(String id) {
         StreamSession session = sessions.get(id);
         if (session == null) {
             throw Problem.invalid(404, "stream_not_found", null, "There is no stream " + id + ", or no more.");

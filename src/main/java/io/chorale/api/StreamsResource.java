@@ -10,6 +10,7 @@ import io.vertx.ext.web.RoutingContext;
 import jakarta.ws.rs.Consumes;
 import jakarta.ws.rs.DELETE;
 import jakarta.ws.rs.GET;
+import jakarta.ws.rs.HEAD;
 import jakarta.ws.rs.POST;
 import jakarta.ws.rs.Path;
 import jakarta.ws.rs.PathParam;
@@ -105,7 +106,12 @@ public class StreamsResource {
     }
 
     private CompletionRequest request(Fields fields, Caller caller) {
-        boolean completions = fields.get("messages") == null && fields.get("prompt") != null;
+        boolean completions = fields.get("prompt") != null;
+        if (completions && fields.get("messages") != null) {
+            throw Problem.badValue(
+                    fields.name("prompt"),
+                    "A request has either 'messages', to be answered, or a 'prompt', to be continued.");
+        }
         return reader.readStreamed(fields, completions ? Shape.TEXT : Shape.CHAT, caller);
     }
 
@@ -130,6 +136,14 @@ public class StreamsResource {
                 Reply::body,
                 Reply::headers,
                 Reply::status);
+    }
+
+    /** Whether it is there. Left to others, HEAD would listen, and cut off whoever does. */
+    @HEAD
+    @Path("/{id}")
+    public Response look(@PathParam("id") String id) {
+        sessions.find(id);
+        return Response.ok().type(MediaType.SERVER_SENT_EVENTS).build();
     }
 
     /** A status without a body, which makes an {@code EventSource} stop coming back. */

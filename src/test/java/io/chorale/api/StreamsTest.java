@@ -164,6 +164,20 @@ class StreamsTest {
     }
 
     @Test
+    void shouldCutOffNobodyForALook() throws IOException {
+        String url = open("{'model':'tokens','prompt':[1,2],'max_tokens':100}");
+        try (RawHttp listener = RawHttp.get(url, "")) {
+            listener.event();
+            assertEquals(1, Event.of(listener.event()).id());
+            RestAssured.head(url).then().statusCode(200).header("Content-Type", startsWith("text/event-stream"));
+            List<Event> events = events(listener);
+            assertTrue(listener.endedWell);
+            assertEquals("end", events.getLast().name());
+        }
+        RestAssured.head("/v1/streams/nothing").then().statusCode(404);
+    }
+
+    @Test
     void shouldCancelWhatNobodyWantsAnyMore() throws Exception {
         String url = open("{'model':'tokens','prompt':[1,2],'max_tokens':1000}");
         // Who listens sees that it was under way and did not come to its end.
@@ -207,6 +221,10 @@ class StreamsTest {
                 .then()
                 .statusCode(400)
                 .body("error.param", equalTo("requests[1].temperature"));
+        post("{'requests':[{'model':'tokens','prompt':[1],'messages':[{'role':'user','content':'x'}]}]}")
+                .then()
+                .statusCode(400)
+                .body("error.param", equalTo("requests[0].prompt"));
         post("{'requests':[{'model':'tokens','prompt':[1]},{'model':'ghost','prompt':[1]}]}")
                 .then()
                 .statusCode(404)
