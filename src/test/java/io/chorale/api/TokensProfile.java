@@ -29,7 +29,8 @@ public class TokensProfile implements QuarkusTestProfile {
                 Map.entry("chorale.engine.simulated.stop-probability", "0"),
                 Map.entry("chorale.admission.requests-max", String.valueOf(REQUESTS_MAX)),
                 Map.entry("chorale.stream.body-bytes-max", String.valueOf(BODY_BYTES_MAX)),
-                Map.entry("chorale.stream.buffer-events-max", "32"),
+                // Half a second of tokens: an event loop that had to wait for a core is no client that does not read.
+                Map.entry("chorale.stream.buffer-events-max", "256"),
                 Map.entry("chorale.stream.choices-max", "16"),
                 // More than one answer has: how late somebody comes to listen decides nothing.
                 Map.entry("chorale.stream.replay-events-max", String.valueOf(REPLAY_EVENTS_MAX)),
