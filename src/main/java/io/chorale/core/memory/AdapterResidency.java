@@ -124,25 +124,19 @@ public final class AdapterResidency {
     /**
      * The host wants to forget a staged adapter.
      *
-     * @return whether it was not in use and is forgotten; what is left of it on the device leaves with the next step
+     * @return whether it was not in use and is forgotten; what is left of it on the device leaves with the next step, and
+     *     one that is merged when it has been unmerged
      */
     public boolean unstage(int version) {
         DeviceAdapter adapter = byVersion.get(version);
-        return adapter == null || adapter.gone || (adapter.pins == 0 && leaveHost(adapter));
-    }
-
-    /** The same of one that nobody can ask for any more: that it is merged does not keep it. */
-    public boolean retire(int version) {
-        DeviceAdapter adapter = byVersion.get(version);
-        return adapter == null || adapter.gone || leaveHost(adapter);
-    }
-
-    private boolean leaveHost(DeviceAdapter adapter) {
+        if (adapter == null || adapter.gone) {
+            return true;
+        }
         if (adapter.users > 0) {
             return false;
         }
         if (adapter.state == State.STAGED || adapter.state == State.ABSENT) {
-            byVersion.remove(adapter.version);
+            byVersion.remove(version);
         } else {
             adapter.gone = true;
             goneCount++;

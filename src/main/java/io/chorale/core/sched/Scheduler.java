@@ -136,7 +136,7 @@ public final class Scheduler {
 
     /** The same of one whose name has left it: what was computed with it is forgotten too. */
     public boolean adapterRetired(int version) {
-        boolean gone = ledger.residency.retire(version);
+        boolean gone = ledger.residency.unstage(version);
         if (gone) {
             ledger.prefixes.forget(version);
         }
