@@ -66,12 +66,15 @@ export class Relay {
         client.write(bytes);
         return;
       }
-      // A part of the chunk still passes, so that the cut falls into the middle of an event.
-      client.write(bytes.subarray(0, bytes.length - Math.min(bytes.length, streamed - this.#cutAfter)), () => client.destroy());
+      // A part of the chunk still passes, so that the cut falls into the middle of an event; nothing that came before it
+      // is lost with the socket, and nothing follows.
+      server.pause();
+      this.#isDown = this.#stayDown;
+      const part = bytes.subarray(0, bytes.length - Math.min(bytes.length, streamed - this.#cutAfter));
+      client.write(part, () => (this.#isDown ? this.down() : client.destroy()));
       this.passed = Buffer.concat(stream).subarray(0, this.#cutAfter).toString();
       this.#cutAfter = Infinity;
       this.cuts++;
-      if (this.#stayDown) this.down();
     });
   }
 }
