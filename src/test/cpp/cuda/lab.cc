@@ -5,6 +5,7 @@
 #include <numeric>
 #include <set>
 
+#include "kernels/exchange.h"
 #include "kernels/gemm.h"
 
 namespace chorale::cuda {
@@ -17,6 +18,13 @@ Lab::Lab() {
   launcher.sm_major = properties.major;
   launcher.overlap = true;
   Must(cudaStreamCreateWithFlags(&launcher.stream, cudaStreamNonBlocking), "stream");
+}
+
+Launcher Lab::MakeShardLauncher() const {
+  Launcher own = launcher;
+  own.overlap = false;
+  Must(cudaStreamCreateWithFlags(&own.stream, cudaStreamNonBlocking), "stream");
+  return own;
 }
 
 std::vector<Half> Lab::NormalHalves(Element element, int64_t count, double deviation) {
@@ -64,6 +72,13 @@ void Lab::Expect(const std::string& name, bool good) {
   if (good) return;
   ++failures_;
   std::printf("FAILED %s\n", name.c_str());
+}
+
+bool Lab::ExpectPatience(const std::string& name, const DeviceArray<uint32_t>& state) {
+  const uint32_t ended = state.Download()[0];
+  const std::string missed = ended < kExchangeMissed ? "nobody" : "shard " + std::to_string(ended - kExchangeMissed);
+  Expect(name + ": a shard has given up waiting for what " + missed + " was to send; no sum was compared", ended == 0);
+  return ended == 0;
 }
 
 double Lab::Microseconds(int32_t count, const std::function<void()>& body) {

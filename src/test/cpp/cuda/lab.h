@@ -67,6 +67,8 @@ inline double Widen(Element element, Half bits) {
   return element == Element::kBf16 ? __bfloat162float(__ushort_as_bfloat16(bits)) : __half2float(__ushort_as_half(bits));
 }
 
+inline constexpr uint64_t kLabPatienceNanos = 10'000'000'000;  // of shards that wait for each other, as an engine's
+
 class Lab {
  public:
   Lab();
@@ -81,12 +83,18 @@ class Lab {
   std::vector<Half> NormalHalves(Element element, int64_t count, double deviation);
   std::vector<float> NormalFloats(int64_t count, double deviation);
 
+  // For one of several shards that share the lab's device: a stream of its own, whose kernels follow each other strictly.
+  // A kernel that is resident before the one before it has ended takes room from another shard's, for which that may wait.
+  Launcher MakeShardLauncher() const;
+
   // Waits for the stream and stops at an error.
   void Finish(const char* what);
 
   // ||got - want|| / ||want|| at most `limit`; prints one line when it is not, and where the largest difference is.
   void Compare(const std::string& name, const std::vector<double>& got, const std::vector<double>& want, double limit);
   void Expect(const std::string& name, bool good);
+  // Whether no shard has given up waiting: then what follows can be compared.
+  bool ExpectPatience(const std::string& name, const DeviceArray<uint32_t>& state);
   int32_t checks() const { return checks_; }
   int32_t failures() const { return failures_; }
 

@@ -35,7 +35,7 @@ SampleRow RowOf(const SampleParams& p, int32_t position) {
 // One of several shards that share the lab's device, or the only one.
 struct SampleShard {
   SampleShard(Lab& lab, int32_t count, int32_t vocab, const SampleWords& words_of_it, int32_t chunks, int32_t shards)
-      : launcher(lab.launcher),
+      : launcher(lab.MakeShardLauncher()),
         words(words_of_it),
         logits(lab, count, (words.count + 7) / 8 * 8, 4096, 132),
         whole(int64_t{count} * ((vocab + 7) / 8 * 8)),
@@ -44,9 +44,7 @@ struct SampleShard {
         ids(count),
         top_ids(int64_t{count} * kTopLogprobsMax),
         logprobs(count),
-        top_logprobs(int64_t{count} * kTopLogprobsMax) {
-    Must(cudaStreamCreateWithFlags(&launcher.stream, cudaStreamNonBlocking), "stream");
-  }
+        top_logprobs(int64_t{count} * kTopLogprobsMax) {}
   ~SampleShard() { cudaStreamDestroy(launcher.stream); }
   // The device adds partials in float, in order.
   void AppendLine(int32_t row, std::vector<float>* line) const {
@@ -86,8 +84,8 @@ std::vector<std::unique_ptr<SampleShard>> CutVocabulary(Lab& lab, int32_t count,
   return cut;
 }
 
-// The scans of all shards first: none of them waits for another.
-void DrawOverShards(Lab& lab, std::vector<std::unique_ptr<SampleShard>>& shards, int32_t count, const SampleArgs& common) {
+// The scans of all shards first: none of them waits for another. Whether none has waited in vain.
+bool DrawOverShards(Lab& lab, std::vector<std::unique_ptr<SampleShard>>& shards, int32_t count, const SampleArgs& common) {
   const auto number = static_cast<int32_t>(shards.size());
   DeviceArray<uint32_t> state(std::vector<uint32_t>(1, 0));
   const SampleWords& last = shards.back()->words;
@@ -103,7 +101,7 @@ void DrawOverShards(Lab& lab, std::vector<std::unique_ptr<SampleShard>>& shards,
     args.logprobs = own.logprobs.data();
     args.top_ids = own.top_ids.data();
     args.top_logprobs = own.top_logprobs.data();
-    args.exchange = {.shard = s, .shards = number, .state = state.data(), .patience_nanos = 2'000'000'000};
+    args.exchange = {.shard = s, .shards = number, .state = state.data(), .patience_nanos = kLabPatienceNanos};
     for (int32_t i = 0; i < number; ++i) {
       args.exchange.summaries[i] = shards[i]->summaries.data();
       args.exchange.arrivals[i] = shards[i]->arrivals.data() + number;
@@ -122,7 +120,7 @@ void DrawOverShards(Lab& lab, std::vector<std::unique_ptr<SampleShard>>& shards,
                       .shard = s,
                       .shards = number,
                       .state = state.data(),
-                      .patience_nanos = 2'000'000'000};
+                      .patience_nanos = kLabPatienceNanos};
     spread.own.units_per_tile = spread.own.units_per_block = 1;
     for (int32_t i = 0; i < number; ++i) {
       spread.whole[i] = shards[i]->whole.data();
@@ -136,7 +134,7 @@ void DrawOverShards(Lab& lab, std::vector<std::unique_ptr<SampleShard>>& shards,
     Must(shard->launcher.error, "sample over shards");
     Must(cudaStreamSynchronize(shard->launcher.stream), "sample over shards");
   }
-  lab.Expect("draws over shards: nobody has given up", state.Download()[0] == 0);
+  return lab.ExpectPatience("draws over shards", state);
 }
 
 // The device's draws against those of the CPU sampler, on the same logits.
@@ -238,8 +236,8 @@ void CheckVocabulary(Lab& lab, int32_t vocab, int32_t shards) {
   if (shards == 1) {
     Sample(lab.launcher, count, true, args);
     lab.Finish("sample");
-  } else {
-    DrawOverShards(lab, cut, count, args);
+  } else if (!DrawOverShards(lab, cut, count, args)) {
+    return;
   }
   const std::vector<int32_t> got_ids = first.ids.Download(), got_top = first.top_ids.Download();
   const std::vector<float> got_logprobs = first.logprobs.Download(), got_top_logprobs = first.top_logprobs.Download();
