@@ -1,5 +1,6 @@
 // Sums over shards: checked on one device, where each shard has a stream, and timed on two.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <thread>
@@ -105,6 +106,68 @@ void CheckSums(Lab& lab, Element element, int32_t count, int32_t rows_wanted, in
   for (const auto& inbox : inboxes) {
     const std::vector<uint32_t> words = inbox->Download();
     lab.Expect(name + ": inboxes are empty", std::all_of(words.begin(), words.end(), [](uint32_t w) { return w == kEmptyWord; }));
+  }
+}
+
+// Whatever numbers are added up, none is taken for one that has not come: no NaN of any bits, nor what overflows when it is
+// rounded. half: the product has 16 bits.
+void CheckNumbers(Lab& lab, Element element, bool half) {
+  constexpr int32_t kShards = 2, kRows = 2, kCols = 256;
+  constexpr int64_t kCount = kRows * kCols;
+  constexpr uint32_t kNumbers[] = {0xffffffff, 0x7fffffff, 0x7f800001, 0xffff0000, 0x7f800000, 0xff800000,
+                                   0x7f7fffff, 0xff7fffff, 0x80000000, 0x00000000, 0x3f800000};
+  constexpr uint32_t kHalfNumbers[] = {0xffff, 0x7fff, 0xfe00, 0x7c00, 0xfc00, 0x7f80, 0xff80, 0x8000, 0x0000, 0x3c00, 0x0001};
+  constexpr auto kKinds = static_cast<int64_t>(std::size(kNumbers));
+  static_assert(std::size(kHalfNumbers) == kKinds && kKinds * kKinds <= kCount);
+  const auto number = [&](int32_t shard, int64_t i) { return (shard == 0 ? i : i / kKinds) % kKinds; };
+
+  struct One {
+    One(Lab& lab, const std::vector<uint32_t>& words, bool half_of_it) : launcher(lab.MakeShardLauncher()), shares(words) {
+      product = {shares.data(), kCount, kCols, 1, 1, half_of_it};
+    }
+    ~One() { cudaStreamDestroy(launcher.stream); }
+    Launcher launcher;
+    DeviceArray<uint32_t> shares, inbox{std::vector<uint32_t>(kShards * kCount / 2, kEmptyWord)};
+    Product product;
+  };
+  std::vector<std::unique_ptr<One>> shards;
+  std::vector<double> rounded[kShards];
+  for (int32_t s = 0; s < kShards; ++s) {
+    std::vector<uint32_t> words(static_cast<size_t>(half ? kCount / 2 : kCount), 0);
+    for (int64_t i = 0; i < kCount; ++i) {
+      if (half) {
+        words[i / 2] |= kHalfNumbers[number(s, i)] << i % 2 * 16;
+        rounded[s].push_back(Widen(element, static_cast<Half>(kHalfNumbers[number(s, i)])));
+      } else {
+        words[i] = kNumbers[number(s, i)];
+        rounded[s].push_back(Widen(element, Round(element, std::bit_cast<float>(words[i]))));
+      }
+    }
+    shards.push_back(std::make_unique<One>(lab, words, half));
+  }
+  DeviceArray<uint32_t> state(std::vector<uint32_t>(1, 0));
+  Exchange exchange{.part_words = kCount / 2, .shards = kShards, .state = state.data(), .patience_nanos = kLabPatienceNanos};
+  for (int32_t s = 0; s < kShards; ++s) exchange.inboxes[s] = shards[s]->inbox.data();
+  for (exchange.shard = 0; exchange.shard < kShards; ++exchange.shard) {
+    One& own = *shards[exchange.shard];
+    SumShards(own.launcher, element, kRows, own.product, nullptr, exchange);
+    Must(own.launcher.error, "sum of odd numbers");
+  }
+  for (const auto& shard : shards) Must(cudaStreamSynchronize(shard->launcher.stream), "sum of odd numbers");
+  const std::string name = std::string("sum of odd numbers of ") + (half ? "16" : "32") + " bits";
+  if (!lab.ExpectPatience(name, state)) return;
+  for (const auto& shard : shards) {
+    const std::vector<uint32_t> got = shard->shares.Download();
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < kCount; ++i) {
+      double sum = rounded[0][i] + rounded[1][i];
+      if (half) sum = Widen(element, Round(element, sum));
+      const double value = half ? Widen(element, static_cast<Half>(got[i / 2] >> i % 2 * 16)) : std::bit_cast<float>(got[i]);
+      const bool same = std::isnan(sum) ? std::isnan(value) : value == sum;
+      if (!same && wrong++ == 0) std::printf("  %g and %g: %g instead of %g\n", rounded[0][i], rounded[1][i], value, sum);
+    }
+    lab.Expect(name, wrong == 0);
+    lab.Expect(name + ": the inbox is empty", std::ranges::all_of(shard->inbox.Download(), [](uint32_t w) { return w == kEmptyWord; }));
   }
 }
 
@@ -245,6 +308,7 @@ void CheckExchange(Lab& lab) {
     for (const auto& [count, rows, hidden] : {std::tuple{2, 1, 4096}, {2, 37, 4096}, {2, 200, 192}, {3, 7, 8192}, {4, 40, 5120}, {5, 3, 8}, {16, 2, 72}}) {
       CheckSums(lab, element, count, rows, hidden);
     }
+    for (const bool half : {false, true}) CheckNumbers(lab, element, half);
   }
   CheckPatience(lab);
 }
