@@ -3,8 +3,8 @@
 //
 //   kernel_lab [--history FILE] [--commit NAME] PART...
 //
-// PART: layers, products, attention, lora, forms, sampling, exchange: checks; bench, forms_bench: kernels; step: whole steps;
-// stages: of weights beside LoRA; sums: sums over two devices
+// PART: layers, products, attention, lora, forms, sampling, exchange, uneven (two devices): checks; bench, forms_bench:
+// kernels; step: whole steps; stages: of weights beside LoRA; sums: sums over two devices
 #include <cstring>
 #include <string>
 #include <vector>
@@ -20,7 +20,7 @@ struct Part {
 };
 constexpr Part kParts[] = {{"layers", CheckLayerOps}, {"products", CheckGemm},  {"many", CheckMany},       {"attention", CheckAttention},
                            {"lora", CheckLora},       {"forms", CheckForms},         {"sampling", CheckSampling},
-                           {"exchange", CheckExchange}, {"bench", BenchKernels},     {"forms_bench", BenchForms},
+                           {"exchange", CheckExchange}, {"uneven", CheckUneven}, {"bench", BenchKernels},     {"forms_bench", BenchForms},
                            {"step", BenchStep},       {"prefill", BenchPrefills}, {"many_bench", BenchMany}, {"stages", BenchLoraStages}, {"sums", BenchExchange}};
 
 const Part* FindPart(const char* name) {

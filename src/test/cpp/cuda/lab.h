@@ -185,6 +185,7 @@ void BenchLoraStages(Lab& lab);
 void BenchPrefills(Lab& lab);
 void BenchMany(Lab& lab);
 void CheckMany(Lab& lab);
+void CheckUneven(Lab& lab);
 void BenchExchange(Lab& lab);
 
 }  // namespace chorale::cuda
