@@ -22,12 +22,12 @@ __device__ __forceinline__ uint64_t NanosNow() {
   return nanos;
 }
 
-// Whether to wait no longer for a shard; since: when the waiting began.
-static __device__ __noinline__ bool EndsWaiting(uint32_t* state, int32_t from, uint64_t since, uint64_t patience) {
+// Whether to wait no longer for a shard; missed: what to say of it then; since: when the waiting began.
+static __device__ __noinline__ bool EndsWaiting(uint32_t* state, uint32_t missed, uint64_t since, uint64_t patience) {
   volatile uint32_t* shared = state;
   if (*shared != 0) return true;
   if (NanosNow() - since < patience) return false;
-  *shared = kExchangeMissed + static_cast<uint32_t>(from);
+  *shared = missed;
   return true;
 }
 
@@ -37,7 +37,7 @@ __device__ __forceinline__ uint2 AwaitWords(const Exchange& exchange, int32_t fr
   for (uint32_t polls = 1; words.x == kEmptyWord || words.y == kEmptyWord; ++polls) {
     if (polls % kPollsBetweenLooks == 0) {
       if (since == 0) since = NanosNow();
-      if (EndsWaiting(exchange.state, from, since, exchange.patience_nanos)) break;
+      if (EndsWaiting(exchange.state, MissedState(exchange.shard, from), since, exchange.patience_nanos)) break;
     }
     words = LoadFromPeer(place);
   }
@@ -50,8 +50,8 @@ __device__ __forceinline__ void AddArrival(uint32_t* arrivals) {
   asm volatile("red.release.sys.global.add.u32 [%0], 1;" ::"l"(arrivals) : "memory");
 }
 
-// Waits until as many blocks of a shard have, and sets the count back.
-__device__ __forceinline__ void AwaitArrivals(uint32_t* arrivals, uint32_t expected, int32_t from, uint32_t* state,
+// Waits until as many blocks of a shard have, and sets the count back. missed: what to say if they never do.
+__device__ __forceinline__ void AwaitArrivals(uint32_t* arrivals, uint32_t expected, uint32_t missed, uint32_t* state,
                                               uint64_t patience) {
   uint64_t since = 0;
   for (uint32_t polls = 1;; ++polls) {
@@ -60,7 +60,7 @@ __device__ __forceinline__ void AwaitArrivals(uint32_t* arrivals, uint32_t expec
     if (count == expected) break;
     if (polls % kPollsBetweenLooks != 0) continue;
     if (since == 0) since = NanosNow();
-    if (EndsWaiting(state, from, since, patience)) break;
+    if (EndsWaiting(state, missed, since, patience)) break;
   }
   *arrivals = 0;
 }

@@ -193,8 +193,8 @@ __device__ __forceinline__ Scored BlockBest(Scored x, Scored* scratch) {  // in 
 __device__ __forceinline__ void AwaitSummaries(const SampleExchange& exchange, int32_t row) {
   const auto from = static_cast<int32_t>(threadIdx.x);
   if (from < exchange.shards && from != exchange.shard) {
-    AwaitArrivals(exchange.arrivals[exchange.shard] + row * exchange.shards + from, exchange.expected[from], from, exchange.state,
-                  exchange.patience_nanos);
+    AwaitArrivals(exchange.arrivals[exchange.shard] + row * exchange.shards + from, exchange.expected[from],
+                  MissedState(exchange.shard, from), exchange.state, exchange.patience_nanos);
   }
   __syncthreads();
 }

@@ -48,7 +48,7 @@ __global__ void AwaitArrivalsKernel(const SpreadArgs args) {
   WaitForPredecessor();
   const auto from = static_cast<int32_t>(threadIdx.x);
   if (from >= args.shards || from == args.shard) return;
-  AwaitArrivals(args.arrivals[args.shard] + from, args.expected[from], from, args.state, args.patience_nanos);
+  AwaitArrivals(args.arrivals[args.shard] + from, args.expected[from], MissedState(args.shard, from), args.state, args.patience_nanos);
 }
 
 }  // namespace

@@ -182,7 +182,7 @@ void CheckPatience(Lab& lab) {
   const Exchange exchange{.inboxes = {other.data(), own.data()}, .part_words = part_words, .shard = 1, .shards = 2, .state = state.data(), .patience_nanos = 20'000'000};
   AddNorm(shard.launcher, Element::kBf16, rows, ArgsOf(shard, hidden, exchange));
   Must(cudaStreamSynchronize(shard.launcher.stream), "a shard alone");
-  lab.Expect("a shard that waits in vain says for whom", state.Download()[0] == kExchangeMissed);
+  lab.Expect("a shard that waits in vain says for whom", state.Download()[0] == MissedState(1, 0));
 }
 
 // ---- two devices ----------------------------------------------------------------------------------------------------

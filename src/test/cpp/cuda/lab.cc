@@ -76,7 +76,7 @@ void Lab::Expect(const std::string& name, bool good) {
 
 bool Lab::ExpectPatience(const std::string& name, const DeviceArray<uint32_t>& state) {
   const uint32_t ended = state.Download()[0];
-  const std::string missed = ended < kExchangeMissed ? "nobody" : "shard " + std::to_string(ended - kExchangeMissed);
+  const std::string missed = ended < kExchangeMissed ? "nobody" : "shard " + std::to_string(WhoWasMissed(ended));
   Expect(name + ": a shard has given up waiting for what " + missed + " was to send; no sum was compared", ended == 0);
   return ended == 0;
 }

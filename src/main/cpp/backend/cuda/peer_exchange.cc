@@ -64,13 +64,21 @@ Result<std::unique_ptr<PeerExchange>> PeerExchange::Connect(const Shard& shard, 
   }
   std::unique_ptr<PeerExchange> exchange(new PeerExchange(shard, sizes));
   CHORALE_RETURN_IF_ERROR(shard.group->Agree(shard.index, exchange->Open(stream)));
-  const std::shared_ptr<SharedMemory> own = exchange->memories_[0];
+  struct Own {
+    std::shared_ptr<SharedMemory> memory;
+    std::shared_ptr<PinnedMemory> state;
+  };
+  const Own own{exchange->memories_[0], exchange->state_};
   exchange->memories_.clear();
-  for (const void* memory : shard.group->Meet(shard.index, &own)) {
-    exchange->memories_.push_back(*static_cast<const std::shared_ptr<SharedMemory>*>(memory));
+  for (const void* item : shard.group->Meet(shard.index, &own)) {
+    const Own& one = *static_cast<const Own*>(item);
+    exchange->memories_.push_back(one.memory);
+    if (one.state != nullptr) exchange->state_ = one.state;
   }
   shard.group->Meet(shard.index, nullptr);  // until then the others read `own`
-  shard.group->WhenAborted(exchange.get(), [state = exchange->state_.as<uint32_t>()] { *state = kExchangeEnded; });
+  shard.group->WhenAborted(exchange.get(), [state = static_cast<volatile uint32_t*>(exchange->State())] {
+    if (*state == 0) *state = kExchangeEnded;  // else it says why
+  });
   return exchange;
 }
 
@@ -85,10 +93,12 @@ uint32_t* PeerExchange::Arrivals(int32_t shard) const {
 }
 
 Status PeerExchange::Open(cudaStream_t stream) {
-  Result<PinnedMemory> state = PinnedMemory::Allocate(4, "the state of an exchange");
-  if (!state.ok()) return state.status();
-  state_ = std::move(state).value();
-  *state_.as<uint32_t>() = 0;
+  if (shard_.index == 0) {
+    Result<PinnedMemory> state = PinnedMemory::Allocate(4, "the state of an exchange");
+    if (!state.ok()) return state.status();
+    state_ = std::make_shared<PinnedMemory>(std::move(state).value());
+    *State() = 0;
+  }
   const int64_t inboxes = InboxWords();
   const int64_t rest = sizes_.whole_rows * sizes_.whole_stride + SummaryWords() + (1 + sizes_.whole_rows) * shard_.count;
   Result<std::shared_ptr<SharedMemory>> own =
@@ -109,7 +119,7 @@ Exchange PeerExchange::MakeExchange(int64_t part_words, int64_t first_word) cons
   Exchange exchange{.part_words = part_words,
                     .shard = shard_.index,
                     .shards = shard_.count,
-                    .state = state_.as<uint32_t>(),
+                    .state = State(),
                     .patience_nanos = kPatienceNanos};
   for (int32_t i = 0; i < shard_.count; ++i) exchange.inboxes[i] = Inboxes(i) + first_word;
   return exchange;
@@ -134,7 +144,7 @@ SpreadArgs PeerExchange::NextSpread(int32_t rows, std::span<const SampleWords> w
                   .stride = sizes_.whole_stride,
                   .shard = shard_.index,
                   .shards = shard_.count,
-                  .state = state_.as<uint32_t>(),
+                  .state = State(),
                   .patience_nanos = kPatienceNanos};
   for (int32_t i = 0; i < shard_.count; ++i) {
     next.whole[i] = Whole(i);
@@ -149,7 +159,7 @@ float* PeerExchange::whole() const { return Whole(shard_.index); }
 SampleExchange PeerExchange::NextDraw(std::span<const SampleWords> words) {
   ++counts_[kGatherLogits];
   SampleExchange next{
-      .shard = shard_.index, .shards = shard_.count, .state = state_.as<uint32_t>(), .patience_nanos = kPatienceNanos};
+      .shard = shard_.index, .shards = shard_.count, .state = State(), .patience_nanos = kPatienceNanos};
   for (int32_t i = 0; i < shard_.count; ++i) {
     next.summaries[i] = Summaries(i);
     next.arrivals[i] = DrawArrivals(i);
@@ -159,11 +169,11 @@ SampleExchange PeerExchange::NextDraw(std::span<const SampleWords> words) {
 }
 
 void PeerExchange::Check() const {
-  const uint32_t state = *static_cast<volatile uint32_t*>(state_.as<uint32_t>());
+  const uint32_t state = *static_cast<volatile uint32_t*>(State());
   if (state == 0) return;
   if (state < kExchangeMissed) throw std::runtime_error("another shard has failed");
-  throw std::runtime_error(Format("GPU %d has waited %llu s for what GPU %d was to send", shard_.index,
-                                  static_cast<unsigned long long>(kPatienceNanos / 1'000'000'000), state - kExchangeMissed));
+  throw std::runtime_error(Format("GPU %d has waited %llu s for what GPU %d was to send", WhoWaited(state),
+                                  static_cast<unsigned long long>(kPatienceNanos / 1'000'000'000), WhoWasMissed(state)));
 }
 
 }  // namespace chorale::cuda

@@ -1,6 +1,6 @@
 // PeerExchange: what the kernels of one shard need to add up rows and to hand out logits directly over NVLink or PCIe
 // (kernels/exchange.h, kernels/spread.h): memory that the other GPUs may write, and a word of the host's memory by which
-// waiting ends.
+// waiting ends on all shards.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -60,13 +60,14 @@ class PeerExchange {
   SampleExchange NextDraw(std::span<const SampleWords> words);
   SampleSummary* summaries() const { return Summaries(shard_.index); }
   void Count(Collective what) { ++counts_[what]; }
-  // Throws when a kernel has given up waiting.
+  // Throws when a kernel of any shard has given up waiting.
   void Check() const;
   const CollectiveCounts& collectives() const { return counts_; }
 
  private:
   PeerExchange(const Shard& shard, const Sizes& sizes) : shard_(shard), sizes_(sizes) {}
   Status Open(cudaStream_t stream);
+  uint32_t* State() const { return state_->as<uint32_t>(); }
   int64_t PartWords() const { return sizes_.sum_rows * sizes_.sum_cols / 2; }
   int64_t RankWords() const { return sizes_.sum_rows * sizes_.rank_cols / 2; }
   Exchange MakeExchange(int64_t part_words, int64_t first_word) const;
@@ -81,7 +82,7 @@ class PeerExchange {
   const Shard shard_;
   const Sizes sizes_;
   std::vector<std::shared_ptr<SharedMemory>> memories_;  // of all shards, in which the last that goes frees them
-  PinnedMemory state_;
+  std::shared_ptr<PinnedMemory> state_;  // of the first shard, for all
   CollectiveCounts counts_{};
   int32_t turn_ = 0;
 };
