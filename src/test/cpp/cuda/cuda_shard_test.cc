@@ -2,8 +2,10 @@
 // four where they are.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <thread>
 
 #include "shard/shard_cut.h"
 #include "testing/adapter_forms.h"
@@ -444,6 +446,28 @@ TEST_F(CudaShardTest, AShardThatFailsFailsAllAtOnce) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
   EXPECT_EQ(status.code(), CH_DEAD);
   EXPECT_NE(status.message().find("a device has gone"), std::string::npos) << status.message();
+}
+
+class Sleeper final : public OpObserver {
+ public:
+  void OnOp(Op op, int32_t layer, std::span<float>, int64_t) override {
+    if (op == kOpO && layer == 0) std::this_thread::sleep_for(std::chrono::seconds(12));
+  }
+};
+
+// The second shard gives up waiting for the first, which is late, and goes on with numbers that have not come.
+TEST_F(CudaShardTest, WhatAShardHasGivenUpWaitingForIsNoResult) {
+  auto harness = Make(Cases()[0], 2);
+  Sleeper sleeper;
+  harness->engine().SetObserver(&sleeper);
+  StepBuilder step;
+  step.Sequence({5, 6, 7}, 0, {kFirstPage}, 3).Segment().Sample();
+  ASSERT_TRUE(harness->Begin(step).ok());
+  std::vector<uint8_t> out(1 << 20);
+  int64_t bytes = 0;
+  const Status status = harness->engine().Await(out, &bytes);
+  EXPECT_EQ(status.code(), CH_DEAD);
+  EXPECT_NE(status.message().find("GPU 1 has waited 10 s for what GPU 0 was to send"), std::string::npos) << status.message();
 }
 
 // The first GPU has less room, as something else is there: all use as many pages as it has, and are told so.
