@@ -61,7 +61,6 @@ __global__ void __maxnreg__(kShards && kFours <= 2 ? 48 : kShards || kFours > 1 
     weight[i] = col < args.hidden ? *reinterpret_cast<const float4*>(args.norm + col) : float4{0, 0, 0, 0};
   }
   const int64_t row = blockIdx.x;
-  const bool lora = HasLora(args.delta, row);
   WaitForPredecessor();
 
   float* residual = args.residual + row * args.hidden;
@@ -72,7 +71,7 @@ __global__ void __maxnreg__(kShards && kFours <= 2 ? 48 : kShards || kFours > 1 
     v[i] = {0, 0, 0, 0};
     if (col >= args.hidden || args.delta.data == nullptr) continue;
     float values[4];
-    LoadProduct<T, 4>(args.delta, row, col, lora, values);
+    LoadProduct<T, 4>(args.delta, row, col, values);
     v[i] = {values[0], values[1], values[2], values[3]};
     if (args.delta_bias != nullptr) {
       const float4 bias = *reinterpret_cast<const float4*>(args.delta_bias + col);
@@ -149,7 +148,7 @@ __global__ void __maxnreg__(64) AddNormManyKernel(const AddNormArgs args) {
 bool CanTakeMany(const AddNormArgs& args) {
   const Product& delta = args.delta;
   static_assert(kManyFours >= kFoursMax);
-  return delta.data != nullptr && delta.units_per_tile == delta.units_per_block && delta.lora == nullptr &&
+  return delta.data != nullptr && delta.units_per_tile == delta.units_per_block &&
          args.exchange.shards <= 1;
 }
 
@@ -171,7 +170,7 @@ __global__ void __maxnreg__(64) SumShardsKernel(const Product product, const flo
     v[i] = {0, 0, 0, 0};
     if (col >= product.cols) continue;
     float values[4];
-    LoadProduct<T, 4>(product, row, col, HasLora(product, row), values);
+    LoadProduct<T, 4>(product, row, col, values);
     v[i] = {values[0], values[1], values[2], values[3]};
     if (bias == nullptr) continue;
     const float4 more = *reinterpret_cast<const float4*>(bias + col);

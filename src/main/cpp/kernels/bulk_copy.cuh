@@ -32,6 +32,10 @@ __device__ __forceinline__ void BarrierWait(uint64_t* barrier, uint32_t parity) 
       "r"(parity)
       : "memory");
 }
+// The bytes alone, of which somebody who arrives later has asked.
+__device__ __forceinline__ void BarrierExpect(uint64_t* barrier, uint32_t bytes) {
+  asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(SharedAddress(barrier)), "r"(bytes) : "memory");
+}
 // Whether BarrierWait would go on at once.
 __device__ __forceinline__ bool BarrierPassed(uint64_t* barrier, uint32_t parity) {
   uint32_t passed;

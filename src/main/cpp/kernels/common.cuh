@@ -139,6 +139,25 @@ __device__ __forceinline__ void AddRelease(int32_t* pointer, int32_t value) {
   asm volatile("red.release.gpu.global.add.s32 [%0], %1;" ::"l"(pointer), "r"(value) : "memory");
 }
 
+// In shared memory, of a block's own threads; whole, but in no order with anything else.
+__device__ __forceinline__ int32_t LoadRelaxedShared(const int32_t* pointer) {
+  int32_t value;
+  asm volatile("ld.relaxed.cta.shared::cta.s32 %0, [%1];" : "=r"(value) : "r"(SharedAddress(pointer)) : "memory");
+  return value;
+}
+__device__ __forceinline__ void StoreRelaxedShared(int32_t* pointer, int32_t value) {
+  asm volatile("st.relaxed.cta.shared::cta.s32 [%0], %1;" ::"r"(SharedAddress(pointer)), "r"(value) : "memory");
+}
+// Words that are their own flags: whole, but in no order with others.
+__device__ __forceinline__ uint4 LoadRelaxed(const uint32_t* pointer) {
+  uint4 v;
+  asm volatile("ld.relaxed.gpu.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(pointer) : "memory");
+  return v;
+}
+__device__ __forceinline__ void StoreRelaxed(uint32_t* pointer, uint32_t value) {
+  asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(pointer), "r"(value) : "memory");
+}
+
 __device__ __forceinline__ void PrefetchToL2(const void* pointer) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(pointer));
 }
@@ -235,13 +254,10 @@ __device__ __forceinline__ float4 LoadFloats4(const Product& p, int64_t row, int
   return part[0];
 }
 
-// Whether the product has a LoRA part for the row: a table's entry, to be asked for before WaitForPredecessor.
-__device__ __forceinline__ bool HasLora(const Product& p, int64_t row) { return p.lora != nullptr && p.lora_rows[row] != 0; }
-
-// kWide neighbouring columns (col a multiple of kWide: 4 or 1) of any product, with the LoRA part if the caller says so.
+// kWide neighbouring columns (col a multiple of kWide: 4 or 1) of any product.
 // kWhole: the caller knows that there is one partial.
 template <typename T, int32_t kWide, bool kWhole = false>
-__device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32_t col, bool lora, float (&values)[kWide]) {
+__device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32_t col, float (&values)[kWide]) {
   static_assert(kWide == 4 || kWide == 1);
   if (p.half) {
     const T* source = static_cast<const T*>(p.data) + row * p.cols + col;
@@ -255,12 +271,10 @@ __device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32
     }
     return;
   }
-  const float* more = p.lora + row * p.cols + col;
   if constexpr (kWide == 4) {
-    const float4 part = lora ? *reinterpret_cast<const float4*>(more) : float4{0, 0, 0, 0};
     const float4 sum = kWhole ? *reinterpret_cast<const float4*>(p.floats() + row * p.cols + col)
                               : LoadFloats4(p, row, col, PartialCount(p, col));
-    values[0] = sum.x + part.x, values[1] = sum.y + part.y, values[2] = sum.z + part.z, values[3] = sum.w + part.w;
+    values[0] = sum.x, values[1] = sum.y, values[2] = sum.z, values[3] = sum.w;
   } else {
     const float* source = p.floats() + row * p.cols + col;
     const int32_t count = kWhole ? 1 : PartialCount(p, col);
@@ -270,8 +284,6 @@ __device__ __forceinline__ void LoadProduct(const Product& p, int64_t row, int32
 #pragma unroll
       for (int32_t i = 0; i < kWide; ++i) values[i] += source[part * p.partial_stride + i];
     }
-#pragma unroll
-    for (int32_t i = 0; i < kWide; ++i) values[i] += lora ? more[i] : 0.0f;
   }
 }
 

@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(kThreads) CollapseProductKernel(const Product 
   const int64_t row = blockIdx.x;
   for (int32_t col = static_cast<int32_t>(threadIdx.x) * 4; col < product.cols; col += kThreads * 4) {
     float values[4];
-    LoadProduct<bf16, 4>(product, row, col, HasLora(product, row), values);  // float32, so the type does not matter
+    LoadProduct<bf16, 4>(product, row, col, values);  // float32, so the type does not matter
 #pragma unroll
     for (int32_t i = 0; i < 4; ++i) {
       product.floats()[row * product.cols + col + i] = values[i] + (bias != nullptr ? bias[col + i] : 0.0f);

@@ -18,8 +18,6 @@ struct ProductPlan {
 };
 ProductPlan PlanProduct(int32_t cols, int32_t inputs, int32_t blocks);
 
-inline constexpr int32_t kLoraWarps = 3;  // of a block, beside a product of few rows
-
 // ---- sm_90: few rows, weights at the speed of memory ---------------------------------------------------------------
 
 inline constexpr int32_t kStreamRowsMax = 128;
@@ -31,13 +29,24 @@ int32_t StreamBox(int32_t rows);
 bool EncodeStreamMap(Element element, const void* matrix, int64_t rows, int64_t cols, int64_t stride, int32_t box_rows,
                      CUtensorMap* map);
 
+// The page pool as a matrix of 128 columns, in boxes of 64, 16, 8 rows and of one.
+struct StreamLora {
+  CUtensorMap blocks;
+  CUtensorMap pairs;
+  CUtensorMap octets;
+  CUtensorMap ranks;
+  int32_t window = 0;  // set by GemmStream
+  LoraSiteArgs site;   // without groups: no LoRA. At most kLoraGroupsMax groups; all widths are multiples of kProductTile
+};
+// pool: `bytes` of it, a multiple of 256.
+bool EncodePoolMaps(Element element, const void* pool, int64_t bytes, StreamLora* lora);
+
 struct GemmStreamArgs {
   CUtensorMap weight;  // box of kProductTile rows
   CUtensorMap x;       // box of StreamBox(rows) rows
-  Product y;           // y.lora, where it is there: written for the rows of the groups
+  Product y;
   int32_t rows = 0;
-  LoraSiteArgs lora;   // used where y.lora is there; at most kLoraGroupsMax groups
-  int32_t lora_stages = 0;  // of weights beside LoRA, at least 2; 0: by what the adapters have
+  StreamLora lora;
 };
 void GemmStream(Launcher& launcher, Element element, const ProductPlan& plan, const GemmStreamArgs& args);
 

@@ -2,198 +2,329 @@
 
 #include "kernels/bulk_copy.cuh"
 #include "kernels/gemm.h"
-#include "kernels/lora_beside.cuh"
-#include "kernels/stream_shared.cuh"
+#include "kernels/stream_lora.cuh"
 #include "kernels/wgmma.cuh"
 
 namespace chorale::cuda {
 namespace {
 
 constexpr int32_t kWarpgroups = 2;  // consumers, 64 weight rows each
-constexpr int32_t kProducer = kWarpgroups * 128;  // the first thread of the warp that copies
+constexpr int32_t kConsumerWarps = kWarpgroups * 4;
+constexpr int32_t kProducer = kConsumerWarps * 32;  // the first thread of the warp that copies weights
 constexpr int32_t kThreads = kProducer + 32;
-static_assert(kLoraWarps == 3);  // with the producer they are a warpgroup
-__host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarps * 32 : 0); }
+constexpr int32_t kLoaders = 3;  // warps that copy A and B, with kLora
+__host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoaders * 32 : 0); }
+// Registers of a thread with LoRA. Up to 32 rows a block of the norm, which has 1,024 threads, is to be resident beside it.
+__host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return rows > 64 ? 128 : rows > 32 ? 104 : 80; }
 
-// Registers of a thread with LoRA at launch. A block has few, so that the small kernels before and after it can be resident
-// beside it: up to 32 rows a block of the norm, which has 1,024 threads.
-__host__ __device__ constexpr int32_t LaunchRegisters(int32_t rows) { return rows > 64 ? 120 : rows > 32 ? 104 : 80; }
+constexpr int32_t kStreamBytes = 220 * 1024;  // as many stages as leave room for small kernels
+constexpr int32_t kStageWeightBytes = kProductTile * kUnitInputs * 2;
+__host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kStageWeightBytes + rows * kUnitInputs * 2; }
+__host__ __device__ constexpr int32_t StagesMax(int32_t rows) { return kStreamBytes / StageBytes(rows); }
 
-// Computes   y = x W^T, W [N, K] and x [M, K] of T, y a Product in float32
-// Shapes     M <= kRows; N and K anything (what is outside a matrix reads as zero)
+// Calls f(tile, begin, end) for what a block has of each tile, from its unit `first` on: units of the tile.
+template <typename F>
+__device__ __forceinline__ void ForTiles(int32_t first, int32_t count, int32_t per_tile, F&& f) {
+  for (int32_t i = first; i < first + count;) {
+    const auto tile = static_cast<int32_t>(static_cast<uint32_t>(i) / static_cast<uint32_t>(per_tile));
+    const int32_t end = min(first + count, (tile + 1) * per_tile);
+    f(tile, i - tile * per_tile, end - tile * per_tile);
+    i = end;
+  }
+}
+
+// Computes   y = x W^T, W [N, K] and x [M, K] of T, y a Product in float32; with kLora y = x W^T + (B A x of each row's adapters)
+// Shapes     M <= kRows; N and K anything (what is outside a matrix reads as zero), with kLora multiples of 128
 // Grid       block b computes the units [b * units_per_block, ...): kProductTile weight rows x 64 inputs each, tile after
-//            tile. One thread of the last warp copies, two warpgroups multiply, 64 weight rows each. The first inputs are
+//            tile. One thread of the producer's warp copies, two warpgroups multiply, 64 weight rows each. The first inputs are
 //            copied by a thread of theirs: what copies weights may be waiting for some.
 // Tensor     wgmma m64nRk16: the weights are a, x is b, both straight from shared memory (128-byte swizzle)
 // Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor. The stages
 //            are filled with weights BEFORE the kernel waits for its predecessor, one as another has landed, and the rest
-//            as soon as the inputs are there: while small kernels run, memory keeps streaming. With kLora some stages are
-//            LoRA's rings instead (stream_shared.cuh).
-// LoRA       with kLora a few more warps compute the LoRA part of the same linears from the same x into y.lora
-//            (lora_beside.cuh): adapters cost the bytes they have and no launch
+//            as soon as the inputs are there: while small kernels run, memory keeps streaming.
+// LoRA       with kLora units of A come before and units of B among those of W (stream_lora.cuh), copied by three warps
+//            more: adapters cost the bytes they have and no launch
 // Requires   sm_90a; bases 16-byte aligned, row strides multiples of 16 bytes
 // Bound by   bytes: 2 N K; weights are marked to leave L2 first, so that activations and partial sums stay there
 // Reference  cpu_reference.cc Gemm
 // Measured   H100, 2026-11-22, bf16, cold weights, percent of read bandwidth at M = 1 / 32 / 128: 6144 x 4096 95 / 87 / 75,
 //            4096 x 4096 96 / 86 / 68, 28672 x 4096 96 / 90 / 82, 4096 x 14336 96 / 92 / 86 (docs/KERNELS.md)
 template <typename T, int32_t kRows, bool kLora>
-__global__ void __maxnreg__(kLora ? LaunchRegisters(kRows) : 168)
+__global__ void __maxnreg__(kLora ? LoraRegisters(kRows) : 168)
 GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
-                 const int32_t rows, const int32_t units, const LoraSiteArgs lora, const int32_t lora_stages) {
+                 const int32_t rows, const int32_t units, const __grid_constant__ StreamLora lora) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  constexpr int32_t kStagesMax = kLora ? LoraStagesMost(kRows) : StagesMax(kRows);
-  // With LoRA the consumers keep what they need, and the others, which are half as many, have the rest.
-  constexpr int32_t kConsumerRegisters = kRows > 64 ? 112 : kRows > 32 ? 72 : kRows > 16 ? 48 : 40;
-  constexpr int32_t kLoraRegisters = LaunchRegisters(kRows) + kWarpgroups * (LaunchRegisters(kRows) - kConsumerRegisters);
+  constexpr int32_t kStages = StagesMax(kRows);
   constexpr int32_t kStage = StageBytes(kRows);
   // Stages of weights that are on their way at once while the inputs are still to come: as many as the memory's latency
   // needs. With more, what the small kernels before load waits behind them.
   constexpr int32_t kPace = 2;
   extern __shared__ uint8_t shared_bytes[];
-  __shared__ uint64_t full[kStagesMax], empty[kStagesMax], landed[kStagesMax];  // landed: weights of the first round
+  __shared__ uint64_t full[kStages], empty[kStages], landed[kStages];  // landed: weights of the first round
   __shared__ uint64_t inputs_there;
+  __shared__ int32_t released[kConsumerWarps];  // with kLora, of each warp: units it has read
+  __shared__ alignas(128) uint32_t zeros[32];
   const uint32_t stages = (SharedAddress(shared_bytes) + 1023) / 1024 * 1024;
   const int32_t tid = static_cast<int32_t>(threadIdx.x);
   AllowSuccessor();
   if (tid == 0) {
     BarrierInit(&inputs_there, 1);
-    for (int32_t i = 0; i < kStagesMax; ++i) {
+    for (int32_t i = 0; i < kStages; ++i) {
       BarrierInit(&full[i], 1);
-      BarrierInit(&empty[i], kWarpgroups * 4);
+      BarrierInit(&empty[i], kConsumerWarps);
       BarrierInit(&landed[i], 1);
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
+  if constexpr (kLora) {
+    if (tid < kConsumerWarps) released[tid] = 0;
+    if (tid < 32) zeros[tid] = 0;
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // the tensor cores read zeros
+  }
   __syncthreads();
   const int32_t first = static_cast<int32_t>(blockIdx.x * y.units_per_block);
   const int32_t count = min(static_cast<int32_t>(y.units_per_block), units - first);
-  const auto choose_stages = [&] {
-    if constexpr (!kLora) return StreamStages{kStagesMax, kStagesMax};
-    return LoraStages(kRows, lora_stages, units, static_cast<int32_t>(y.units_per_block), lora);
-  };
-  const auto unit_col = [&](int32_t i) {
-    return static_cast<int32_t>(static_cast<uint32_t>(first + i) % y.units_per_tile) * kUnitInputs;
-  };
-  const auto copy_x = [&](int32_t i, int32_t slot) {
+  const int32_t per_tile = static_cast<int32_t>(y.units_per_tile);
+  const auto copy_x = [&](int32_t part, int32_t slot) {
     uint64_t keep;
     asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(keep));
-    CopyBox(stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &x, unit_col(i), 0, &full[slot], keep);
+    CopyBox(stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &x, part * kUnitInputs, 0, &full[slot], keep);
   };
-  const auto wait_for_inputs = [] {
-    WaitForPredecessor();
-    asm volatile("fence.proxy.async.global;" ::: "memory");  // x was written by ordinary stores
+  // The block's units go in one sequence: those of A, then of each tile those of W and those of B. A unit has the stage of its
+  // number, round after round. Those ahead of the inputs come in two parts, first what is no input.
+  const LoraDivision* division = nullptr;
+  UnitRange of_a{};
+  const auto expand_units = [&](int32_t tile, int32_t begin, int32_t end) -> UnitRange {
+    if constexpr (kLora) return division->ExpandUnits(tile, begin, end);
+    return {};
   };
-
-  // Three warps of the producer's warpgroup are free. With LoRA it has registers that the consumers do not need.
-  if (tid >= kProducer) {
+  const auto units_ahead = [&] {
+    int32_t ahead = of_a.end - of_a.begin;
+    bool meets_b = false;
+    ForTiles(first, count, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
+      if (!meets_b) ahead += end - begin;
+      if constexpr (kLora) meets_b = meets_b || !expand_units(tile, begin, end).empty();
+    });
+    return min(ahead, kStages);
+  };
+  // Waits until the stage of the unit `window` before this one has been read. With LoRA several warps copy, none of which follows
+  // every phase of a barrier, so that the warps that read count instead; who waits is a whole warp. A count needs no order: it is
+  // written when the reads of wgmma have ended, and whoever has seen it asks for a copy afterwards.
+  const auto await_stage = [&](int32_t sequence, int32_t window) {
+    if (sequence < window) return;
     if constexpr (kLora) {
-      RegistersUp<kLoraRegisters>();
-      if (tid >= kThreads) {
-        const int32_t warp = (tid - kThreads) / 32, blocks = static_cast<int32_t>(gridDim.x);
-        const int32_t stage_count = choose_stages().count, ring_bytes = LoraRingBytes(kRows, stage_count);
-        const uint32_t states = stage_count * kStage, rings = states + kLoraWarps * kLoraStateBytes;
-        auto* own = shared_bytes + (stages - SharedAddress(shared_bytes)) + states + warp * kLoraStateBytes;
-        LoraBeside<T>(lora, y, stages + rings + warp * ring_bytes, ring_bytes, *reinterpret_cast<LoraWarpState*>(own),
-                      warp * blocks + static_cast<int32_t>(blockIdx.x), kLoraWarps * blocks);
-        return;
+      while (!__all_sync(0xffffffffu, LoadRelaxedShared(&released[tid % kConsumerWarps]) > sequence - window)) {
       }
+    } else {
+      BarrierWait(&empty[sequence % kStages], (sequence / kStages - 1) & 1);
     }
-    if (tid != kProducer) return;
-    uint64_t read_once;
-    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once));
-    const auto copy_weight = [&](int32_t i, int32_t slot, uint64_t* barrier) {
-      const int32_t row = static_cast<int32_t>(static_cast<uint32_t>(first + i) / y.units_per_tile) * kProductTile;
-      CopyBox(stages + static_cast<uint32_t>(slot) * kStage, &weight, unit_col(i), row, barrier, read_once);
-    };
-    const auto copy_first = [&](int32_t i) {
-      BarrierArriveExpecting(&landed[i], kStageWeightBytes);
-      copy_weight(i, i, &landed[i]);
-    };
-    const int32_t at_once = min(count, kPace);
-    for (int32_t i = 0; i < at_once; ++i) copy_first(i);
-    const auto [stage_count, in_flight] = choose_stages();
-    const int32_t ahead = min(count, stage_count);
-    for (int32_t i = at_once; i < ahead; ++i) {
-      while (!BarrierPassed(&landed[i - kPace], 0)) {
-        if (BarrierPassed(&inputs_there, 0) && (i < in_flight || BarrierPassed(&landed[i - in_flight], 0))) break;
-      }
-      copy_first(i);
-    }
-    wait_for_inputs();
-    uint32_t parity = 0;
-    for (int32_t i = ahead, slot = 0; i < count; ++i) {
-      BarrierWait(&empty[slot], parity);
-      if (kLora && in_flight < stage_count) {  // until what lies as far back has come
-        const int32_t before = i - in_flight;
-        if (before < ahead) {
-          BarrierWait(&landed[before], 0);
-        } else {
-          BarrierWait(&full[slot < in_flight ? slot - in_flight + stage_count : slot - in_flight], slot < in_flight ? parity : parity ^ 1);
-        }
-      }
-      BarrierArriveExpecting(&full[slot], kStage);
-      copy_weight(i, slot, &full[slot]);
-      copy_x(i, slot);
-      if (++slot == stage_count) slot = 0, parity ^= 1;
-    }
-    return;
-  }
-  if constexpr (kLora) RegistersDown<kConsumerRegisters>();
-  const int32_t stage_count = choose_stages().count, ahead = min(count, stage_count);
-  if (tid == 0) {
-    wait_for_inputs();
-    for (int32_t i = 0; i < ahead; ++i) {
-      BarrierArriveExpecting(&full[i], kStage - kStageWeightBytes);
-      copy_x(i, i);
-    }
-    BarrierArrive(&inputs_there);
-  }
-  __syncwarp();
-
-  const int32_t warpgroup = tid / 128, lane = tid % 32;
-  const auto release = [&](int32_t stage) {
-    if (lane == 0) BarrierArrive(&empty[stage]);
   };
-  float d[kRows / 2];
-  int32_t i = 0, slot = 0, slot_before = 0;
-  uint32_t parity = 0;
-  while (i < count) {
-    const uint32_t tile = static_cast<uint32_t>(first + i) / y.units_per_tile;
-    const int32_t tile_end = min(count, static_cast<int32_t>((tile + 1) * y.units_per_tile) - first);
-    for (int32_t begin = i; i < tile_end; ++i) {
-      if (i < ahead) BarrierWait(&landed[slot], 0);
-      BarrierWait(&full[slot], parity);
-      const uint32_t stage = stages + static_cast<uint32_t>(slot) * kStage;
-      const uint64_t a = WgmmaDescriptor(stage + static_cast<uint32_t>(warpgroup) * 64 * 128);
-      const uint64_t b = WgmmaDescriptor(stage + kStageWeightBytes);
-      WgmmaFence();
-#pragma unroll
-      for (int32_t step = 0; step < kUnitInputs / 16; ++step) {
-        Wgmma<T, kRows>::Run(d, a + 2 * step, b + 2 * step, i > begin || step > 0);
+  const auto body = [&] {
+    const int32_t ahead = units_ahead();
+    if (tid >= kThreads) {
+      if constexpr (kLora) {
+        constexpr int32_t kAdder = kLoaders - 1;  // copies no A, but adds v up
+        const int32_t own = (tid - kThreads) / 32;
+        LoraSums<T, kRows> sums(lora.site, *division);
+        LoraLoader loader(lora, *division);
+        int32_t sequence = 0, number = 0;  // of all units; of those of A, then of those of B, which the warps divide
+        // Lets what was found come; the unit is complete when somebody has arrived at the barrier as well.
+        const auto copy = [&](uint64_t* barrier) {
+          const uint32_t bytes = loader.Bytes();
+          await_stage(sequence, kStages);
+          if (tid % 32 == 0) BarrierExpect(barrier, bytes);
+          __syncwarp();
+          loader.Copy(stages + static_cast<uint32_t>(sequence % kStages) * kStage, barrier);
+        };
+        bool inputs_known = false;
+        const auto know_inputs = [&] {
+          if (!inputs_known) WaitForPredecessor();
+          inputs_known = true;
+        };
+        if (own == kAdder) {
+          sequence = of_a.end - of_a.begin;
+          know_inputs();
+          ForTiles(of_a.begin, sequence, per_tile, [&](int32_t tile, int32_t, int32_t) { sums.AddUp(tile); });
+        } else {
+          ForTiles(of_a.begin, of_a.end - of_a.begin, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
+            for (int32_t part = begin; part < end; ++part, ++sequence) {
+              if (sequence % kAdder != own) continue;
+              const bool early = sequence < ahead;
+              const int32_t slot = sequence % kStages;
+              uint64_t* barrier = early ? &landed[slot] : &full[slot];
+              loader.FindShrink(tile, part);
+              copy(barrier);
+              if (!early) know_inputs();
+              if (tid % 32 != 0) continue;
+              BarrierArriveExpecting(barrier, early ? 0 : kRows * 128);
+              if (!early) copy_x(part, slot);
+            }
+          });
+        }
+        ForTiles(first, count, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
+          sequence += end - begin;
+          const UnitRange blocks = expand_units(tile, begin, end);
+          for (int32_t block = blocks.begin; block < blocks.end; ++block, ++sequence, ++number) {
+            if (number % kLoaders != own) continue;
+            const int32_t slot = sequence % kStages;
+            loader.FindExpand(tile, block);
+            copy(&full[slot]);
+            know_inputs();
+            sums.Copy(block, stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &full[slot]);
+            __syncwarp();
+            if (tid % 32 == 0) BarrierArrive(&full[slot]);
+          }
+        });
       }
+      return;
+    }
+    if (tid >= kProducer) {
+      if (!kLora && tid != kProducer) return;
+      uint64_t read_once;
+      asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once));
+      const int32_t of_w = of_a.end - of_a.begin;  // the first of its units
+      bool inputs_known = false;
+      int32_t sequence = of_w, slot = sequence % kStages;
+      const auto advance = [&](int32_t by) {
+        sequence += by;
+        for (slot += by; slot >= kStages;) slot -= kStages;
+      };
+      ForTiles(first, count, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
+        for (int32_t part = begin; part < end; ++part, advance(1)) {
+          const bool early = sequence < ahead;
+          uint64_t* barrier = early ? &landed[slot] : &full[slot];
+          if (early && sequence - kPace >= of_w) {
+            while (!BarrierPassed(&landed[slot - kPace], 0) && !BarrierPassed(&inputs_there, 0)) {
+            }
+          }
+          if (!early) {
+            if (!inputs_known) WaitForPredecessor();
+            inputs_known = true;
+            await_stage(sequence, kLora ? min(kStages, lora.window) : kStages);
+          }
+          if (tid != kProducer) continue;
+          BarrierArriveExpecting(barrier, early ? kStageWeightBytes : kStage);
+          CopyBox(stages + static_cast<uint32_t>(slot) * kStage, &weight, part * kUnitInputs, tile * kProductTile, barrier, read_once);
+          if (!early) copy_x(part, slot);
+        }
+        if constexpr (kLora) {
+          const UnitRange blocks = expand_units(tile, begin, end);
+          advance(blocks.end - blocks.begin);
+        }
+      });
+      return;
+    }
+    if (tid < 32) {  // a lane for each of the first inputs
+      const int32_t of_w = tid - (of_a.end - of_a.begin), part = (of_w < 0 ? of_a.begin + tid : first + of_w) % per_tile;
+      WaitForPredecessor();
+      static_assert(kStages <= 32);
+      if (tid < ahead) {
+        BarrierArriveExpecting(&full[tid], kStage - kStageWeightBytes);
+        copy_x(part, tid);
+      }
+      __syncwarp();
+      if (tid == 0) BarrierArrive(&inputs_there);
+    }
+    __syncwarp();
+
+    const int32_t warpgroup = tid / 128, lane = tid % 32;
+    float d[kRows / 2];
+    int32_t sequence = 0, slot = 0, sequence_before = 0, slot_before = -1;
+    uint32_t parity = 0;
+    const auto release = [&] {
+      if (lane != 0 || slot_before < 0) return;
+      if constexpr (kLora) {
+        StoreRelaxedShared(&released[tid / 32], sequence_before + 1);
+      } else {
+        BarrierArrive(&empty[slot_before]);
+      }
+    };
+    const auto begin_unit = [&] {
+      if (sequence < ahead) BarrierWait(&landed[slot], 0);
+      BarrierWait(&full[slot], parity);
+      WgmmaFence();
+      return stages + static_cast<uint32_t>(slot) * kStage;
+    };
+    const auto end_unit = [&] {
       WgmmaCommit();
       WgmmaWait<1>();  // the unit before this one has been read
-      if (i > begin) release(slot_before);
+      release();
       slot_before = slot;
-      if (++slot == stage_count) slot = 0, parity ^= 1;
-    }
-    WgmmaWait<0>();
-    release(slot_before);
-
-    const int32_t partial = static_cast<int32_t>(blockIdx.x - tile * y.units_per_tile / y.units_per_block);
-    float* target = y.floats() + partial * y.partial_stride;
-    const int32_t col = static_cast<int32_t>(tile) * kProductTile + tid / 32 * 16 + lane / 4;
+      sequence_before = sequence++;
+      if (++slot == kStages) slot = 0, parity ^= 1;
+    };
+    const auto end_tile = [&] {
+      WgmmaWait<0>();
+      release();
+      slot_before = -1;
+    };
+    // Units of 64 inputs, of W or A.
+    const auto multiply = [&](int32_t unit_count) {
+      for (int32_t i = 0; i < unit_count; ++i) {
+        const uint32_t stage = begin_unit();
+        const uint64_t a = WgmmaDescriptor(stage + static_cast<uint32_t>(warpgroup) * 64 * 128);
+        const uint64_t b = WgmmaDescriptor(stage + kStageWeightBytes);
 #pragma unroll
-    for (int32_t j = 0; j < kRows / 8; ++j) {
-#pragma unroll
-      for (int32_t side = 0; side < 2; ++side) {
-        const int32_t row = j * 8 + lane % 4 * 2 + side;
-        if (row >= rows) continue;
-        float* line = target + static_cast<int64_t>(row) * y.cols + col;
-        if (col < y.cols) line[0] = d[j * 4 + side];
-        if (col + 8 < y.cols) line[8] = d[j * 4 + 2 + side];
+        for (int32_t step = 0; step < kUnitInputs / 16; ++step) {
+          Wgmma<T, kRows>::Run(d, a + 2 * step, b + 2 * step, i > 0 || step > 0);
+        }
+        end_unit();
       }
+    };
+
+    if constexpr (kLora) {
+      const LoraSums<T, kRows> sums(lora.site, *division);
+      ForTiles(of_a.begin, of_a.end - of_a.begin, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
+        const auto members = sums.MembersOf(tile, tid / 32);
+        multiply(end - begin);
+        end_tile();
+        sums.Store(tile, members, d);
+      });
     }
+    ForTiles(first, count, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
+      const UnitRange blocks = expand_units(tile, begin, end);
+      multiply(end - begin);
+      if constexpr (kLora) {
+        const UnitRange octets = division->OctetsOf(tile);
+        for (int32_t block = blocks.begin; block < blocks.end; ++block) {
+          const uint32_t stage = begin_unit();
+          asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // v came by ordinary copies
+          const int32_t step_begin = max(octets.begin - block * kLoraBlockOctets, 0) / 2;
+          const int32_t step_end = min(octets.end - block * kLoraBlockOctets, kLoraBlockOctets) / 2;
+#pragma unroll
+          for (int32_t step = 0; step < kLoraBlockOctets / 2; ++step) {  // what is another target's meets zeros
+            const bool own = step >= step_begin && step < step_end;
+            const uint32_t ranks = stage + static_cast<uint32_t>(warpgroup * 8192 + (own ? step : step_begin) * 2 * kLoraOctetBytes);
+            const uint64_t v = own ? WgmmaDescriptor(stage + kStageWeightBytes) + 2 * step : WgmmaRepeatedDescriptor(SharedAddress(zeros));
+            Wgmma<T, kRows, true>::Run(d, WgmmaTransposedDescriptor(ranks, 8192), v, true);
+          }
+          end_unit();
+        }
+      }
+      end_tile();
+      const int32_t partial = static_cast<int32_t>(blockIdx.x) - static_cast<int32_t>(static_cast<uint32_t>(tile * per_tile) / y.units_per_block);
+      float* target = y.floats() + partial * y.partial_stride;
+      const int32_t col = tile * kProductTile + tid / 32 * 16 + lane / 4;
+#pragma unroll
+      for (int32_t j = 0; j < kRows / 8; ++j) {
+#pragma unroll
+        for (int32_t side = 0; side < 2; ++side) {
+          const int32_t row = j * 8 + lane % 4 * 2 + side;
+          if (row >= rows) continue;
+          float* line = target + static_cast<int64_t>(row) * y.cols + col;
+          if (col < y.cols) line[0] = d[j * 4 + side];
+          if (col + 8 < y.cols) line[8] = d[j * 4 + 2 + side];
+        }
+      }
+    });
+  };
+  if constexpr (kLora) {
+    const LoraDivision own(lora.site, y, units);
+    division = &own;
+    of_a = own.own();
+    body();
+  } else {
+    body();
   }
 #endif
 }
@@ -213,18 +344,35 @@ EncodeFunction FindEncode() {
   return reinterpret_cast<EncodeFunction>(function);
 }
 
+// Stages that weights of later rounds take with LoRA: with all of them on their way, what LoRA's few loads wait for is 5 us late.
+// They hold what memory delivers in 3.2 us: 5 on an H100, 7 on an H200 (docs/KERNELS.md).
+int32_t FindWindow(Launcher& launcher) {
+  constexpr double kSeconds = 3.2e-6;
+  int device = 0, khz = 0, bits = 0;
+  launcher.Note(cudaGetDevice(&device));
+  launcher.Note(cudaDeviceGetAttribute(&khz, cudaDevAttrMemoryClockRate, device));
+  launcher.Note(cudaDeviceGetAttribute(&bits, cudaDevAttrGlobalMemoryBusWidth, device));
+  const double bytes = 2e3 * khz * (bits / 8.0) * kSeconds;
+  return std::max(4, static_cast<int32_t>(bytes / launcher.sm_count / kStageWeightBytes + 0.5));
+}
+
 template <typename T, int32_t kRows, bool kLora>
 void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
   const auto kernel = GemmStreamKernel<T, kRows, kLora>;
-  constexpr int32_t kShared = (kLora ? kStreamBytes : StagesMax(kRows) * StageBytes(kRows)) + 1024;  // to align
+  constexpr int32_t kShared = StagesMax(kRows) * StageBytes(kRows) + 1024;  // to align
   launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
+  StreamLora lora = args.lora;
+  if constexpr (kLora) {
+    static const int32_t window = FindWindow(launcher);  // GPUs of one process are alike
+    lora.window = window;
+  }
   launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), kShared, args.weight, args.x, args.y, args.rows,
-                  plan.units, args.lora, args.lora_stages);
+                  plan.units, lora);
 }
 
 template <typename T, int32_t kRows>
 void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
-  if (args.y.lora != nullptr) {
+  if (args.lora.site.groups != nullptr) {
     LaunchStream<T, kRows, true>(launcher, plan, args);
   } else {
     LaunchStream<T, kRows, false>(launcher, plan, args);
@@ -247,6 +395,14 @@ bool EncodeStreamMap(Element element, const void* matrix, int64_t rows, int64_t 
                 const_cast<void*>(matrix), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
                 CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+bool EncodePoolMaps(Element element, const void* pool, int64_t bytes, StreamLora* lora) {
+  const int64_t rows = bytes / kLoraRowBytes;
+  return EncodeStreamMap(element, pool, rows, kLoraTile, kLoraTile, 8 * kLoraOctetRanks, &lora->blocks) &&
+         EncodeStreamMap(element, pool, rows, kLoraTile, kLoraTile, 2 * kLoraOctetRanks, &lora->pairs) &&
+         EncodeStreamMap(element, pool, rows, kLoraTile, kLoraTile, kLoraOctetRanks, &lora->octets) &&
+         EncodeStreamMap(element, pool, rows, kLoraTile, kLoraTile, 1, &lora->ranks);
 }
 
 void GemmStream(Launcher& launcher, Element element, const ProductPlan& plan, const GemmStreamArgs& args) {

@@ -81,8 +81,6 @@ struct Product {
   uint32_t units_per_tile = 1;
   uint32_t units_per_block = 1;
   bool half = false;           // elements of 16 bits
-  const float* lora = nullptr;      // [rows_max, cols] to be added to the rows that use adapters, or null
-  const int32_t* lora_rows = nullptr;  // [T] nonzero: the row uses adapters
 
   __host__ __device__ float* floats() const { return static_cast<float*>(data); }
 };

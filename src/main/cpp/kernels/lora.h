@@ -1,21 +1,18 @@
 // LoRA on groups of rows: v = A x, then y += B v, the weights read where they lie in the adapter's pages.
 #pragma once
 
-#include <algorithm>
-
 #include "kernels/exchange.h"
 #include "kernels/launch.h"
 
 namespace chorale::cuda {
 
-inline constexpr int32_t kLoraGroupRows = 8;       // of a group, beside a product
+inline constexpr int32_t kLoraGroupRows = 8;       // of a group, where there are few rows
 inline constexpr int32_t kLoraGroupRowsMany = 256;  // in launches of its own, where a block has a piece of a group
 inline constexpr int32_t kLoraPieceRows = 64;
 inline constexpr int32_t kLoraPieces = kLoraGroupRowsMany / kLoraPieceRows;
-inline constexpr int32_t kLoraGroupsMax = 128;     // beside a product
+inline constexpr int32_t kLoraGroupsMax = 128;     // within a product of few rows
 inline constexpr int32_t kLoraSiteTargets = 3;
 inline constexpr int32_t kLoraChunk = 16;          // ranks that are computed together
-inline constexpr int32_t kLoraPartsTogether = 4;   // of a tile of B, beside a product: whose v is at hand
 
 // Where A and B of one target of one layer lie: tiles of 128 columns with one row a rank (memory/page_layout.h), in
 // the range of bytes that the layer's slices of the adapter's pages form, one after another.
@@ -52,74 +49,48 @@ struct LoraGroup {
 
 // A rank takes its own count of columns of v, rounded up to 16.
 __host__ __device__ constexpr int32_t LoraColumns(int32_t rank) { return (rank + kLoraChunk - 1) / kLoraChunk * kLoraChunk; }
-// Beside a product v = A x is left as sums over pieces of the inputs, 8 to 14 in the usual shapes, for who multiplies by B:
-// a group's v is [split][row][v_cols] float32. In launches of its own it is [row][v_cols] of 16 bits, scaled.
-__host__ __device__ constexpr int32_t LoraSplitInputs(int32_t inputs) { return inputs <= 8192 ? 512 : 1024; }
-__host__ __device__ constexpr int32_t LoraSplits(int32_t inputs) {
-  return (inputs + LoraSplitInputs(inputs) - 1) / LoraSplitInputs(inputs);
-}
-// Room for a group's v at any site of at most so many inputs.
-inline int64_t LoraActivationFloats(int32_t inputs_most, int32_t v_cols) {
-  const int32_t splits = inputs_most <= 8192 ? LoraSplits(inputs_most) : std::max(LoraSplits(8192), LoraSplits(inputs_most));
-  return int64_t{std::max(splits * kLoraGroupRows, kLoraGroupRowsMany / 2)} * v_cols;
-}
+// Room for a group's v in launches of its own: [row][v_cols] of 16 bits, scaled.
+constexpr int64_t LoraActivationFloats(int32_t v_cols) { return int64_t{kLoraGroupRowsMany / 2} * v_cols; }
 
-// What the adapters of a step ask of each site of each layer, flat: whoever computes beside a product finds its share with
-// few look-ups, one after another before the product's inputs are there. Written by LoraPlan.
+// What the adapters of a step ask of each site of each layer, as the product of few rows computes it (stream_lora.cuh): columns of v
+// side by side, 8 ranks of one target of one use after another, target after target, of each target a multiple of 16. Written by
+// LoraPlan.
 struct alignas(16) LoraCounts {
-  int32_t chunks = 0, segments = 0;
-  int32_t units = 0, tile_parts = 0;  // of all segments
-  int32_t ends[kLoraGroupsMax * kLoraSiteTargets] = {};  // of the segments, in units
+  int32_t ends[4] = {};  // of the targets, in octets; the last: of all
 };
-// 16 ranks of one target of one adapter, for the rows of a group.
-struct alignas(16) LoraChunk {
+struct alignas(16) LoraOctet {
   const int32_t* pages = nullptr;
-  uint32_t offset = 0;  // of A
+  uint32_t a_offset = 0, b_offset = 0;
   int32_t rank = 0, rank_begin = 0;
-  int32_t row_begin = 0, row_count = 0;
-  int32_t v_place = 0, v_cols = 0;  // of (row_begin, rank_begin) in the first split's part of v, and from a row to the next
-  int32_t group = 0;
-};
-// 16 ranks of one target of one adapter; rank 0 where the adapters of the rows leave the target alone.
-struct alignas(16) LoraPart {
-  const int32_t* pages = nullptr;
-  uint32_t offset = 0;  // of B
-  int32_t rank = 0, rank_begin = 0;
-  int32_t v_col = 0;
   float scale = 0;
-};
-// The outputs of one target for the rows of a group: `parts` for each tile of kLoraTile columns. A unit of work are a few of
-// its tiles, so that no warp has to do with two segments, as long as there are enough warps.
-struct alignas(16) LoraSegment {
-  int32_t begin = 0, end = 0;  // which units these are, of all of the site
-  int32_t tiles_each = 0;      // of a unit
-  int32_t target = 0;
-  int32_t part_begin = 0, parts = 0;  // the entries of every tile
-  int32_t row_begin = 0, row_count = 0;
-  int32_t v_offset = 0, v_cols = 0;
-  int32_t group = 0, chunks = 0;  // of the group at this site: what has to be done before
-  LoraPart first[kLoraPartsTogether];  // of its parts
+  int32_t reserved = 0;
+  uint4 rows = {};  // bit r % 32 of word r / 32: row r uses it
 };
 // Entry i of a site lies at [i * sites + site], site = layer * kLoraSites + its number in the layer: so nothing moves when
 // there is room for more.
 inline constexpr int32_t kLoraSites = 4;
 struct LoraTables {
   LoraCounts* counts = nullptr;
-  LoraChunk* chunks = nullptr;      // as many as 16 columns of v
-  LoraSegment* segments = nullptr;  // as many as kLoraSiteTargets for each group
-  LoraPart* parts = nullptr;        // as many as of both together
+  LoraOctet* octets = nullptr;
+  int32_t* ready = nullptr;  // of each tile of octets: the shares of v that are there
   int32_t sites = 0;
 };
+inline constexpr int32_t kLoraOctetRanks = 8;
+inline constexpr int32_t kLoraTileOctets = 16;  // 128 columns of v
+inline constexpr int32_t kLoraTileColumns = kLoraTileOctets * kLoraOctetRanks;
+__host__ __device__ constexpr int64_t LoraTileCount(int64_t octets) { return (octets + kLoraTileOctets - 1) / kLoraTileOctets; }
+// What a product of few rows keeps of v: sums over parts of the inputs, in float32, kLoraEmpty between launches; and v itself.
+inline constexpr uint32_t kLoraEmpty = 0xffffffffu;  // a NaN that no sum gives
+constexpr int64_t LoraPartWords(int64_t octets, int64_t blocks, int64_t box_rows) {
+  return (blocks + LoraTileCount(octets)) * kLoraTileColumns * box_rows;
+}
+constexpr int64_t LoraSumBytes(int64_t octets, int64_t box_rows) { return (octets + 7) / 8 * box_rows * 128; }
 
 struct LoraPlanArgs {
   const LoraGroup* groups = nullptr;     // device, at most kLoraGroupsMax
   const int32_t* group_count = nullptr;  // device
   const LoraUse* uses = nullptr;         // device
-  int32_t outputs[7] = {};               // of each target
-  int32_t warps[kLoraSites] = {};        // that compute LoRA beside the product of each site
   LoraTables tables;
-  int32_t* ready = nullptr;              // [sites][groups_max], set to zero
-  int32_t groups_max = 0;
 };
 // Once a step; the launch after it begins when it has ended, since what is resident early reads the tables.
 void LoraPlan(Launcher& launcher, const LoraPlanArgs& args);
@@ -139,15 +110,16 @@ struct LoraSiteArgs {
   int32_t pieces = kLoraPieces;           // in launches of its own: of the largest group
   int32_t rank_part = 0, rank_parts = 1;  // in launches of its own: A has this one of so many equal parts of the ranks
   const void* x = nullptr;                // [T, inputs]
-  float* v = nullptr;                     // of all groups
-  LoraTables tables;                      // beside a product, as all until y
-  int32_t site = 0;                       // in the tables
-  int32_t* ready = nullptr;               // [groups] zero before it; what is done of a group's v
+  float* v = nullptr;                     // in launches of its own: of all groups
   Product y;                              // in launches of its own: partial 0 is added to
+  LoraTables tables;                      // within a product of few rows, as all that follows
+  int32_t site = 0;                       // in the tables
+  uint32_t* v_parts = nullptr;            // LoraPartWords, of floats
+  uint8_t* v_sums = nullptr;              // LoraSumBytes
 };
 
 // Two launches: v = A x, then y += B v. groups_max: how many blocks to launch for the groups; with more groups than that,
-// blocks take several in turn. The same inside the launch of the base product, beside it: gemm.h.
+// blocks take several in turn. The same within the base product: gemm.h.
 void LoraShrink(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
 void LoraExpand(Launcher& launcher, Element element, int32_t groups_max, const LoraSiteArgs& args);
 

@@ -37,7 +37,6 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
   const bool is_q = head < args.heads;
   const bool is_v = head >= args.heads + kv.kv_heads;
   const int32_t position = args.rows.positions[row];
-  const bool lora = HasLora(args.qkv, row);
   T* target = nullptr;
   if (is_q) {
     target = static_cast<T*>(args.q) + (row * args.heads + head) * dims;
@@ -60,7 +59,7 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostKernel(const QkvPostArgs a
   for (int32_t d = lane * kWide; d < dims; d += 32 * kWide) {
     const int32_t col = head * dims + d;
     float values[kWide];
-    LoadProduct<T, kWide, kWhole>(args.qkv, row, col, lora, values);
+    LoadProduct<T, kWide, kWhole>(args.qkv, row, col, values);
 #pragma unroll
     for (int32_t i = 0; i < kWide; ++i) {
       if (args.bias != nullptr) values[i] += args.bias[col + i];
@@ -161,7 +160,7 @@ __global__ void __launch_bounds__(kWarps * 32) QkvPostManyKernel(const QkvPostAr
 }
 
 bool CanTakeMany(const QkvPostArgs& args) {
-  return !args.qkv.half && args.qkv.lora == nullptr && args.rotated == nullptr && args.kv.head_dim == kManyDims &&
+  return !args.qkv.half && args.rotated == nullptr && args.kv.head_dim == kManyDims &&
          args.rotary_pairs == kManyDims / 2 && args.heads % kManyHeads == 0 && args.kv.kv_heads % kManyHeads == 0;
 }
 

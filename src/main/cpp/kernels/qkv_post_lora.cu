@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(128, 3) QkvPostLoraKernel(const QkvPostArgs ar
 }  // namespace
 
 bool CanQkvPostLora(const QkvPostArgs& args) {
-  return !args.qkv.half && args.qkv.lora == nullptr && args.qkv.units_per_tile == args.qkv.units_per_block &&
+  return !args.qkv.half && args.qkv.units_per_tile == args.qkv.units_per_block &&
          args.rotated == nullptr && args.q_norm == nullptr && args.k_norm == nullptr && args.kv.head_dim == kDims &&
          args.rotary_pairs == kPairs;
 }

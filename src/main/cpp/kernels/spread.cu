@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kThreads) SpreadKernel(const SpreadArgs args) 
     const int32_t col = begin + i * kThreads * 4;
     if (col >= args.cols) continue;
     float values[4];
-    LoadProduct<bf16, 4>(args.own, row, col, false, values);
+    LoadProduct<bf16, 4>(args.own, row, col, values);
     for (int32_t to = 0; to < args.shards; ++to) {
       float* target = args.whole[to] + row * args.stride + args.first + col;
       if (col + 4 <= args.cols) {

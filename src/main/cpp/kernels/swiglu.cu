@@ -18,14 +18,13 @@ template <typename T, int32_t kWide>
 __global__ void __launch_bounds__(kThreads) SwiGluKernel(const SwiGluArgs args) {
   AllowSuccessor();
   const int64_t row = blockIdx.y;
-  const bool lora = HasLora(args.gate_up, row);
   WaitForPredecessor();
   const int32_t col = (static_cast<int32_t>(blockIdx.x) * kThreads + static_cast<int32_t>(threadIdx.x)) * kWide;
   if (col >= args.intermediate) return;
   const int32_t up_col = args.intermediate + col;
   float gate[kWide], up[kWide], product[kWide];
-  LoadProduct<T, kWide>(args.gate_up, row, col, lora, gate);
-  LoadProduct<T, kWide>(args.gate_up, row, up_col, lora, up);
+  LoadProduct<T, kWide>(args.gate_up, row, col, gate);
+  LoadProduct<T, kWide>(args.gate_up, row, up_col, up);
 #pragma unroll
   for (int32_t i = 0; i < kWide; ++i) {
     if (args.bias != nullptr) {
@@ -81,7 +80,7 @@ __global__ void __launch_bounds__(kThreads) SwiGluManyKernel(const SwiGluArgs ar
 }
 
 bool CanTakeMany(const SwiGluArgs& args) {
-  return args.gate_up.half && args.gate_up.lora == nullptr && args.intermediate % kManyCols == 0 &&
+  return args.gate_up.half && args.intermediate % kManyCols == 0 &&
          args.gate_up.cols % kManyCols == 0 && args.out_stride % kManyCols == 0;
 }
 

@@ -22,6 +22,9 @@ __device__ __forceinline__ uint64_t WgmmaTransposedDescriptor(uint32_t shared_ad
          (uint64_t{64} << 32) | (uint64_t{1} << 62);
 }
 
+// Describes a tile of any shape whose every 8 rows of 16 bytes are the 128 bytes there, without swizzle: of zeros, say.
+__device__ __forceinline__ uint64_t WgmmaRepeatedDescriptor(uint32_t shared_address) { return (shared_address & 0x3ffffu) >> 4; }
+
 __device__ __forceinline__ void WgmmaFence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void WgmmaCommit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int kPending>
@@ -66,15 +69,16 @@ __device__ __forceinline__ void WgmmaWait() {
 #define CHORALE_SUMS_256(d) CHORALE_SUMS_128(d[0]), CHORALE_SUMS_128(d[1])
 
 // Of the 64 rows warp w of the warpgroup holds 16w + g and 16w + g + 8 (g = lane / 4); d[4j .. 4j+3] are the columns
-// 8j + 2 (lane % 4), and the next one, of the first row, then of the second. Without `accumulate` d is overwritten.
-template <typename T, int kColumns> struct Wgmma;
+// 8j + 2 (lane % 4), and the next one, of the first row, then of the second. Without `accumulate` d is overwritten. kTransposed:
+// a is a[16, 64] by WgmmaTransposedDescriptor.
+template <typename T, int kColumns, bool kTransposed = false> struct Wgmma;
 
 #define CHORALE_WGMMA_16(TYPE)                                                                                                 \
   asm volatile("{ .reg .pred p; setp.ne.b32 p, %10, 0; "                                                                       \
-               "wgmma.mma_async.sync.aligned.m64n16k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_16 "}, %8, %9, p, 1, 1, 0, 0; }" \
+               "wgmma.mma_async.sync.aligned.m64n16k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_16 "}, %8, %9, p, 1, 1, %11, 0; }" \
                : CHORALE_SUMS_16(d)                                                                                            \
-               : "l"(a), "l"(b), "r"(accumulate ? 1 : 0))
-template <typename T> struct Wgmma<T, 16> {
+               : "l"(a), "l"(b), "r"(accumulate ? 1 : 0), "n"(kTransposed ? 1 : 0))
+template <typename T, bool kTransposed> struct Wgmma<T, 16, kTransposed> {
   static __device__ __forceinline__ void Run(float (&d)[8], uint64_t a, uint64_t b, bool accumulate) {
     if constexpr (std::is_same_v<T, bf16>) {
       CHORALE_WGMMA_16("bf16");
@@ -87,10 +91,10 @@ template <typename T> struct Wgmma<T, 16> {
 
 #define CHORALE_WGMMA_32(TYPE)                                                                                                   \
   asm volatile("{ .reg .pred p; setp.ne.b32 p, %18, 0; "                                                                         \
-               "wgmma.mma_async.sync.aligned.m64n32k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_32 "}, %16, %17, p, 1, 1, 0, 0; }" \
+               "wgmma.mma_async.sync.aligned.m64n32k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_32 "}, %16, %17, p, 1, 1, %19, 0; }" \
                : CHORALE_SUMS_32(d)                                                                                              \
-               : "l"(a), "l"(b), "r"(accumulate ? 1 : 0))
-template <typename T> struct Wgmma<T, 32> {
+               : "l"(a), "l"(b), "r"(accumulate ? 1 : 0), "n"(kTransposed ? 1 : 0))
+template <typename T, bool kTransposed> struct Wgmma<T, 32, kTransposed> {
   static __device__ __forceinline__ void Run(float (&d)[16], uint64_t a, uint64_t b, bool accumulate) {
     if constexpr (std::is_same_v<T, bf16>) {
       CHORALE_WGMMA_32("bf16");
@@ -103,10 +107,10 @@ template <typename T> struct Wgmma<T, 32> {
 
 #define CHORALE_WGMMA_64(TYPE)                                                                                                   \
   asm volatile("{ .reg .pred p; setp.ne.b32 p, %34, 0; "                                                                         \
-               "wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_64 "}, %32, %33, p, 1, 1, 0, 0; }" \
+               "wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_64 "}, %32, %33, p, 1, 1, %35, 0; }" \
                : CHORALE_SUMS_64(d)                                                                                              \
-               : "l"(a), "l"(b), "r"(accumulate ? 1 : 0))
-template <typename T> struct Wgmma<T, 64> {
+               : "l"(a), "l"(b), "r"(accumulate ? 1 : 0), "n"(kTransposed ? 1 : 0))
+template <typename T, bool kTransposed> struct Wgmma<T, 64, kTransposed> {
   static __device__ __forceinline__ void Run(float (&d)[32], uint64_t a, uint64_t b, bool accumulate) {
     if constexpr (std::is_same_v<T, bf16>) {
       CHORALE_WGMMA_64("bf16");
@@ -119,10 +123,10 @@ template <typename T> struct Wgmma<T, 64> {
 
 #define CHORALE_WGMMA_128(TYPE)                                                                                                    \
   asm volatile("{ .reg .pred p; setp.ne.b32 p, %66, 0; "                                                                           \
-               "wgmma.mma_async.sync.aligned.m64n128k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_128 "}, %64, %65, p, 1, 1, 0, 0; }" \
+               "wgmma.mma_async.sync.aligned.m64n128k16.f32." TYPE "." TYPE " {" CHORALE_NAMES_128 "}, %64, %65, p, 1, 1, %67, 0; }" \
                : CHORALE_SUMS_128(d)                                                                                               \
-               : "l"(a), "l"(b), "r"(accumulate ? 1 : 0))
-template <typename T> struct Wgmma<T, 128> {
+               : "l"(a), "l"(b), "r"(accumulate ? 1 : 0), "n"(kTransposed ? 1 : 0))
+template <typename T, bool kTransposed> struct Wgmma<T, 128, kTransposed> {
   static __device__ __forceinline__ void Run(float (&d)[64], uint64_t a, uint64_t b, bool accumulate) {
     if constexpr (std::is_same_v<T, bf16>) {
       CHORALE_WGMMA_128("bf16");

@@ -4,7 +4,7 @@
 //   kernel_lab [--history FILE] [--commit NAME] PART...
 //
 // PART: layers, products, attention, lora, forms, sampling, exchange, uneven (two devices): checks; bench, forms_bench:
-// kernels; step: whole steps; stages: of weights beside LoRA; sums: sums over two devices
+// kernels; step: whole steps; sites: LoRA at one site of a layer alone; sums: sums over two devices
 #include <cstring>
 #include <string>
 #include <vector>
@@ -21,7 +21,7 @@ struct Part {
 constexpr Part kParts[] = {{"layers", CheckLayerOps}, {"products", CheckGemm},  {"many", CheckMany},       {"attention", CheckAttention},
                            {"lora", CheckLora},       {"forms", CheckForms},         {"sampling", CheckSampling},
                            {"exchange", CheckExchange}, {"uneven", CheckUneven}, {"bench", BenchKernels},     {"forms_bench", BenchForms},
-                           {"step", BenchStep},       {"prefill", BenchPrefills}, {"many_bench", BenchMany}, {"stages", BenchLoraStages}, {"sums", BenchExchange}};
+                           {"step", BenchStep},       {"prefill", BenchPrefills}, {"many_bench", BenchMany}, {"sites", BenchLoraSites}, {"sums", BenchExchange}};
 
 const Part* FindPart(const char* name) {
   for (const Part& part : kParts) {

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gemm.h"
 #include "kernels/launch.h"
 #include "kernels/lora.h"
 #include "tools/history.h"
@@ -144,33 +145,38 @@ struct RandomProduct {
   Product product;
 };
 
-// Room for what LoraPlan makes of groups.
-class LoraTableMemory {
+// Room for what LoraPlan makes of groups, and for what a product of few rows makes of that.
+class LoraMemory {
  public:
-  LoraTableMemory(const std::vector<LoraGroup>& groups, int32_t layers)
-      : sites_(layers * kLoraSites), counts_(sites_), chunks_(sites_ * ChunkCount(groups)),
-        segments_(sites_ * SegmentCount(groups)), parts_(sites_ * (ChunkCount(groups) + SegmentCount(groups))) {}
-  LoraTables tables() const {
-    return {counts_.data(), chunks_.data(), segments_.data(), parts_.data(), static_cast<int32_t>(sites_)};
+  LoraMemory(const std::vector<LoraGroup>& groups, int32_t layers, int32_t rows, int32_t blocks)
+      : sites_(layers * kLoraSites), octet_count_(OctetCount(groups)), counts_(sites_), octets_(sites_ * octet_count_),
+        ready_(sites_ * LoraTileCount(octet_count_)), parts_(LoraPartWords(octet_count_, blocks, StreamBox(rows))),
+        sums_(LoraSumBytes(octet_count_, StreamBox(rows))) {
+    cudaMemset(parts_.data(), 0xff, parts_.size() * sizeof(uint32_t));
+    cudaDeviceSynchronize();
+  }
+  LoraTables tables() const { return {counts_.data(), octets_.data(), ready_.data(), static_cast<int32_t>(sites_)}; }
+  void Place(int32_t site, LoraSiteArgs* args) const {
+    args->tables = tables();
+    args->site = site;
+    args->v_parts = parts_.data();
+    args->v_sums = sums_.data();
   }
 
  private:
-  static int64_t ChunkCount(const std::vector<LoraGroup>& groups) {
+  static int64_t OctetCount(const std::vector<LoraGroup>& groups) {
     int64_t columns = 0;
     for (const LoraGroup& group : groups) columns += group.v_cols;
-    return columns / kLoraChunk;
-  }
-  static int64_t SegmentCount(const std::vector<LoraGroup>& groups) {
-    return std::ssize(groups) * kLoraSiteTargets;
+    return std::max<int64_t>(1, columns / kLoraOctetRanks);
   }
 
-  int64_t sites_;
+  int64_t sites_, octet_count_;
   DeviceArray<LoraCounts> counts_;
-  DeviceArray<LoraChunk> chunks_;
-  DeviceArray<LoraSegment> segments_;
-  DeviceArray<LoraPart> parts_;
+  DeviceArray<LoraOctet> octets_;
+  DeviceArray<int32_t> ready_;
+  DeviceArray<uint32_t> parts_;
+  DeviceArray<uint8_t> sums_;
 };
-
 void CheckLayerOps(Lab& lab);
 void CheckGemm(Lab& lab);
 void CheckAttention(Lab& lab);
@@ -181,7 +187,7 @@ void CheckExchange(Lab& lab);
 void BenchKernels(Lab& lab);
 void BenchForms(Lab& lab);
 void BenchStep(Lab& lab);
-void BenchLoraStages(Lab& lab);
+void BenchLoraSites(Lab& lab);
 void BenchPrefills(Lab& lab);
 void BenchMany(Lab& lab);
 void CheckMany(Lab& lab);

@@ -90,8 +90,10 @@ void CheckQkvPostMany(Lab& lab, Element element, int32_t rows, const Shape& s, c
   lab.Compare("qkv_post of many rows with LoRA", got, want, 3e-3);
 }
 
-// Adapters of random ranks in random pages of a pool that is NaN elsewhere; groups of rows with none, one or two of them.
-void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int32_t>& rank_choices, int32_t group_rows) {
+// Adapters of random ranks in random pages of a pool that is NaN elsewhere; groups of rows with none, one or two of them, the same
+// groups `times` times.
+void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int32_t>& rank_choices, int32_t group_rows,
+               int32_t times = 1) {
   constexpr int32_t kLayers = 2, kLayer = 1, kAdapters = 5;
   const PageGeometry geometry =
       PageGeometry::Of(kLayers, s.kv_heads, s.head_dim, element == Element::kBf16 ? kBF16 : kF16);
@@ -159,8 +161,12 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   }
 
   // Groups: 3 rows of adapter 0, 8 or 150 of adapter 1, 2 rows with none between, 5 of adapters 2 and 3, 1 of adapter 4.
-  const std::vector<std::vector<int32_t>> users = {{0}, {1}, {}, {2, 3}, {4}};
-  const std::vector<int32_t> counts = {3, group_rows == kLoraGroupRows ? kLoraGroupRows : 150, 2, 5, 1};
+  std::vector<std::vector<int32_t>> users;
+  std::vector<int32_t> counts;
+  for (int32_t i = 0; i < times; ++i) {
+    users.insert(users.end(), {{0}, {1}, {}, {2, 3}, {4}});
+    counts.insert(counts.end(), {3, group_rows == kLoraGroupRows ? kLoraGroupRows : 150, 2, 5, 1});
+  }
   DeviceArray<uint8_t> d_pool(pool);
   DeviceArray<int32_t> d_pages(all_pages);
   DeviceArray<LoraMatrix> d_matrices(matrices);
@@ -186,7 +192,7 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     }
     row += counts[i];
     group.use_end = static_cast<int32_t>(uses.size());
-    v_floats += static_cast<int32_t>(LoraActivationFloats(s.inputs, group.v_cols));
+    v_floats += static_cast<int32_t>(LoraActivationFloats(group.v_cols));
     groups.push_back(group);
   }
   const int32_t rows = row, stride = (s.inputs + 7) / 8 * 8;
@@ -271,56 +277,39 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     lab.Compare("lora within a product of " + std::to_string(cols) + " columns", sums[1], want, 3e-3);
   }
 
-  // The same beside a product of the same x: y.lora is written for the rows of the groups and nowhere else.
-  if (lab.launcher.sm_major == 9 && group_rows == kLoraGroupRows) {
-    const std::vector<Half> base = lab.NormalHalves(element, int64_t{cols} * stride, 1.0);
-    DeviceArray<Half> d_base(base);
+  // The same within a product of few rows: what it has more than without adapters.
+  if (lab.launcher.sm_major == 9 && group_rows == kLoraGroupRows && tiles && s.inputs % kProductTile == 0) {
+    DeviceArray<Half> d_base(int64_t{cols} * stride);
+    FillNormal(lab.launcher, element, d_base.data(), d_base.size(), 5, 0.1f);
     const ProductPlan plan = PlanProduct(cols, s.inputs, lab.launcher.sm_count);
     const int64_t part = int64_t{rows} * cols;
-    DeviceArray<float> product(plan.partials_max * part), lora(part);
-    DeviceArray<int32_t> ready(kLayers * kLoraSites * std::ssize(groups));
-    const LoraTableMemory tables(groups, kLayers);
-    LoraPlanArgs plan_args{.groups = d_groups.data(), .group_count = d_count.data(), .uses = d_uses.data()};
-    std::copy_n(shapes.out, kTargets, plan_args.outputs);
-    plan_args.tables = args.tables = tables.tables();
-    plan_args.ready = ready.data();
-    plan_args.groups_max = static_cast<int32_t>(groups.size());
-    args.site = kLayer * kLoraSites + s.site;
-    args.ready = ready.data() + args.site * plan_args.groups_max;
+    const LoraMemory memory(groups, kLayers, rows, plan.blocks);
+    DeviceArray<float> product(plan.partials_max * part);
     GemmStreamArgs gemm;
     lab.Expect("maps", EncodeStreamMap(element, d_base.data(), cols, s.inputs, stride, kProductTile, &gemm.weight) &&
-                           EncodeStreamMap(element, d_x.data(), rows, s.inputs, stride, StreamBox(rows), &gemm.x));
+                           EncodeStreamMap(element, d_x.data(), rows, s.inputs, stride, StreamBox(rows), &gemm.x) &&
+                           EncodePoolMaps(element, d_pool.data(), d_pool.size(), &gemm.lora));
     gemm.y = {product.data(), part, cols, plan.units_per_tile, plan.units_per_block};
-    gemm.y.lora = lora.data();
     gemm.rows = rows;
-    gemm.lora = args;
-    const auto run = [&](int32_t warps, int32_t stages) {
-      plan_args.warps[s.site] = warps;
-      gemm.lora_stages = stages;
-      LoraPlan(lab.launcher, plan_args);
+    memory.Place(kLayer * kLoraSites + s.site, &args);
+    const auto run = [&](bool with) {
+      LoraPlan(lab.launcher, {d_groups.data(), d_count.data(), d_uses.data(), memory.tables()});
+      gemm.lora.site = with ? args : LoraSiteArgs{};
       GemmStream(lab.launcher, element, plan, gemm);
-      lab.Finish("lora beside a product");
-      return lora.Download();
+      lab.Finish("lora within a product of few rows");
+      return product.Download();
     };
-    const std::vector<float> got_lora = run(kLoraWarps * plan.blocks, 0);
-    for (const int32_t stages : {2, 4, 7, 9}) {  // and many units for a warp, rings of other sizes
-      const std::vector<float> other = run(stages == 4 ? kLoraWarps * plan.blocks : 1, stages);
-      lab.Expect("lora beside a product gives the same bits however it is cut",
-                 std::memcmp(other.data(), got_lora.data(), got_lora.size() * sizeof(float)) == 0);
-    }
-    std::vector<double> beside, wanted;
-    int64_t written = 0, group_numbers = 0;
-    for (const float value : got_lora) written += std::isnan(value) ? 0 : 1;
-    for (const LoraGroup& group : groups) {
-      if (group.use_begin == group.use_end) continue;
-      group_numbers += int64_t{group.row_count} * cols;
-      for (int64_t i = int64_t{group.row_begin} * cols; i < int64_t{group.row_begin + group.row_count} * cols; ++i) {
-        beside.push_back(got_lora[i]);
-        wanted.push_back(want[i]);
+    const std::vector<float> without = run(false), with = run(true);
+    std::vector<double> sums;
+    for (int32_t row = 0; row < rows; ++row) {
+      for (int32_t col = 0; col < cols; ++col) {
+        sums.push_back(ProductValue(gemm.y, with, row, col) - ProductValue(gemm.y, without, row, col));
       }
     }
-    lab.Compare("lora beside a product of " + std::to_string(cols) + " columns", beside, wanted, 3e-3);
-    lab.Expect("lora beside a product writes its own rows only", written == group_numbers);
+    lab.Compare("lora within a product of few rows and " + std::to_string(cols) + " columns", sums, want, 3e-3);
+    const std::vector<float> again = run(true);
+    lab.Expect("lora within a product of few rows gives the same bits again",
+               std::memcmp(again.data(), with.data(), with.size() * sizeof(float)) == 0);
   }
 
   if (group_rows == kLoraGroupRowsMany) return;
@@ -364,6 +353,11 @@ void CheckLora(Lab& lab) {
       CheckSite(lab, element, {8, 128, kSiteQkv, kQ, 3, 4096, {4096, 1024, 1024}}, usual, group_rows);
       CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows);
       CheckSite(lab, element, {8, 128, kSiteDown, kDown, 1, 14336, {1024, 0, 0}}, usual, group_rows);
+      if (group_rows == kLoraGroupRows) {  // 57 and 114 rows
+        CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows, 3);
+        CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 4096, {4096, 0, 0}}, mixed, group_rows, 3);
+        CheckSite(lab, element, {8, 128, kSiteGateUp, kGate, 2, 1024, {3584, 3584, 0}}, mixed, group_rows, 6);
+      }
       CheckSite(lab, element, {2, 32, kSiteQkv, kQ, 3, 192, {192, 64, 64}}, mixed, group_rows);
       CheckSite(lab, element, {2, 32, kSiteGateUp, kGate, 2, 192, {512, 512, 0}}, mixed, group_rows);
       CheckSite(lab, element, {3, 48, kSiteO, kO, 1, 1300, {1000, 0, 0}}, mixed, group_rows);

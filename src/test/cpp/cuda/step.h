@@ -74,7 +74,7 @@ class Step {
     tokens_ = Upload(tokens);
     row_pages_ = Upload(row_pages);
     PlanAttention(positions);
-    PlanAdapters(shapes, layouts, order);
+    PlanAdapters(layouts, order);
     MakeActivations();
     kv_bytes = int64_t{4} * kKvHeads * kHeadDim * kLayers * (chunk == 1 ? int64_t{batch} * context : 0);
   }
@@ -91,7 +91,7 @@ class Step {
     embed.inv_freq = inv_freq_->data();
     embed.rotation = rotation_->data();
     embed.rotary_pairs = kHeadDim / 2;
-    if (ready_ != nullptr && rows_ <= kStreamRowsMax) LoraPlan(l, lora_plan_);
+    if (lora_memory_ != nullptr && rows_ <= kStreamRowsMax) LoraPlan(l, lora_plan_);
     Embed(l, kElement, rows_, embed);
     Product delta;
     for (int32_t layer = 0; layer < kLayers; ++layer) {
@@ -158,7 +158,6 @@ class Step {
   std::vector<int32_t> Drawn() const { return drawn_->Download(); }
   int64_t kv_bytes = 0, adapter_bytes = 0;
   OwnProducts own;
-  int32_t stages[kLoraSites] = {};  // beside LoRA; 0: as GemmStream chooses
   uint32_t lora_sites = 0xf;        // where adapters are used
 
  private:
@@ -201,7 +200,7 @@ class Step {
   }
 
   // The rows of a batch in runs of one adapter each, cut in groups of 16.
-  void PlanAdapters(const LinearShapes& shapes, const std::vector<AdapterLayout>& layouts, std::vector<int32_t>& free_pages) {
+  void PlanAdapters(const std::vector<AdapterLayout>& layouts, std::vector<int32_t>& free_pages) {
     if (adapters_ == 0) return;
     std::vector<LoraMatrix> matrices;
     for (const AdapterLayout& layout : layouts) {
@@ -223,23 +222,16 @@ class Step {
       const int32_t v_cols = 3 * LoraColumns(layouts[a].at(0, kQ).rank());
       for (int32_t row = begin; row < end; row += group_rows_) {
         groups.push_back({row, std::min(group_rows_, end - row), a, a + 1, v_floats, v_cols});
-        v_floats += static_cast<int32_t>(LoraActivationFloats(kIntermediate, v_cols));
+        v_floats += static_cast<int32_t>(LoraActivationFloats(v_cols));
       }
     }
     group_count_host_ = static_cast<int32_t>(groups.size());
     uses_ = Upload(uses);
     groups_ = Upload(groups);
     group_count_ = Upload(std::vector<int32_t>{group_count_host_});
-    ready_ = std::make_unique<DeviceArray<int32_t>>(int64_t{kLayers} * kLoraSites * group_count_host_);
-    tables_ = std::make_unique<LoraTableMemory>(groups, kLayers);
-    lora_plan_ = {groups_->data(), group_count_->data(), uses_->data(), {}, {}, tables_->tables(), ready_->data(), group_count_host_};
-    std::copy_n(shapes.out, kTargets, lora_plan_.outputs);
-    for (int32_t i = 0; i < kLoraSites; ++i) {
-      const Matrix& m = w_.layers[0][i];
-      lora_plan_.warps[i] = kLoraWarps * PlanProduct(m.cols, m.inputs, lab_.launcher.sm_count).blocks;
-    }
-    lora_rows_ = Upload(std::vector<int32_t>(rows_, 1));
-    lora_part_ = std::make_unique<DeviceArray<float>>(int64_t{rows_} * 2 * kIntermediate);
+    lora_memory_ = std::make_unique<LoraMemory>(groups, kLayers, rows_, lab_.launcher.sm_count);
+    lora_plan_ = {groups_->data(), group_count_->data(), uses_->data(), lora_memory_->tables()};
+    lab_.Expect("maps of the pool", EncodePoolMaps(kElement, pool_->data(), pool_->size(), &stream_lora_));
     v_ = std::make_unique<DeviceArray<float>>(v_floats);
     mlp_lora_ = layouts[0].at(0, kGate).rank() > 0;
   }
@@ -306,10 +298,8 @@ class Step {
     const ProductPlan plan = PlanProduct(m.cols, m.inputs, lab_.launcher.sm_count);
     GemmStreamArgs args{m.map, x.map, {y, int64_t{rows} * m.cols, m.cols, plan.units_per_tile, plan.units_per_block}, rows};
     if (lora != nullptr) {
-      args.y.lora = lora_part_->data();
-      args.y.lora_rows = lora_rows_->data();
-      args.lora = *lora;
-      args.lora_stages = stages[lora->site % kLoraSites];
+      args.lora = stream_lora_;
+      args.lora.site = *lora;
     }
     GemmStream(lab_.launcher, kElement, plan, args);
     return args.y;
@@ -334,9 +324,7 @@ class Step {
     std::copy_n(kSites[site].outputs, 3, args->outputs);
     args->x = x.memory->data();
     args->v = v_->data();
-    args->tables = tables_->tables();
-    args->site = layer * kLoraSites + site;
-    args->ready = ready_->data() + int64_t{args->site} * group_count_host_;
+    lora_memory_->Place(layer * kLoraSites + site, args);
     return true;
   }
 
@@ -360,11 +348,7 @@ class Step {
       return y;
     }
     if (!LoraArgs(layer, site, m, x, parts, &args)) return Multiply(m, x, rows_);
-    if (rows_ <= kStreamRowsMax) {
-      Product y = Multiply(m, x, rows_, &args);
-      if (!parts.expand) y.lora = nullptr;
-      return y;
-    }
+    if (rows_ <= kStreamRowsMax) return Multiply(m, x, rows_, &args);
     LoraShrink(lab_.launcher, kElement, group_count_host_, args);
     args.y = Multiply(m, x, rows_);
     if (site == 0 || site == 2) {
@@ -404,16 +388,17 @@ class Step {
   bool mlp_lora_ = false;
   Activation x_, q_, attended_, hidden_, last_;
   std::unique_ptr<DeviceArray<uint8_t>> pool_;
-  std::unique_ptr<DeviceArray<int32_t>> page_ids_, page_start_, positions_, sequence_, tokens_, row_pages_, lora_rows_, ready_, block_start_, tickets_,
+  std::unique_ptr<DeviceArray<int32_t>> page_ids_, page_start_, positions_, sequence_, tokens_, row_pages_, block_start_, tickets_,
       adapter_pages_, group_count_, sampled_, drawn_, top_ids_;
   std::unique_ptr<DeviceArray<DecodeItem>> decode_items_;
   std::unique_ptr<DeviceArray<PrefillItem>> prefill_items_;
-  std::unique_ptr<DeviceArray<float>> partial_, residual_, y_[2], logits_, inv_freq_, v_, lora_part_, logprobs_, top_logprobs_;
+  std::unique_ptr<DeviceArray<float>> partial_, residual_, y_[2], logits_, inv_freq_, v_, logprobs_, top_logprobs_;
   std::unique_ptr<DeviceArray<float2>> stats_, rotation_;
   std::unique_ptr<DeviceArray<LoraMatrix>> matrices_;
   std::unique_ptr<DeviceArray<LoraUse>> uses_;
   std::unique_ptr<DeviceArray<LoraGroup>> groups_;
-  std::unique_ptr<LoraTableMemory> tables_;
+  std::unique_ptr<LoraMemory> lora_memory_;
+  StreamLora stream_lora_{};
   LoraPlanArgs lora_plan_;
   LoraSiteArgs pending_;  // what QkvPost or SwiGlu has to add
   std::unique_ptr<DeviceArray<SampleRow>> sample_rows_;

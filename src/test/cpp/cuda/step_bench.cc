@@ -127,40 +127,32 @@ void MeasureBandwidth(Lab& lab, const Weights& weights) {
 
 }  // namespace
 
-// What LoRA costs beside the products of small batches: with as many stages of weights as the blocks choose and with others,
-// and at one site of a layer alone. Extra milliseconds over the step without adapters.
-void BenchLoraStages(Lab& lab) {
+// What LoRA costs at one site of a layer alone, and at all: extra milliseconds over the step without adapters.
+void BenchLoraSites(Lab& lab) {
   Weights weights(lab);
   MeasureBandwidth(lab, weights);
-  std::printf("\nextra ms; stages of weights of q k v and o / of the others; read bandwidth %.3f TB/s\n", lab.read_bandwidth / 1e12);
+  std::printf("\nextra ms; read bandwidth %.3f TB/s\n", lab.read_bandwidth / 1e12);
   for (const int32_t batch : {32, 64}) {
     Step plain(lab, weights, nullptr, batch, kContext, 1, 0, 0, false);
     for (const Adapters& adapters : kAdapters) {
-      if (adapters.count > batch || (batch > 32 && adapters.rank == 64 && adapters.count < 64)) continue;
+      if (adapters.count > batch || (batch > 32 && adapters.count < 64)) continue;
       Step step(lab, weights, nullptr, batch, kContext, 1, adapters.count, adapters.rank, adapters.all);
       const double base = lab.Microseconds(1, [&] { plain.Run(); }) / 1e3;
       const auto extra = [&] { return lab.Microseconds(1, [&] { step.Run(); }) / 1e3 - base; };
-      std::printf("  B=%d %dxr%d %s: base %.3f, allowed %.3f;", batch, adapters.count, adapters.rank, adapters.all ? "all" : "qkvo",
-                  base, static_cast<double>(step.adapter_bytes) / lab.read_bandwidth * 1e3 / 0.75 + 0.03 * base);
-      std::printf(" chosen %.3f", extra());
-      for (const int32_t longer : {3, 5, 6, 7, 8}) {
-        for (const int32_t brief : {3, 4, 5}) {
-          step.stages[0] = step.stages[1] = brief;
-          step.stages[2] = step.stages[3] = longer;
-          if (brief <= longer && (adapters.all || longer == 8)) std::printf(" %d/%d %.3f", brief, longer, extra());
-        }
-      }
-      std::fill_n(step.stages, kLoraSites, 0);
+      std::printf("  B=%d %dxr%d %s: base %.3f, allowed %.3f, extra %.3f;", batch, adapters.count, adapters.rank,
+                  adapters.all ? "all" : "qkvo", base,
+                  static_cast<double>(step.adapter_bytes) / lab.read_bandwidth * 1e3 / 0.75 + 0.03 * base, extra());
       for (int32_t site = 0; site < (adapters.all ? kLoraSites : 2); ++site) {
         step.lora_sites = 1U << site;
         std::printf(" %s %.3f", std::array{"qkv", "o", "gate-up", "down"}[site], extra());
       }
       step.lora_sites = 0xf;
-      std::printf(" chosen %.3f\n", extra());
+      std::printf(" all %.3f\n", extra());
       std::fflush(stdout);
     }
   }
 }
+
 
 void BenchPrefills(Lab& lab) {
   Weights weights(lab);

@@ -18,6 +18,7 @@ constexpr int32_t kHeadDimMax = 512;
 constexpr int32_t kHiddenMax = 16384;
 // Of the device's memory, beside a pool of all that is left: tables, rank activations, recordings, the driver's own.
 constexpr int64_t kKeptFreeBytes = int64_t{3} << 29;
+constexpr int64_t kOctetsFirst = 512;  // of ranks at a site, of all adapters of a step, that there is room for from the start
 
 Element ElementOf(const BackendParams& params) { return params.dtype == kF16 ? Element::kF16 : Element::kBf16; }
 int32_t DTypeOf(Element element) { return element == Element::kF16 ? kF16 : kBF16; }
@@ -110,14 +111,6 @@ Status CudaBackend::Open() {
   CHORALE_RETURN_IF_ERROR(allocate(&inv_freq_, half * 4, "inverse frequencies"));
   CHORALE_RETURN_IF_ERROR(allocate(&rotation_, rows_max_ * half * 8, "rotations"));
   CHORALE_RETURN_IF_ERROR(allocate(&q_, int64_t{2} * rows_max_ * OutWidth(spec_, kQ), "queries"));
-  const int64_t stream_rows = std::min(rows_max_, kStreamRowsMax);
-  for (int32_t site = 0; site < kSites; ++site) {
-    int64_t width = 0;
-    for (int32_t t = 0; t < kSiteTargets[site].count; ++t) {
-      width += OutWidth(spec_, static_cast<Target>(kSiteTargets[site].first + t));
-    }
-    CHORALE_RETURN_IF_ERROR(allocate(&lora_parts_[site], 4 * stream_rows * Padded(width), "LoRA parts"));
-  }
   Shard other = shard_;
   int32_t chunks = 0;
   for (other.index = 0; other.index < shard_.count; ++other.index) {
@@ -156,7 +149,7 @@ Status CudaBackend::Settle() {
   CHORALE_RETURN_IF_ERROR(Reserve(&decode_out_, 4 * items * kDecodeHeads * spec_.head_dim, "attention"));
   CHORALE_RETURN_IF_ERROR(Reserve(&decode_stats_, 8 * items * kDecodeHeads, "attention"));
   CHORALE_RETURN_IF_ERROR(Reserve(&decode_tickets_, 4 * rows * head_blocks, "attention"));
-  CHORALE_RETURN_IF_ERROR(Reserve(&lora_ready_, 4 * rows * spec_.layers * kSites, "LoRA counters"));
+  if (launcher_.sm_major == 9 && !shard_.cuts_both_factors()) CHORALE_RETURN_IF_ERROR(ReserveOctets(kOctetsFirst));
   const int64_t widest = std::max<int64_t>(4 * Padded(spec_.hidden), 2 * Padded(OutWidth(spec_, kQ)));
   const int64_t left = std::clamp(rows_max_ / kNarrowRowsLeast, 1, kStreamRowsMax);
   CHORALE_RETURN_IF_ERROR(Reserve(&narrow_rows_, left * widest, "the last layer's rows"));
@@ -193,6 +186,9 @@ Status CudaBackend::MakePool() {
   page_count_ = static_cast<int32_t>(pages);
   if (poison_) Check(cudaMemset(pool_.data(), 0xff, static_cast<size_t>(pool_.bytes())), "poison");
   Check(cudaStreamSynchronize(nullptr), "the page pool");
+  if (launcher_.sm_major == 9 && !EncodePoolMaps(element_, pool_.data(), pool_.bytes(), &stream_lora_)) {
+    return Status::Exhausted(Format("the driver makes no tensor map of a page pool of %.1f GB", 1e-9 * static_cast<double>(pool_.bytes())));
+  }
   return Status::Ok();
 }
 

@@ -141,6 +141,7 @@ class CudaBackend final : public Backend {
   void AddRows();
   Status AddLora(const LoraBatch& lora);
   Status ReserveLoraTables();
+  Status ReserveOctets(int64_t octets);  // of all adapters of a step, at a site
   void AddLoraUse(const chorale::LoraUse& use);
   int64_t AddNarrowGroups(int64_t v_floats);
   Status AddAttention();
@@ -228,7 +229,6 @@ class CudaBackend final : public Backend {
 
   std::vector<LoraMatrix> lora_matrices_;
   std::vector<int32_t> lora_pages_, lora_use_cols_, lora_group_count_;
-  std::vector<int32_t> lora_rows_;  // [T] 1: the row uses adapters
   std::vector<int32_t> lora_slots_;  // that are still being loaded
   std::vector<chorale::cuda::LoraUse> lora_uses_;
   std::vector<chorale::cuda::LoraGroup> lora_groups_;
@@ -237,7 +237,6 @@ class CudaBackend final : public Backend {
   const chorale::cuda::LoraUse* device_uses_ = nullptr;
   const chorale::cuda::LoraGroup* device_groups_ = nullptr;
   const int32_t* device_group_count_ = nullptr;
-  const int32_t* device_lora_rows_ = nullptr;
   int32_t lora_groups_max_ = 0;  // that the launches of the step provide for
   int32_t lora_tile_chunks_ = 0;  // of 16 columns of v, of the rows of any tile of GemmMany: the most
   std::vector<chorale::cuda::LoraGroup> narrow_groups_;  // of the rows that Narrow leaves
@@ -245,10 +244,10 @@ class CudaBackend final : public Backend {
   const chorale::cuda::LoraGroup* device_narrow_groups_ = nullptr;
   const int32_t* device_narrow_group_count_ = nullptr;
   DeviceMemory lora_v_;
-  DeviceMemory lora_parts_[kSites];  // [kStreamRowsMax, stride] float32: the LoRA part of each site's product
-  DeviceMemory lora_ready_;          // [layers][kSites][lora_groups_max_] counters, zero when a forward pass begins
-  DeviceMemory lora_counts_, lora_chunks_, lora_segments_, lora_tile_parts_;
-  LoraTables lora_tables_;           // in these; no sites in a step that has no use for them
+  DeviceMemory lora_counts_, lora_octets_, lora_ready_;
+  LoraTables lora_tables_;          // in these; no sites in a step that has no use for them
+  DeviceMemory lora_v_parts_, lora_v_sums_;
+  StreamLora stream_lora_{};        // maps of the pool
 
   // Of the step's rows whose adapters do more than that; empty in nearly all steps.
   std::vector<FormUse> form_uses_;

@@ -23,16 +23,14 @@ void CudaBackend::Collapse(const CudaActivation& x) {
   if (const Exchange exchange = std::exchange(x.exchange, Exchange{}); exchange.shards > 1) {
     SumShards(launcher_, element_, rows_, product, x.bias, exchange);
     product.units_per_tile = product.units_per_block = 1;
-    product.lora = nullptr;
     x.bias = nullptr;
     return;
   }
-  const bool whole = product.units_per_tile == product.units_per_block && product.lora == nullptr && x.bias == nullptr;
+  const bool whole = product.units_per_tile == product.units_per_block && x.bias == nullptr;
   if (product.half || whole) return;
   const auto rows = static_cast<int32_t>(product.partial_stride / product.cols);
   CollapseProduct(launcher_, rows, product, x.bias);
   product.units_per_tile = product.units_per_block = 1;
-  product.lora = nullptr;
   x.bias = nullptr;
 }
 

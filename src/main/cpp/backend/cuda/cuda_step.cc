@@ -18,6 +18,10 @@ int32_t SiteOf(int32_t first_target) {
   return site;
 }
 
+bool HasWholeTiles(const LoraSiteArgs& lora) {  // of B
+  return std::ranges::all_of(lora.outputs, [](int32_t outputs) { return outputs % kProductTile == 0; });
+}
+
 }  // namespace
 
 KvPages CudaBackend::Kv(int32_t layer) const {
@@ -27,25 +31,7 @@ KvPages CudaBackend::Kv(int32_t layer) const {
 void CudaBackend::Embed(const EmbedParams& params) {
   if (peers_ != nullptr) peers_->BeginPass();
   if (lora_tables_.sites > 0) {
-    LoraPlanArgs plan;
-    plan.groups = device_groups_;
-    plan.group_count = device_group_count_;
-    plan.uses = device_uses_;
-    for (int32_t t = 0; t < kTargets; ++t) {
-      plan.outputs[t] = static_cast<int32_t>(OutWidth(spec_, static_cast<Target>(t)));
-    }
-    for (int32_t site = 0; site < kSites; ++site) {
-      const SiteTargets& targets = kSiteTargets[site];
-      int64_t cols = 0;
-      for (int32_t t = 0; t < targets.count; ++t) cols += OutWidth(spec_, static_cast<Target>(targets.first + t));
-      const int64_t inputs = InWidth(spec_, static_cast<Target>(targets.first));
-      plan.warps[site] =
-          kLoraWarps * PlanProduct(static_cast<int32_t>(Padded(cols)), static_cast<int32_t>(inputs), launcher_.sm_count).blocks;
-    }
-    plan.tables = lora_tables_;
-    plan.ready = lora_ready_.as<int32_t>();
-    plan.groups_max = lora_groups_max_;
-    LoraPlan(launcher_, plan);
+    LoraPlan(launcher_, {device_groups_, device_group_count_, device_uses_, lora_tables_});
   }
   const CudaMatrix& table = Matrix(params.table);
   EmbedArgs args;
@@ -115,7 +101,8 @@ bool CudaBackend::LoraArgs(const LoraSite& site, const CudaActivation& x, const 
   args->v = lora_v_.as<float>();
   args->tables = lora_tables_;
   args->site = site.layer * kSites + SiteOf(site.first);
-  args->ready = lora_ready_.as<int32_t>() + int64_t{args->site} * lora_groups_max_;
+  args->v_parts = lora_v_parts_.as<uint32_t>();
+  args->v_sums = lora_v_sums_.as<uint8_t>();
   return true;
 }
 
@@ -145,9 +132,8 @@ Product CudaBackend::Multiply(const CudaMatrix& weight, const CudaActivation& x,
   if (CanStream(weight, x, rows)) {
     GemmStreamArgs args{.weight = weight.map, .x = x.maps[StreamBoxIndex(rows)], .rows = rows};
     if (lora != nullptr) {
-      product.lora = lora_parts_[SiteOf(lora->first_target)].as<float>();
-      product.lora_rows = device_lora_rows_;
-      args.lora = *lora;
+      args.lora = stream_lora_;
+      args.lora.site = *lora;
     }
     args.y = product;
     GemmStream(launcher_, element_, plan, args);
@@ -174,8 +160,7 @@ bool CudaBackend::CanMultiplyMany(const CudaMatrix& weight, const CudaActivation
 // Whether the own kernel can add B v: few adapters for each of its tiles, whose columns are whole tiles of B, and nothing to
 // be done to the product before.
 bool CudaBackend::HasLoraWithin(const LoraSiteArgs& lora) const {
-  const bool whole = std::ranges::all_of(lora.outputs, [](int32_t outputs) { return outputs % kProductTile == 0; });
-  return whole && !narrow_ && lora.first_output == 0 && !kind_.gains && lora_tile_chunks_ <= kManyChunksMost;
+  return HasWholeTiles(lora) && !narrow_ && lora.first_output == 0 && !kind_.gains && lora_tile_chunks_ <= kManyChunksMost;
 }
 
 void CudaBackend::Gemm(const GemmParams& params) {
@@ -184,8 +169,9 @@ void CudaBackend::Gemm(const GemmParams& params) {
   CudaActivation& y = Cuda(params.y);
   LoraSiteArgs lora;
   const bool has_lora = LoraArgs(params.lora, x, weight, &lora);
-  const bool beside = has_lora && CanStream(weight, x, rows_) && lora_tables_.sites > 0;  // in the product's launch
-  if (has_lora && !beside) {
+  const bool within = has_lora && CanStream(weight, x, rows_) && lora_tables_.sites > 0 && HasWholeTiles(lora) &&
+                      lora.columns % kProductTile == 0 && !kind_.gains;  // in the product's launch
+  if (has_lora && !within) {
     LoraShrink(launcher_, element_, LoraBlocks(), lora);
     SumRanksOverShards(params.lora, lora);
   }
@@ -216,9 +202,9 @@ void CudaBackend::Gemm(const GemmParams& params) {
     GemmMany(launcher_, element_, many, y.product);
     return;
   }
-  y.product = lora.y = Multiply(weight, x, rows_, y, half, beside ? &lora : nullptr);
+  y.product = lora.y = Multiply(weight, x, rows_, y, half, within ? &lora : nullptr);
   if (has_lora && kind_.gains) MultiplyByGains(params.lora, y.product);
-  if (!has_lora || beside) return;
+  if (!has_lora || within) return;
   if (!observed_ && rows_ > kStreamRowsMax && (params.lora.first == kQ || (params.lora.first == kGate && lora.y.half))) {
     y.lora = lora;  // QkvPost or SwiGlu will
   } else {
@@ -311,7 +297,7 @@ void CudaBackend::SwiGlu(const SwiGluParams& params) {
 
 // Of a prompt only its last row goes through the last layer's MLP and the products before it: where few of many rows are
 // sampled, the others are left behind. Few: so that adapters go by groups of rows that have them, as in steps of few rows. Not
-// of few: LoRA's tables beside such products are of all their rows, and the products take as long with fewer.
+// of few: LoRA's tables within such products are of all their rows, and the products take as long with fewer.
 void CudaBackend::Narrow(const NarrowParams& params) {
   const auto count = static_cast<int32_t>(gathered_.size());
   const bool few = count <= kStreamRowsMax && count * kNarrowRowsLeast <= rows_ && rows_ > kStreamRowsMax;

@@ -1,5 +1,6 @@
 // The tables of a step: what its kernels read, beside weights and activations.
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "backend/cuda/cuda_backend.h"
@@ -186,7 +187,6 @@ void CudaBackend::AddLoraUse(const chorale::LoraUse& use) {
 
 // The groups of gathered_, whose part of v comes after that of the others; returns where it ends.
 int64_t CudaBackend::AddNarrowGroups(int64_t v_floats) {
-  const int32_t inputs_most = std::max({spec_.hidden, spec_.intermediate, spec_.heads * spec_.head_dim});
   narrow_groups_.clear();
   for (int32_t i = 0; i < std::ssize(gathered_) && !lora_groups_.empty(); ++i) {
     const auto after = std::upper_bound(lora_groups_.begin(), lora_groups_.end(), gathered_[i],
@@ -203,7 +203,7 @@ int64_t CudaBackend::AddNarrowGroups(int64_t v_floats) {
       }
     }
     narrow_groups_.push_back({i, 1, own.use_begin, own.use_end, static_cast<int32_t>(v_floats), own.v_cols});
-    v_floats += LoraActivationFloats(inputs_most, own.v_cols);
+    v_floats += LoraActivationFloats(own.v_cols);
   }
   narrow_group_count_.assign(1, static_cast<int32_t>(narrow_groups_.size()));
   return v_floats;
@@ -217,7 +217,6 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
   lora_use_cols_.clear();
   lora_slots_.clear();
   for (const chorale::LoraUse& use : lora.uses) AddLoraUse(use);
-  const int32_t inputs_most = std::max({spec_.hidden, spec_.intermediate, spec_.heads * spec_.head_dim});
   int64_t v_floats = 0;
   int32_t v_cols_most = 0;
   const bool many = rows_ > kStreamRowsMax;
@@ -234,7 +233,7 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
     for (int32_t use = use_begin; use < use_end; ++use) v_cols += lora_use_cols_[use];
     v_cols_most = std::max(v_cols_most, v_cols);
     lora_groups_.push_back({begin, end - begin, use_begin, use_end, static_cast<int32_t>(v_floats), v_cols});
-    v_floats += LoraActivationFloats(inputs_most, v_cols);
+    v_floats += LoraActivationFloats(v_cols);
   };
   int32_t row = 0;
   const auto add_base = [&](int32_t end) {  // rows of the base model alone: SwiGluLora goes by groups
@@ -256,10 +255,6 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
   if (v_floats > INT32_MAX) {
     return Status::Exhausted("the step's adapters need more rank activations than can be addressed");
   }
-  lora_rows_.assign(static_cast<size_t>(rows_), 0);
-  for (const LoraGroup& group : lora_groups_) {
-    if (group.use_begin < group.use_end) std::fill_n(lora_rows_.begin() + group.row_begin, group.row_count, 1);
-  }
   lora_tile_chunks_ = 0;
   for (int32_t tile = 0, group = 0; many && tile < rows_; tile += kManyTileRows) {
     const auto meets = [&](int32_t g) {
@@ -276,7 +271,6 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
   CHORALE_RETURN_IF_ERROR(Reserve(&lora_v_, 4 * v_floats, "rank activations"));
   CHORALE_RETURN_IF_ERROR(ReserveLoraTables());
   tables_->Add(lora_group_count_, &device_group_count_);
-  tables_->Add(lora_rows_, &device_lora_rows_);
   tables_->Add(lora_groups_, &device_groups_, room);
   if (narrows) {
     tables_->Add(narrow_groups_, &device_narrow_groups_);
@@ -288,26 +282,35 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
   return Status::Ok();
 }
 
-// What adapters need beside products.
+// What adapters need within products of few rows. Room for more than the step has, as its growth costs all recorded steps.
 Status CudaBackend::ReserveLoraTables() {
   lora_tables_ = {};
   if (lora_groups_max_ == 0 || rows_ > kStreamRowsMax || launcher_.sm_major != 9 || shard_.cuts_both_factors()) {
     return Status::Ok();
   }
+  int64_t octets = 0;
+  for (int32_t cols : lora_use_cols_) octets += cols / kLoraOctetRanks;
+  CHORALE_RETURN_IF_ERROR(ReserveOctets(std::bit_ceil(static_cast<uint64_t>(octets))));
+  lora_tables_ = {lora_counts_.as<LoraCounts>(), lora_octets_.as<LoraOctet>(), lora_ready_.as<int32_t>(), spec_.layers * kSites};
+  return Status::Ok();
+}
+
+Status CudaBackend::ReserveOctets(int64_t octets) {
   const int64_t sites = int64_t{spec_.layers} * kSites;
-  int64_t chunks = 0;
-  for (const LoraGroup& group : lora_groups_) chunks += group.v_cols / kLoraChunk;
-  const int64_t segments = int64_t{kLoraSiteTargets} * lora_groups_max_;
   const auto reserve = [&](DeviceMemory* memory, int64_t entries, size_t bytes) {
     return Reserve(memory, sites * entries * static_cast<int64_t>(bytes), "LoRA tables");
   };
-  CHORALE_RETURN_IF_ERROR(reserve(&lora_ready_, lora_groups_max_, sizeof(int32_t)));
   CHORALE_RETURN_IF_ERROR(reserve(&lora_counts_, 1, sizeof(LoraCounts)));
-  CHORALE_RETURN_IF_ERROR(reserve(&lora_chunks_, chunks, sizeof(LoraChunk)));
-  CHORALE_RETURN_IF_ERROR(reserve(&lora_segments_, segments, sizeof(LoraSegment)));
-  CHORALE_RETURN_IF_ERROR(reserve(&lora_tile_parts_, chunks + segments, sizeof(LoraPart)));
-  lora_tables_ = {lora_counts_.as<LoraCounts>(), lora_chunks_.as<LoraChunk>(), lora_segments_.as<LoraSegment>(),
-                  lora_tile_parts_.as<LoraPart>(), static_cast<int32_t>(sites)};
+  CHORALE_RETURN_IF_ERROR(reserve(&lora_octets_, octets, sizeof(LoraOctet)));
+  CHORALE_RETURN_IF_ERROR(reserve(&lora_ready_, LoraTileCount(octets), sizeof(int32_t)));
+  const int32_t box_rows = StreamBox(std::min(rows_max_, kStreamRowsMax));
+  CHORALE_RETURN_IF_ERROR(Reserve(&lora_v_sums_, LoraSumBytes(octets, box_rows), "rank activations"));
+  const int64_t parts_before = lora_v_parts_.bytes();
+  CHORALE_RETURN_IF_ERROR(Reserve(&lora_v_parts_, 4 * LoraPartWords(octets, launcher_.sm_count, box_rows), "rank activations"));
+  if (lora_v_parts_.bytes() != parts_before) {
+    static_assert(kLoraEmpty == 0xffffffffu);
+    Check(cudaMemsetAsync(lora_v_parts_.data(), 0xff, static_cast<size_t>(lora_v_parts_.bytes()), launcher_.stream), "rank activations");
+  }
   return Status::Ok();
 }
 

@@ -1,0 +1,394 @@
+// LoRA within a product of few rows: A is more weights, whose product with x is v; B is more inputs, which meet v. So adapters come
+// through the same stages as the weights, as fast as these.
+//
+// The columns of v of all adapters of the step lie side by side, 8 ranks of one target of one use after another (an octet), zero
+// for the rows of others. 128 of them are a tile of A, like 128 outputs a tile of the weights, and a unit of either is 64 inputs.
+// 64 of them are what a unit of B multiplies for 128 outputs. Blocks divide the units of A evenly and do them first; when
+// all parts of a tile are there, those who have one add up a share of v each. Units of B come after the weights of the same
+// outputs, divided among those blocks that have some of these late enough for v to be there.
+#pragma once
+
+#include "kernels/bulk_copy.cuh"
+#include "kernels/gemm.h"
+#include "kernels/lora_tile.cuh"
+
+namespace chorale::cuda {
+
+inline constexpr int32_t kLoraBlockOctets = 8;   // of a unit of B
+inline constexpr int32_t kLoraLateUnits = 48;    // of a block, after which v is there
+inline constexpr int32_t kLoraFewTiles = 4;      // of A: of fewer each is cut in more parts, as hardly any block has one
+inline constexpr int32_t kLoraRowBytes = kLoraTile * 2;
+inline constexpr int32_t kLoraOctetBytes = kLoraOctetRanks * 128;  // in a stage
+static_assert(kLoraTile == kProductTile && kLoraTileColumns == kProductTile);
+
+struct UnitRange {
+  int32_t begin = 0, end = 0;
+
+  __device__ __forceinline__ bool empty() const { return begin >= end; }
+};
+
+// Which units of A and B are whose.
+class LoraDivision {
+ public:
+  __device__ __forceinline__ LoraDivision(const LoraSiteArgs& args, const Product& y, int32_t units)
+      : ends_(*reinterpret_cast<const int4*>(args.tables.counts + args.site)), outputs_{args.outputs[0], args.outputs[1]},
+        per_tile_(static_cast<int32_t>(y.units_per_tile)), per_block_(static_cast<int32_t>(y.units_per_block)), units_(units) {
+    const auto blocks = static_cast<int32_t>(gridDim.x), block = static_cast<int32_t>(blockIdx.x);
+    const bool few = tiles() < kLoraFewTiles;
+    const int32_t total = tiles() * per_tile_, least = min(per_tile_, max(few ? 2 : 4, per_tile_ / (few ? 32 : 16)));
+    each_ = max((total + blocks - 1) / blocks, least);
+    if (tiles() > 0 && tiles() <= blocks) {  // so that no block has to do with two tiles, where it hardly costs balance
+      const int32_t of_tile = blocks / tiles(), each = max((per_tile_ + of_tile - 1) / of_tile, least);
+      if (each <= each_ + max(1, each_ / 8)) each_ = each, blocks_each_ = (per_tile_ + each - 1) / each;
+    }
+    if (blocks_each_ == 0) {
+      own_ = {min(total, block * each_), min(total, (block + 1) * each_)};
+    } else if (block < tiles() * blocks_each_) {
+      const int32_t tile = block / blocks_each_, begin = block % blocks_each_ * each_;
+      own_ = {tile * per_tile_ + begin, tile * per_tile_ + min(begin + each_, per_tile_)};
+    }
+  }
+
+  __device__ __forceinline__ int32_t octets() const { return ends_.w; }
+  __device__ __forceinline__ int32_t tiles() const { return (ends_.w + kLoraTileOctets - 1) / kLoraTileOctets; }
+  __device__ __forceinline__ UnitRange own() const { return own_; }  // units of A, tile after tile
+  __device__ __forceinline__ int32_t per_tile() const { return per_tile_; }
+
+  // The blocks that have units of a tile of A.
+  __device__ __forceinline__ UnitRange BlocksOf(int32_t tile) const {
+    if (blocks_each_ > 0) return {tile * blocks_each_, (tile + 1) * blocks_each_};
+    return {tile * per_tile_ / each_, ((tile + 1) * per_tile_ - 1) / each_ + 1};
+  }
+
+  // The octets of the target that has a tile of outputs.
+  __device__ __forceinline__ UnitRange OctetsOf(int32_t tile) const {
+    const int32_t output = tile * kProductTile;
+    return output < outputs_[0] ? UnitRange{0, ends_.x} : output < outputs_[0] + outputs_[1] ? UnitRange{ends_.x, ends_.y}
+                                                                                            : UnitRange{ends_.y, ends_.z};
+  }
+
+  // The units of B, as blocks of 64 columns of v, that go with the units [begin, end) of a tile of outputs.
+  __device__ __forceinline__ UnitRange ExpandUnits(int32_t tile, int32_t begin, int32_t end) const {
+    const UnitRange octets = OctetsOf(tile);
+    const int32_t late = LateUnits(tile);
+    if (octets.empty() || begin >= late) return {};
+    const int32_t first = octets.begin / kLoraBlockOctets, count = (octets.end - 1) / kLoraBlockOctets + 1 - first;
+    return {first + count * begin / late, first + count * end / late};
+  }
+
+ private:
+  // How many of a tile's units, from the first on, are of blocks that have v by then: all, or all but those of the last block.
+  __device__ __forceinline__ int32_t LateUnits(int32_t tile) const {
+    const int32_t begin = tile * per_tile_, end = begin + per_tile_, last = (end - 1) / per_block_ * per_block_;
+    return last > begin && end - last < kLoraLateUnits && end < min(last + per_block_, units_) ? last - begin : per_tile_;
+  }
+
+  const int4 ends_;
+  const int32_t outputs_[2], per_tile_, per_block_, units_;
+  int32_t each_, blocks_each_ = 0;  // units of A of a block; blocks of a tile of A, if these have to do with no other
+  UnitRange own_;
+};
+
+// What one warp does to let units of A and B come: lane j < 16 finds the j-th octet of a unit, 64 columns of each of its ranks. Those
+// that lie one after another come in one box.
+class LoraLoader {
+ public:
+  __device__ __forceinline__ LoraLoader(const StreamLora& lora, const LoraDivision& division)
+      : lora_(lora), division_(division), lane_(static_cast<int32_t>(threadIdx.x) % 32),
+        slices_inverse_(0xffffffffu / lora.site.pool.slice_bytes) {
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once_));
+  }
+
+  // Finds a unit of A: the inputs 64 part .. 64 part + 63 of 128 columns of v.
+  __device__ __forceinline__ void FindShrink(int32_t tile, int32_t part) {
+    const int32_t octet = tile * kLoraTileOctets + lane_;
+    there_ = lane_ < 16 && octet < division_.octets();
+    if (there_) Choose(octet);
+    Find(there_ ? octet_.a_offset : 0, part / 2, part % 2);
+  }
+  // Finds a unit of B: a block of 64 columns of v for 128 outputs. Ranks that there are not meet zeros of v, and are finite.
+  __device__ __forceinline__ void FindExpand(int32_t tile, int32_t block) {
+    const UnitRange octets = division_.OctetsOf(tile);
+    const int32_t octet = block * kLoraBlockOctets + lane_ % 8;
+    there_ = lane_ < 16 && octet >= octets.begin && octet < octets.end;
+    if (there_) Choose(octet);
+    const int32_t output = tile * kProductTile, first = lora_.site.outputs[0], second = first + lora_.site.outputs[1];
+    const int32_t of_target = output - (output < first ? 0 : output < second ? first : second);
+    Find(there_ ? octet_.b_offset : 0, of_target / kLoraTile, lane_ / 8);
+  }
+
+  // Bytes that Copy lets come, of all lanes.
+  __device__ __forceinline__ uint32_t Bytes() const {
+    return static_cast<uint32_t>(__popc(__ballot_sync(0xffffffffu, there_)) * kLoraOctetBytes);
+  }
+  __device__ __forceinline__ void Copy(uint32_t stage, uint64_t* barrier) {
+    const uint32_t target = stage + static_cast<uint32_t>(lane_ * kLoraOctetBytes);
+    if (boxes_ > 0) {
+      const CUtensorMap* map = boxes_ == 8 ? &lora_.blocks : boxes_ == 2 ? &lora_.pairs : &lora_.octets;
+      CopyBox(target, map, half_ * 64, row_, barrier, read_once_);
+    }
+    if (!there_ || row_ >= 0) return;
+#pragma unroll 1
+    for (int32_t i = 0; i < kLoraOctetRanks; ++i) {  // ranks beyond the last are the first once more
+      const uint32_t place = start_ + static_cast<uint32_t>(octet_.rank_begin + i < octet_.rank ? i : 0) * kLoraRowBytes;
+      CopyBox(target + static_cast<uint32_t>(i) * 128, &lora_.ranks, half_ * 64, RowAt(place), barrier, read_once_);
+    }
+  }
+
+ private:
+  __device__ __forceinline__ void Choose(int32_t octet) {
+    if (octet == chosen_) return;
+    chosen_ = octet;
+    page_ = -1;
+    octet_ = lora_.site.tables.octets[int64_t{octet} * lora_.site.tables.sites + lora_.site.site];
+  }
+  __device__ __forceinline__ void Find(uint32_t offset, int32_t tile, int32_t half) {
+    half_ = half;
+    row_ = -1;
+    if (there_) {
+      start_ = offset + static_cast<uint32_t>((tile * octet_.rank + octet_.rank_begin) * kLoraRowBytes);
+      const uint32_t slice = lora_.site.pool.slice_bytes, rest = start_ - PageOf(start_) * slice;
+      if (octet_.rank - octet_.rank_begin >= kLoraOctetRanks && rest + kLoraOctetRanks * kLoraRowBytes <= slice) row_ = RowAt(start_);
+    }
+    // As many octets as lie one after another from the lane's on: 8, 2 or 1; 0 where another lane's box has it.
+    const int32_t row_of_8 = __shfl_sync(0xffffffffu, row_, lane_ & ~7), row_of_2 = __shfl_sync(0xffffffffu, row_, lane_ & ~1);
+    const uint32_t in_8 = __ballot_sync(0xffffffffu, row_ >= 0 && row_of_8 >= 0 && row_ == row_of_8 + lane_ % 8 * kLoraOctetRanks);
+    const uint32_t in_2 = __ballot_sync(0xffffffffu, row_ >= 0 && row_of_2 >= 0 && row_ == row_of_2 + lane_ % 2 * kLoraOctetRanks);
+    const bool is_8 = (in_8 >> (lane_ & ~7) & 0xff) == 0xff, is_2 = (in_2 >> (lane_ & ~1) & 3) == 3;
+    boxes_ = row_ < 0 ? 0 : is_8 ? (lane_ % 8 == 0 ? 8 : 0) : is_2 ? (lane_ % 2 == 0 ? 2 : 0) : 1;
+  }
+  // A quotient without division: both numbers are far below 2^32, so the estimate is at most two too low.
+  __device__ __forceinline__ uint32_t PageOf(uint32_t place) const {
+    const uint32_t slice = lora_.site.pool.slice_bytes, page = __umulhi(place, slices_inverse_), rest = place - page * slice;
+    return page + (rest >= slice ? 1 : 0) + (rest >= 2 * slice ? 1 : 0);
+  }
+  // Of the pool as a matrix of 128 columns.
+  __device__ __forceinline__ int32_t RowAt(uint32_t place) {
+    const LoraPool& pool = lora_.site.pool;
+    const auto page = static_cast<int32_t>(PageOf(place));
+    if (page != page_) {
+      page_ = page;
+      page_row_ = static_cast<int32_t>((octet_.pages[page] * pool.page_bytes + static_cast<int64_t>(lora_.site.layer) * pool.slice_bytes) /
+                                       kLoraRowBytes);
+    }
+    return page_row_ + static_cast<int32_t>((place - static_cast<uint32_t>(page) * pool.slice_bytes) / kLoraRowBytes);
+  }
+
+  const StreamLora& lora_;
+  const LoraDivision& division_;
+  const int32_t lane_;
+  const uint32_t slices_inverse_;
+  uint64_t read_once_;
+  LoraOctet octet_;
+  int32_t chosen_ = -1, page_ = -1, page_row_ = 0;  // what is known
+  bool there_ = false;
+  int32_t half_ = 0, row_ = -1, boxes_ = 0;
+  uint32_t start_ = 0;
+};
+
+__device__ __forceinline__ bool HasRow(const uint4& rows, int32_t row) {
+  const uint32_t word = row < 32 ? rows.x : row < 64 ? rows.y : row < 96 ? rows.z : rows.w;
+  return (word >> row % 32 & 1) != 0;
+}
+
+// v of the tiles of A of which the block has a part: kept by the warps that multiply, added up by another.
+template <typename T, int32_t kRows>
+class LoraSums {
+ public:
+  __device__ __forceinline__ LoraSums(const LoraSiteArgs& args, const LoraDivision& division) : args_(args), division_(division) {}
+
+  // Which rows use the two octets of a warp that multiplies: to be asked for early.
+  struct Members {
+    uint4 low, high;
+  };
+  __device__ __forceinline__ Members MembersOf(int32_t tile, int32_t warp) const {
+    const int32_t octet = tile * kLoraTileOctets + warp * 2;  // of a target there is an even number
+    if (octet >= division_.octets()) return {};
+    return {Octet(octet).rows, Octet(octet + 1).rows};
+  }
+  // d: as wgmma leaves it.
+  __device__ __forceinline__ void Store(int32_t tile, const Members& members, const float (&d)[kRows / 2]) const {
+    const int32_t tid = static_cast<int32_t>(threadIdx.x);
+    uint32_t* part = Part(static_cast<int32_t>(blockIdx.x), tile) + tid / 32 * 16 + tid % 32 / 4;
+    const auto bits = [](float sum) { return isnan(sum) ? 0x7fffffffu : __float_as_uint(sum); };
+#pragma unroll
+    for (int32_t j = 0; j < kRows / 8; ++j) {
+#pragma unroll
+      for (int32_t side = 0; side < 2; ++side) {
+        const int32_t row = j * 8 + tid % 4 * 2 + side;
+        if (HasRow(members.low, row)) StoreRelaxed(part + row * kLoraTileColumns, bits(d[j * 4 + side]));
+        if (HasRow(members.high, row)) StoreRelaxed(part + row * kLoraTileColumns + 8, bits(d[j * 4 + 2 + side]));
+      }
+    }
+  }
+
+  // By a warp: adds the block's share of a tile up, as the parts come, in a fixed order, and leaves them empty; scaled and rounded,
+  // zero for rows that do not use an octet, and beyond a rank.
+  __device__ __forceinline__ void AddUp(int32_t tile) const {
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, first = tile * kLoraTileOctets;
+    const UnitRange blocks = division_.BlocksOf(tile);
+    const int32_t count = min(kLoraTileOctets, division_.octets() - first);
+    LoraOctet octet = Octet(first + min(lane, count - 1));  // lane j has what octet j of the tile is
+    if (lane >= count) octet.rows = {};
+    FillOthers(tile, octet, ShareOf(count * kRows, blocks));
+    // Items are four ranks of an octet of a row that uses it; so many lie up to the lane's octet.
+    int32_t up_to = 2 * (__popc(octet.rows.x) + __popc(octet.rows.y) + __popc(octet.rows.z) + __popc(octet.rows.w));
+#pragma unroll
+    for (int32_t distance = 1; distance < kLoraTileOctets; distance *= 2) {
+      const int32_t before = __shfl_up_sync(0xffffffffu, up_to, distance);
+      if (lane >= distance) up_to += before;
+    }
+    const UnitRange share = ShareOf(__shfl_sync(0xffffffffu, up_to, kLoraTileOctets - 1), blocks);
+    if (share.end - share.begin <= 16) {
+      AddShare<4>(tile, octet, up_to, share, blocks);
+    } else {
+      AddShare<1>(tile, octet, up_to, share, blocks);
+    }
+    __syncwarp();
+    if (lane == 0) AddRelease(Ready(tile), 1);
+  }
+
+  // By a warp: lets a block of 64 columns of v come to `target` when they are there, a row's 128 bytes in pieces of 16, piece c at
+  // place c ^ (row % 8); the barrier counts each lane's. Not by a bulk copy: for one to see what was just written, it takes a fence
+  // that waits for all bulk copies that are under way, which takes 5 us beside weights.
+  __device__ __forceinline__ void Copy(int32_t block, uint32_t target, uint64_t* barrier) {
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+    const int32_t tile = block * kLoraBlockOctets / kLoraTileOctets;
+    if (tile != there_) {
+      const UnitRange blocks = division_.BlocksOf(tile);
+      while (LoadAcquire(Ready(tile)) < blocks.end - blocks.begin) __nanosleep(20);
+      __syncwarp();
+      there_ = tile;
+    }
+    const uint8_t* source = args_.v_sums + static_cast<int64_t>(block) * kRows * 128;
+#pragma unroll
+    for (int32_t i = lane * 16; i < kRows * 128; i += 32 * 16) CopyAsync16(target + static_cast<uint32_t>(i), source + i);
+    asm volatile("cp.async.mbarrier.arrive.shared::cta.b64 [%0];" ::"r"(SharedAddress(barrier)) : "memory");
+  }
+
+ private:
+  __device__ __forceinline__ const LoraOctet& Octet(int32_t octet) const {
+    return args_.tables.octets[int64_t{octet} * args_.tables.sites + args_.site];
+  }
+  __device__ __forceinline__ int32_t* Ready(int32_t tile) const {
+    return args_.tables.ready + int64_t{tile} * args_.tables.sites + args_.site;
+  }
+  // [kRows][128] of a block's part of a tile: with each of both its number grows, so that none is there twice.
+  static constexpr int32_t kPartWords = kLoraTileColumns * kRows;
+  __device__ __forceinline__ uint32_t* Part(int32_t block, int32_t tile) const {
+    return args_.v_parts + static_cast<int64_t>(block + tile) * kPartWords;
+  }
+  __device__ __forceinline__ UnitRange ShareOf(int32_t total, const UnitRange& blocks) const {
+    const int32_t parts = blocks.end - blocks.begin, own = static_cast<int32_t>(blockIdx.x) - blocks.begin;
+    return {total * own / parts, total * (own + 1) / parts};
+  }
+  // Eight columns of a row, at the tile's octet `place`.
+  __device__ __forceinline__ uint8_t* Sum(int32_t tile, int32_t place, int32_t row) const {
+    const int32_t octet = tile * kLoraTileOctets + place;
+    return args_.v_sums + (static_cast<int64_t>(octet / kLoraBlockOctets) * kRows + row) * 128 + (octet % kLoraBlockOctets ^ row % 8) * 16;
+  }
+  static __device__ __forceinline__ uint4 RowsOf(const LoraOctet& octets, int32_t place) {
+    const auto word = [&](uint32_t value) { return __shfl_sync(0xffffffffu, value, place); };
+    uint4 rows = {word(octets.rows.x), 0, 0, 0};
+    if constexpr (kRows > 32) rows.y = word(octets.rows.y);
+    if constexpr (kRows > 64) rows.z = word(octets.rows.z), rows.w = word(octets.rows.w);
+    return rows;
+  }
+  // Zeros for the rows that do not use an octet.
+  __device__ __forceinline__ void FillOthers(int32_t tile, const LoraOctet& octets, const UnitRange& share) const {
+#pragma unroll 1
+    for (int32_t begin = share.begin; begin < share.end; begin += 32) {
+      const int32_t item = min(begin + static_cast<int32_t>(threadIdx.x) % 32, share.end - 1), place = item / kRows, row = item % kRows;
+      if (!HasRow(RowsOf(octets, place), row)) *reinterpret_cast<uint4*>(Sum(tile, place, row)) = {};
+    }
+  }
+  // kLanes lanes add an item up.
+  template <int32_t kLanes>
+  __device__ __forceinline__ void AddShare(int32_t tile, const LoraOctet& octets, int32_t up_to, const UnitRange& share,
+                                           const UnitRange& blocks) const {
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+#pragma unroll 1
+    for (int32_t begin = share.begin; begin < share.end; begin += 32 / kLanes) {
+      const int32_t item = begin + lane / kLanes;
+      int32_t place = 0, before = 0;
+#pragma unroll
+      for (int32_t j = 0; j + 1 < kLoraTileOctets; ++j) {
+        const int32_t end = __shfl_sync(0xffffffffu, up_to, j);
+        if (item >= end) place = j + 1, before = end;
+      }
+      const int32_t left = __shfl_sync(0xffffffffu, octets.rank - octets.rank_begin, place), first = item % 2 * 4;
+      const float scale = __shfl_sync(0xffffffffu, octets.scale, place);
+      const int32_t row = RowNumber(RowsOf(octets, place), (item - before) / 2);
+      float4 sum = {0, 0, 0, 0};
+      if (item < share.end) {
+        sum = AddParts<kLanes>(Part(blocks.begin, tile) + row * kLoraTileColumns + place * kLoraOctetRanks + first,
+                               blocks.end - blocks.begin);
+      }
+#pragma unroll
+      for (int32_t distance = 1; distance < kLanes; distance *= 2) {
+        const auto other = [&](float value) { return __shfl_xor_sync(0xffffffffu, value, distance); };
+        sum = {sum.x + other(sum.x), sum.y + other(sum.y), sum.z + other(sum.z), sum.w + other(sum.w)};
+      }
+      if (item >= share.end || lane % kLanes != 0) continue;
+      const auto column = [&](int32_t rank, float value) { return first + rank < left ? value * scale : 0.0f; };
+      *reinterpret_cast<uint2*>(Sum(tile, place, row) + first * 2) = {PackPair<T>(column(0, sum.x), column(1, sum.y)),
+                                                                      PackPair<T>(column(2, sum.z), column(3, sum.w))};
+    }
+  }
+  // The row of the bit that has so many before it.
+  static __device__ __forceinline__ int32_t RowNumber(const uint4& rows, int32_t before) {
+    uint32_t word = rows.x;
+    int32_t base = 0;
+    const auto skip = [&](uint32_t next) {
+      const int32_t count = __popc(word);
+      if (before < count) return;
+      before -= count, word = next, base += 32;
+    };
+    if constexpr (kRows > 32) {
+      if (before >= __popc(rows.x)) skip(rows.y);
+    }
+    if constexpr (kRows > 64) {
+      if (base == 32) skip(rows.z);
+      if (base == 64) skip(rows.w);
+    }
+    for (; before > 0; --before) word &= word - 1;
+    return base + __ffs(static_cast<int32_t>(word)) - 1;
+  }
+  // Every kLanes-th part, from the lane's on.
+  template <int32_t kLanes>
+  static __device__ __forceinline__ float4 AddParts(uint32_t* source, int32_t parts) {
+    constexpr int32_t kAtOnce = 8;
+    float4 sum = {0, 0, 0, 0};
+#pragma unroll 1
+    for (int32_t first = static_cast<int32_t>(threadIdx.x) % kLanes; first < parts; first += kAtOnce * kLanes) {
+      uint4 part[kAtOnce];
+      bool there;
+      do {
+        there = true;
+#pragma unroll
+        for (int32_t j = 0; j < kAtOnce; ++j) {
+          const int32_t index = first + j * kLanes;
+          part[j] = index < parts ? LoadRelaxed(source + index * kPartWords) : uint4{};
+        }
+#pragma unroll
+        for (int32_t j = 0; j < kAtOnce; ++j) {
+          there = there && part[j].x != kLoraEmpty && part[j].y != kLoraEmpty && part[j].z != kLoraEmpty && part[j].w != kLoraEmpty;
+        }
+      } while (!there);
+#pragma unroll
+      for (int32_t j = 0; j < kAtOnce; ++j) {
+        sum.x += __uint_as_float(part[j].x), sum.y += __uint_as_float(part[j].y);
+        sum.z += __uint_as_float(part[j].z), sum.w += __uint_as_float(part[j].w);
+        const int32_t index = first + j * kLanes;
+        if (index < parts) *reinterpret_cast<uint4*>(source + index * kPartWords) = {kLoraEmpty, kLoraEmpty, kLoraEmpty, kLoraEmpty};
+      }
+    }
+    return sum;
+  }
+
+  const LoraSiteArgs& args_;
+  const LoraDivision& division_;
+  int32_t there_ = -1;  // the tile of which v is known to be there
+};
+
+}  // namespace chorale::cuda
