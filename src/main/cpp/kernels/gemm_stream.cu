@@ -302,7 +302,8 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
         }
       }
       end_tile();
-      const int32_t partial = static_cast<int32_t>(blockIdx.x) - static_cast<int32_t>(static_cast<uint32_t>(tile * per_tile) / y.units_per_block);
+      const auto first_block = static_cast<int32_t>(static_cast<uint32_t>(tile * per_tile) / y.units_per_block);
+      const int32_t partial = static_cast<int32_t>(blockIdx.x) - first_block;
       float* target = y.floats() + partial * y.partial_stride;
       const int32_t col = tile * kProductTile + tid / 32 * 16 + lane / 4;
 #pragma unroll
@@ -329,29 +330,15 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
 #endif
 }
 
-using EncodeFunction = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
-                                    const cuuint64_t*, const cuuint32_t*, const cuuint32_t*, CUtensorMapInterleave,
-                                    CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-EncodeFunction FindEncode() {
-  void* function = nullptr;
-  cudaDriverEntryPointQueryResult found{};
-  if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found) !=
-          cudaSuccess ||
-      found != cudaDriverEntryPointSuccess) {
-    return nullptr;
-  }
-  return reinterpret_cast<EncodeFunction>(function);
-}
-
 // Stages that weights of later rounds take with LoRA: with all of them on their way, what LoRA's few loads wait for is 5 us late.
-// They hold what memory delivers in 3.2 us: 5 on an H100, 7 on an H200 (docs/KERNELS.md).
+// They hold what memory delivers in 3.2 us: 5 on an H100, 7 on an H200 (docs/KERNELS.md), and where the driver does not tell.
 int32_t FindWindow(Launcher& launcher) {
   constexpr double kSeconds = 3.2e-6;
   int device = 0, khz = 0, bits = 0;
   launcher.Note(cudaGetDevice(&device));
   launcher.Note(cudaDeviceGetAttribute(&khz, cudaDevAttrMemoryClockRate, device));
   launcher.Note(cudaDeviceGetAttribute(&bits, cudaDevAttrGlobalMemoryBusWidth, device));
+  if (khz <= 0 || bits <= 0) return 7;
   const double bytes = 2e3 * khz * (bits / 8.0) * kSeconds;
   return std::max(4, static_cast<int32_t>(bytes / launcher.sm_count / kStageWeightBytes + 0.5));
 }
@@ -382,28 +369,6 @@ void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamA
 }  // namespace
 
 int32_t StreamBox(int32_t rows) { return rows <= 16 ? 16 : rows <= 32 ? 32 : rows <= 64 ? 64 : 128; }
-
-bool EncodeStreamMap(Element element, const void* matrix, int64_t rows, int64_t cols, int64_t stride, int32_t box_rows,
-                     CUtensorMap* map) {
-  static const EncodeFunction encode = FindEncode();
-  if (encode == nullptr) return false;
-  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)};
-  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(stride) * 2};
-  const cuuint32_t box[2] = {kUnitInputs, static_cast<cuuint32_t>(box_rows)};
-  const cuuint32_t steps[2] = {1, 1};
-  return encode(map, element == Element::kBf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2,
-                const_cast<void*>(matrix), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
-}
-
-bool EncodePoolMaps(Element element, const void* pool, int64_t bytes, StreamLora* lora) {
-  const int64_t rows = bytes / kLoraRowBytes;
-  return EncodeStreamMap(element, pool, rows, kLoraTile, kLoraTile, 8 * kLoraOctetRanks, &lora->blocks) &&
-         EncodeStreamMap(element, pool, rows, kLoraTile, kLoraTile, 2 * kLoraOctetRanks, &lora->pairs) &&
-         EncodeStreamMap(element, pool, rows, kLoraTile, kLoraTile, kLoraOctetRanks, &lora->octets) &&
-         EncodeStreamMap(element, pool, rows, kLoraTile, kLoraTile, 1, &lora->ranks);
-}
 
 void GemmStream(Launcher& launcher, Element element, const ProductPlan& plan, const GemmStreamArgs& args) {
   if (launcher.sm_major != 9 || args.rows > kStreamRowsMax) {
