@@ -249,8 +249,7 @@ class LoraSums {
   }
 
   // By a warp: lets a block of 64 columns of v come to `target` when they are there, a row's 128 bytes in pieces of 16, piece c at
-  // place c ^ (row % 8); the barrier counts each lane's. Not by a bulk copy: for one to see what was just written, it takes a fence
-  // that waits for all bulk copies that are under way, which takes 5 us beside weights.
+  // place c ^ (row % 8); the barrier counts each lane's. By ordinary copies, as other blocks have just written it by ordinary stores.
   __device__ __forceinline__ void Copy(int32_t block, uint32_t target, uint64_t* barrier) {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
     const int32_t tile = block * kLoraBlockOctets / kLoraTileOctets;
