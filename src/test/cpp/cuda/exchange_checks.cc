@@ -192,13 +192,7 @@ constexpr int32_t kDevices = 2, kHidden = 4096, kRowsMax = 512, kChain = 64;
 // One device of two, driven by a thread of its own.
 struct Device {
   Device(ShardGroup& group, int32_t index) : shard{.index = index, .count = kDevices, .group = &group} {
-    Must(cudaSetDevice(index), "device");
-    Must(cudaStreamCreateWithFlags(&launcher.stream, cudaStreamNonBlocking), "stream");
-    cudaDeviceProp properties{};
-    Must(cudaGetDeviceProperties(&properties, index), "device");
-    launcher.sm_count = properties.multiProcessorCount;
-    launcher.sm_major = properties.major;
-    launcher.overlap = true;
+    launcher = MakeLauncher(index);
     residual = std::make_unique<DeviceArray<float>>(int64_t{kRowsMax} * kHidden);
     delta = std::make_unique<DeviceArray<float>>(int64_t{kRowsMax} * kHidden);
     norm = std::make_unique<DeviceArray<float>>(kHidden);

@@ -10,14 +10,22 @@
 
 namespace chorale::cuda {
 
-Lab::Lab() {
+Launcher MakeLauncher(int32_t device) {
   cudaDeviceProp properties{};
-  Must(cudaGetDeviceProperties(&properties, 0), "no device");
-  device = properties.name;
+  Must(cudaGetDeviceProperties(&properties, device), "no device");
+  Must(cudaSetDevice(device), "device");
+  Launcher launcher;
   launcher.sm_count = properties.multiProcessorCount;
   launcher.sm_major = properties.major;
   launcher.overlap = true;
   Must(cudaStreamCreateWithFlags(&launcher.stream, cudaStreamNonBlocking), "stream");
+  return launcher;
+}
+
+Lab::Lab() : launcher(MakeLauncher(0)) {
+  cudaDeviceProp properties{};
+  Must(cudaGetDeviceProperties(&properties, 0), "no device");
+  device = properties.name;
 }
 
 Launcher Lab::MakeShardLauncher() const {

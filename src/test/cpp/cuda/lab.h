@@ -70,6 +70,9 @@ inline double Widen(Element element, Half bits) {
 
 inline constexpr uint64_t kLabPatienceNanos = 10'000'000'000;  // of shards that wait for each other, as an engine's
 
+// Overlapping launches on a stream of the device's own, to which the thread belongs from then on.
+Launcher MakeLauncher(int32_t device);
+
 class Lab {
  public:
   Lab();

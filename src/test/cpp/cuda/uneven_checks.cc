@@ -47,13 +47,7 @@ class UnevenDevice {
  public:
   UnevenDevice(ShardGroup& group, int32_t index, int32_t hidden)
       : shard_{.index = index, .count = kDevices, .group = &group}, hidden_(hidden), random_(77 + index) {
-    Must(cudaSetDevice(index), "device");
-    Must(cudaStreamCreateWithFlags(&launcher_.stream, cudaStreamNonBlocking), "stream");
-    cudaDeviceProp properties{};
-    Must(cudaGetDeviceProperties(&properties, index), "device");
-    launcher_.sm_count = properties.multiProcessorCount;
-    launcher_.sm_major = properties.major;
-    launcher_.overlap = true;
+    launcher_ = MakeLauncher(index);
     const int64_t count = int64_t{kRowsMax} * hidden;
     of_all_.assign(static_cast<size_t>(count), 0.0f);
     for (int32_t delta = 0; delta < kDeltas; ++delta) {

@@ -50,7 +50,7 @@ final class PaperCauses {
               near (0.0005 to 0.0006), 20 ms are not (0.0008), 32 ms are far (0.0012). With 16 ms cv 6 and 8 are at 0.76 and 0.64, and 375
               figures are near; even with 40 ms they are at 0.81 and 0.76. A value would have been one that the held-out cells choose.
             - *Launches of two prices.* Eight of the 19 in a layer are Triton's, and a product launched by Triton took the host 0.0964 ms where
-              PyTorch's took 0.0232 (triton-lang/triton issue 459). With that ratio the fit is nearer (0.0009), a launch of PyTorch's comes out
+              PyTorch's took 0.0232 (triton-lang/triton, #459). With that ratio the fit is nearer (0.0009), a launch of PyTorch's comes out
               at 24.8 us, and what has no adapters is nearer on both cards: A100-40 S4 n=0 latency 0.83 instead of 0.66 and first token 0.43
               instead of 0.14, A100-80 S4 n=0 first token 1.47 instead of 1.76; so is Table 3's S1 n=5 with 1.24 instead of 2.39. But S1 on
               the A10G goes from 0.62 to 0.67 down to 0.46 to 0.56, the clustering of S4 away too, and 359 figures are near; with the former
