@@ -127,7 +127,8 @@ void MeasureBandwidth(Lab& lab, const Weights& weights) {
 
 }  // namespace
 
-// What LoRA costs at one site of a layer alone, and at all: extra milliseconds over the step without adapters.
+// What LoRA costs at one site of a layer alone, at all, and at none, where only its tables are made: extra milliseconds over the
+// step without adapters.
 void BenchLoraSites(Lab& lab) {
   Weights weights(lab);
   MeasureBandwidth(lab, weights);
@@ -146,6 +147,8 @@ void BenchLoraSites(Lab& lab) {
         step.lora_sites = 1U << site;
         std::printf(" %s %.3f", std::array{"qkv", "o", "gate-up", "down"}[site], extra());
       }
+      step.lora_sites = 0;
+      std::printf(" plan %.3f", extra());
       step.lora_sites = 0xf;
       std::printf(" all %.3f\n", extra());
       std::fflush(stdout);
