@@ -17,11 +17,11 @@ constexpr int32_t kThreads = 256;
 // Measured   not by itself: one launch a step
 template <typename T>
 __global__ void __launch_bounds__(kThreads) EmbedKernel(const EmbedArgs args) {
-  AllowSuccessor();
+  if (!args.beside_plan) AllowSuccessor();
   const int64_t row = blockIdx.x;
   const float position = static_cast<float>(args.rows.positions[row]);
   int32_t id = args.rows.token_ids[row];
-  WaitForPredecessor();
+  if (!args.beside_plan) WaitForPredecessor();
   if (id < 0) id = max(0, args.drawn[-id - 1]);  // a draw of -1 was none: what is fed in its name is thrown away
   const T* source = static_cast<const T*>(args.table) + id * args.table_stride;
   float* target = args.residual + row * args.hidden;
@@ -36,6 +36,10 @@ __global__ void __launch_bounds__(kThreads) EmbedKernel(const EmbedArgs args) {
     float sine, cosine;
     sincosf(position * args.inv_freq[i], &sine, &cosine);
     args.rotation[row * args.rotary_pairs + i] = {cosine * args.rope_magnitude, sine * args.rope_magnitude};
+  }
+  if (args.beside_plan) {
+    WaitForPredecessor();
+    AllowSuccessor();
   }
 }
 

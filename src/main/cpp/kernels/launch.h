@@ -2,10 +2,13 @@
 //
 // Overlap of kernels. Every kernel of this folder begins with AllowSuccessor() and calls WaitForPredecessor() before it
 // reads what an earlier kernel of the stream has written, and before it writes anything. Between the two it may read
-// only what no kernel of a step writes (weights, tables that were uploaded before the step), or what was written
-// before a launch that stood apart. With Launcher::overlap the
+// only what no kernel of a step writes: weights, tables that were uploaded before the step. With Launcher::overlap the
 // launches then form a chain in which the next kernel is resident, its weights already on their way, when the one
 // before it ends (programmatic dependent launch, sm_90). Without it the same code runs strictly one after another.
+//
+// A step with adapters begins with two kernels that first wait and then allow, so that others may read LoRA's tables as
+// early: LoraPlan, which makes them, waits at once, so that beside it all that was before has ended; Embed works beside it
+// and waits when it has done so. What is allowed then begins after the tables are there.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -25,7 +28,6 @@ struct Launcher {
   int32_t sm_count = 0;
   int32_t sm_major = 0;
   bool overlap = false;
-  bool apart = false;  // the next launch begins when all before it has ended
   cudaError_t error = cudaSuccess;
 
   void Note(cudaError_t result) {
@@ -46,7 +48,7 @@ struct Launcher {
     attributes[0].id = cudaLaunchAttributePreferredSharedMemoryCarveout;
     attributes[0].val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;
     unsigned count = 1;
-    if (!std::exchange(apart, false) && overlap && sm_major >= 9) {
+    if (overlap && sm_major >= 9) {
       attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
       attributes[count++].val.programmaticStreamSerializationAllowed = 1;
     }

@@ -25,6 +25,7 @@ struct EmbedArgs {
   float rope_magnitude = 1.0f;
   float2* rotation = nullptr;         // [T, rotary_pairs] (cosine, sine), for QkvPost
   int32_t rotary_pairs = 0;
+  bool beside_plan = false;           // the launch before was LoraPlan: this one runs beside it, the next begins when it has ended
 };
 void Embed(Launcher& launcher, Element element, int32_t rows, const EmbedArgs& args);
 

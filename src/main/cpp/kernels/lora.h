@@ -86,13 +86,15 @@ constexpr int64_t LoraPartWords(int64_t octets, int64_t blocks, int64_t box_rows
 }
 constexpr int64_t LoraSumBytes(int64_t octets, int64_t box_rows) { return (octets + 7) / 8 * box_rows * 128; }
 
+// For kLoraGroupsMax groups and as many uses there is room, which may be read before the counts are known.
 struct LoraPlanArgs {
   const LoraGroup* groups = nullptr;     // device, at most kLoraGroupsMax
   const int32_t* group_count = nullptr;  // device
-  const LoraUse* uses = nullptr;         // device
+  const LoraUse* uses = nullptr;         // device, any number, each of some group
+  const int32_t* use_count = nullptr;    // device
   LoraTables tables;
 };
-// Once a step; the launch after it begins when it has ended, since what is resident early reads the tables.
+// The first launch of a step, and Embed (beside_plan) the second: products read the tables before they wait for anything.
 void LoraPlan(Launcher& launcher, const LoraPlanArgs& args);
 
 struct LoraSiteArgs {

@@ -5,93 +5,137 @@ namespace chorale::cuda {
 namespace {
 
 constexpr int32_t kThreads = kLoraGroupsMax;  // one for each group, then one for each use
+constexpr int32_t kWarps = kThreads / 32;
 
 // Targets of a layer: q, k and v, o, gate and up, down.
 __device__ __forceinline__ int32_t FirstTarget(int32_t site) { return site == 0 ? 0 : site == 1 ? 3 : site == 2 ? 4 : site == 3 ? 6 : 7; }
 
-// What the threads before this one have of something, and all together.
+// Counts of octets of a site's targets in one word, so that they are added up together; no memory holds 2^21 octets of a site.
+constexpr int32_t kCountBits = 21;
+static_assert(kLoraSiteTargets * kCountBits <= 64);
+__device__ __forceinline__ int32_t CountOf(uint64_t counts, int32_t target) {
+  return static_cast<int32_t>(counts >> target * kCountBits & ((1U << kCountBits) - 1));
+}
+__device__ __forceinline__ int32_t OctetCount(const LoraMatrix& matrix) { return (matrix.rank + kLoraOctetRanks - 1) / kLoraOctetRanks; }
+__device__ __forceinline__ uint64_t OctetsOf(const LoraMatrix (&matrices)[kLoraSiteTargets]) {
+  uint64_t counts = 0;
+#pragma unroll
+  for (int32_t t = 0; t < kLoraSiteTargets; ++t) {
+    counts |= static_cast<uint64_t>(OctetCount(matrices[t])) << t * kCountBits;
+  }
+  return counts;
+}
+
+// What the threads before this one have, and all together. A barrier; `sums` is read until the next.
 struct Place {
-  int32_t before, total;
+  uint64_t before, total;
 };
-__device__ __forceinline__ Place Scan(int32_t own, int32_t (&sums)[kThreads / 32]) {
+__device__ __forceinline__ Place Scan(uint64_t own, uint64_t (&sums)[kWarps]) {
   const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, warp = static_cast<int32_t>(threadIdx.x) / 32;
-  int32_t up_to = own;
+  uint64_t up_to = own;
 #pragma unroll
   for (int32_t distance = 1; distance < 32; distance *= 2) {
-    const int32_t other = __shfl_up_sync(0xffffffffu, up_to, distance);
+    const uint64_t other = __shfl_up_sync(0xffffffffu, up_to, distance);
     if (lane >= distance) up_to += other;
   }
-  __syncthreads();
   if (lane == 31) sums[warp] = up_to;
   __syncthreads();
   Place place{up_to - own, 0};
-  for (int32_t w = 0; w < kThreads / 32; ++w) {
+#pragma unroll
+  for (int32_t w = 0; w < kWarps; ++w) {
     if (w < warp) place.before += sums[w];
     place.total += sums[w];
   }
   return place;
 }
 
+// Adds the rows of a group to those of its uses, as far as these are among kThreads from `first` on.
+__device__ __forceinline__ void AddRows(const LoraGroup& group, int32_t first, uint32_t (&rows)[kThreads][4]) {
+  static_assert(kLoraGroupRows <= 32);  // so that they are in two words
+  const uint64_t bits = ((uint64_t{1} << group.row_count) - 1) << group.row_begin % 32;
+  const auto low = static_cast<uint32_t>(bits), high = static_cast<uint32_t>(bits >> 32);
+  const int32_t word = group.row_begin / 32, end = min(group.use_end, first + kThreads);
+#pragma unroll 1
+  for (int32_t use = max(group.use_begin, first); use < end; ++use) {
+    atomicOr(&rows[use - first][word], low);
+    if (high != 0) atomicOr(&rows[use - first][word + 1], high);
+  }
+}
+
 // Computes   the tables of all sites (lora.h) from the groups of the step; sets the counters of finished work to zero
 // Grid       one block for each site of each layer, a thread for each group and use
-// Bound by   latency: five loads one after another
-// Reference  lora_checks.cc, by what the product does with them
+// Bound by   latency: two loads one after another, and a launch
+// Reference  plan_checks.cc
 __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const LoraPlanArgs args) {
-  __shared__ int32_t sums[kThreads / 32], use_count;
-  __shared__ LoraGroup groups[kThreads];
+  __shared__ uint64_t sums[kWarps];
+  __shared__ alignas(16) uint32_t rows[kThreads][4];  // of the uses at hand
   WaitForPredecessor();
+  AllowSuccessor();  // Embed, which need not wait for what has ended now (launch.h)
   const auto site = static_cast<int32_t>(blockIdx.x), index = static_cast<int32_t>(threadIdx.x);
-  const int32_t layer = site / kLoraSites, first_target = FirstTarget(site % kLoraSites);
+  const int32_t first_target = FirstTarget(site % kLoraSites), first_matrix = site / kLoraSites * 7 + first_target;
   const int32_t targets = FirstTarget(site % kLoraSites + 1) - first_target, sites = args.tables.sites;
-  const int32_t group_count = *args.group_count;
-  if (index == 0) use_count = 0;
-  __syncthreads();
-  if (index < group_count) {
-    groups[index] = args.groups[index];
-    atomicMax(&use_count, groups[index].use_end);
-  }
-  __syncthreads();
-  const auto rows_of = [&](int32_t use) {
-    uint32_t rows[4] = {};
-    for (int32_t g = 0; g < group_count; ++g) {
-      if (use < groups[g].use_begin || use >= groups[g].use_end) continue;
-      for (int32_t row = groups[g].row_begin; row < groups[g].row_begin + groups[g].row_count; ++row) {
+  // At once what can be: beyond the counts there is room.
+  const int32_t group_count = *args.group_count, use_count = *args.use_count;
+  const LoraGroup group = args.groups[index];
+  LoraUse use = args.uses[index];
+  LoraMatrix matrices[kLoraSiteTargets];
+  const auto load_matrices = [&](bool there) {
 #pragma unroll
-        for (int32_t word = 0; word < 4; ++word) rows[word] |= row / 32 == word ? 1U << row % 32 : 0;
-      }
-    }
-    return uint4{rows[0], rows[1], rows[2], rows[3]};
+    for (int32_t t = 0; t < kLoraSiteTargets; ++t) matrices[t] = there && t < targets ? use.matrices[first_matrix + t] : LoraMatrix{};
   };
+  *reinterpret_cast<uint4*>(rows[index]) = {};
+  __syncthreads();
+  load_matrices(index < use_count);
+  if (index < group_count) AddRows(group, 0, rows);
+  uint64_t octets = OctetsOf(matrices);  // of all uses of the thread
+#pragma unroll 1
+  for (int32_t own = index + kThreads; own < use_count; own += kThreads) {  // hardly ever more than one
+    use = args.uses[own];
+    load_matrices(true);
+    octets += OctetsOf(matrices);
+  }
+  Place place = Scan(octets, sums);
 
+  const uint64_t total = place.total;
   LoraCounts counts;
-  int32_t done = 0;
+  int32_t begins[kLoraSiteTargets], done = 0;
 #pragma unroll
   for (int32_t t = 0; t < kLoraSiteTargets; ++t) {
-    for (int32_t first = 0; first < use_count && t < targets; first += kThreads) {
-      const int32_t use = first + index;
-      const LoraUse own = use < use_count ? args.uses[use] : LoraUse{};
-      const LoraMatrix m = use < use_count ? own.matrices[layer * 7 + first_target + t] : LoraMatrix{};
-      const Place place = Scan((m.rank + kLoraOctetRanks - 1) / kLoraOctetRanks, sums);
-      const uint4 rows = m.rank > 0 ? rows_of(use) : uint4{};
-      LoraOctet* octet = args.tables.octets + int64_t{done + place.before} * sites + site;
-      for (int32_t begin = 0; begin < m.rank; begin += kLoraOctetRanks, octet += sites) {
-        *octet = {own.pages, m.a_offset, m.b_offset, m.rank, begin, m.scale * own.scale, 0, rows};
-      }
-      done += place.total;
-    }
-    if (done % 2 != 0) {  // the last once more, of no row
-      __syncthreads();
-      if (index == 0) {
-        LoraOctet* last = args.tables.octets + int64_t{done - 1} * sites + site;
-        last[sites] = *last;
-        last[sites].rows = {};
-      }
-      ++done;
-    }
+    begins[t] = done;
+    done += (CountOf(total, t) + 1) / 2 * 2;
     counts.ends[t] = done;
   }
   counts.ends[3] = done;
   if (index == 0) args.tables.counts[site] = counts;
+
+  uint64_t before = 0;  // of the uses before those at hand
+#pragma unroll 1
+  for (int32_t first = 0; first < use_count; first += kThreads) {
+    if (use_count > kThreads) {  // once more, for one use of each thread after another
+      __syncthreads();
+      *reinterpret_cast<uint4*>(rows[index]) = {};
+      __syncthreads();
+      const bool there = first + index < use_count;
+      if (there) use = args.uses[first + index];
+      load_matrices(there);
+      if (index < group_count) AddRows(group, first, rows);
+      place = Scan(OctetsOf(matrices), sums);
+    }
+    const uint4 own_rows = *reinterpret_cast<const uint4*>(rows[index]);
+#pragma unroll
+    for (int32_t t = 0; t < kLoraSiteTargets; ++t) {
+      const LoraMatrix& m = matrices[t];
+      const int32_t count = OctetCount(m), begin = CountOf(before + place.before, t), all = CountOf(total, t);
+      const bool pads = count > 0 && begin + count == all && all % 2 != 0;  // the last once more, of no row
+      LoraOctet* octet = args.tables.octets + int64_t{begins[t] + begin} * sites + site;
+#pragma unroll 1
+      for (int32_t i = 0; i < count + (pads ? 1 : 0); ++i, octet += sites) {
+        const int32_t rank_begin = min(i, count - 1) * kLoraOctetRanks;
+        *octet = {use.pages, m.a_offset, m.b_offset, m.rank, rank_begin, m.scale * use.scale, 0, i < count ? own_rows : uint4{}};
+      }
+    }
+    before += place.total;
+  }
   for (int32_t i = index; i < LoraTileCount(done); i += kThreads) args.tables.ready[int64_t{i} * sites + site] = 0;
 }
 
@@ -99,7 +143,6 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const LoraPlanArgs ar
 
 void LoraPlan(Launcher& launcher, const LoraPlanArgs& args) {
   launcher.Launch(LoraPlanKernel, dim3(args.tables.sites), dim3(kThreads), 0, args);
-  launcher.apart = true;
 }
 
 }  // namespace chorale::cuda

@@ -3,7 +3,7 @@
 //
 //   kernel_lab [--history FILE] [--commit NAME] PART...
 //
-// PART: layers, products, attention, lora, forms, sampling, exchange, uneven (two devices): checks; bench, forms_bench:
+// PART: layers, products, attention, lora, plan (its tables), forms, sampling, exchange, uneven (two devices): checks; bench, forms_bench:
 // kernels; step: whole steps; sites: LoRA at one site of a layer alone; sums: sums over two devices
 #include <cstring>
 #include <string>
@@ -19,7 +19,7 @@ struct Part {
   void (*run)(Lab&);
 };
 constexpr Part kParts[] = {{"layers", CheckLayerOps}, {"products", CheckGemm},  {"many", CheckMany},       {"attention", CheckAttention},
-                           {"lora", CheckLora},       {"forms", CheckForms},         {"sampling", CheckSampling},
+                           {"lora", CheckLora},       {"plan", CheckLoraPlan},       {"forms", CheckForms},         {"sampling", CheckSampling},
                            {"exchange", CheckExchange}, {"uneven", CheckUneven}, {"bench", BenchKernels},     {"forms_bench", BenchForms},
                            {"step", BenchStep},       {"prefill", BenchPrefills}, {"many_bench", BenchMany}, {"sites", BenchLoraSites}, {"sums", BenchExchange}};
 

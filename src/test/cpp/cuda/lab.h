@@ -5,6 +5,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -148,6 +149,13 @@ struct RandomProduct {
   Product product;
 };
 
+// Groups or uses as LoraPlan wants them.
+template <typename T>
+std::vector<T> WithRoom(std::vector<T> values) {
+  values.resize(std::max<size_t>(values.size(), kLoraGroupsMax));
+  return values;
+}
+
 // Room for what LoraPlan makes of groups, and for what a product of few rows makes of that.
 class LoraMemory {
  public:
@@ -184,6 +192,7 @@ void CheckLayerOps(Lab& lab);
 void CheckGemm(Lab& lab);
 void CheckAttention(Lab& lab);
 void CheckLora(Lab& lab);
+void CheckLoraPlan(Lab& lab);
 void CheckForms(Lab& lab);
 void CheckSampling(Lab& lab);
 void CheckExchange(Lab& lab);

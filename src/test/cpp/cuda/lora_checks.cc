@@ -90,6 +90,28 @@ void CheckQkvPostMany(Lab& lab, Element element, int32_t rows, const Shape& s, c
   lab.Compare("qkv_post of many rows with LoRA", got, want, 3e-3);
 }
 
+// The first two launches of a step with adapters; one row of eight columns is embedded.
+class StepBeginning {
+ public:
+  explicit StepBeginning(Element element) : element_(element) {
+    args_.rows = {zeros_.data(), zeros_.data(), nullptr};
+    args_.table = zeros_.data();
+    args_.table_stride = args_.hidden = 8;
+    args_.residual = residual_.data();
+    args_.beside_plan = true;
+  }
+  void Launch(Launcher& launcher, const LoraPlanArgs& plan) const {
+    LoraPlan(launcher, plan);
+    Embed(launcher, element_, 1, args_);
+  }
+
+ private:
+  const Element element_;
+  const DeviceArray<int32_t> zeros_{std::vector<int32_t>(4)};
+  const DeviceArray<float> residual_{8};
+  EmbedArgs args_;
+};
+
 // Adapters of random ranks in random pages of a pool that is NaN elsewhere; groups of rows with none, one or two of them, the same
 // groups `times` times.
 void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int32_t>& rank_choices, int32_t group_rows,
@@ -199,8 +221,8 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   std::vector<Half> x = lab.NormalHalves(element, int64_t{rows} * stride, 1.0);
   for (int32_t r = 0; r < rows; ++r) std::fill_n(x.begin() + r * stride + s.inputs, stride - s.inputs, 0);
   DeviceArray<Half> d_x(x);
-  DeviceArray<LoraGroup> d_groups(groups);
-  DeviceArray<LoraUse> d_uses(uses);
+  DeviceArray<LoraGroup> d_groups(WithRoom(groups));
+  DeviceArray<LoraUse> d_uses(WithRoom(uses));
   DeviceArray<int32_t> d_count(std::vector<int32_t>{static_cast<int32_t>(groups.size())});
   DeviceArray<float> v(v_floats);
   RandomProduct y(lab, rows, cols, 4096, 132);
@@ -292,8 +314,12 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     gemm.y = {product.data(), part, cols, plan.units_per_tile, plan.units_per_block};
     gemm.rows = rows;
     memory.Place(kLayer * kLoraSites + s.site, &args);
+    const DeviceArray<int32_t> d_use_count(std::vector<int32_t>{static_cast<int32_t>(uses.size())});
+    const LoraPlanArgs plan_args{d_groups.data(), d_count.data(), d_uses.data(), d_use_count.data(), memory.tables()};
+    const StepBeginning beginning(element);
     const auto run = [&](bool with) {
-      LoraPlan(lab.launcher, {d_groups.data(), d_count.data(), d_uses.data(), memory.tables()});
+      Must(cudaMemsetAsync(plan_args.tables.counts, 0, sizeof(LoraCounts) * plan_args.tables.sites, lab.launcher.stream), "counts");
+      beginning.Launch(lab.launcher, plan_args);
       gemm.lora.site = with ? args : LoraSiteArgs{};
       GemmStream(lab.launcher, element, plan, gemm);
       lab.Finish("lora within a product of few rows");

@@ -91,7 +91,8 @@ class Step {
     embed.inv_freq = inv_freq_->data();
     embed.rotation = rotation_->data();
     embed.rotary_pairs = kHeadDim / 2;
-    if (lora_memory_ != nullptr && rows_ <= kStreamRowsMax) LoraPlan(l, lora_plan_);
+    embed.beside_plan = lora_memory_ != nullptr && rows_ <= kStreamRowsMax;
+    if (embed.beside_plan) LoraPlan(l, lora_plan_);
     Embed(l, kElement, rows_, embed);
     Product delta;
     for (int32_t layer = 0; layer < kLayers; ++layer) {
@@ -226,11 +227,12 @@ class Step {
       }
     }
     group_count_host_ = static_cast<int32_t>(groups.size());
-    uses_ = Upload(uses);
-    groups_ = Upload(groups);
-    group_count_ = Upload(std::vector<int32_t>{group_count_host_});
     lora_memory_ = std::make_unique<LoraMemory>(groups, kLayers, rows_, lab_.launcher.sm_count);
-    lora_plan_ = {groups_->data(), group_count_->data(), uses_->data(), lora_memory_->tables()};
+    uses_ = Upload(WithRoom(uses));
+    groups_ = Upload(WithRoom(groups));
+    group_count_ = Upload(std::vector<int32_t>{group_count_host_});
+    use_count_ = Upload(std::vector<int32_t>{adapters_});
+    lora_plan_ = {groups_->data(), group_count_->data(), uses_->data(), use_count_->data(), lora_memory_->tables()};
     lab_.Expect("maps of the pool", EncodePoolMaps(kElement, pool_->data(), pool_->size(), &stream_lora_));
     v_ = std::make_unique<DeviceArray<float>>(v_floats);
     mlp_lora_ = layouts[0].at(0, kGate).rank() > 0;
@@ -389,7 +391,7 @@ class Step {
   Activation x_, q_, attended_, hidden_, last_;
   std::unique_ptr<DeviceArray<uint8_t>> pool_;
   std::unique_ptr<DeviceArray<int32_t>> page_ids_, page_start_, positions_, sequence_, tokens_, row_pages_, block_start_, tickets_,
-      adapter_pages_, group_count_, sampled_, drawn_, top_ids_;
+      adapter_pages_, group_count_, use_count_, sampled_, drawn_, top_ids_;
   std::unique_ptr<DeviceArray<DecodeItem>> decode_items_;
   std::unique_ptr<DeviceArray<PrefillItem>> prefill_items_;
   std::unique_ptr<DeviceArray<float>> partial_, residual_, y_[2], logits_, inv_freq_, v_, logprobs_, top_logprobs_;

@@ -228,13 +228,14 @@ class CudaBackend final : public Backend {
   const int32_t* gather_ = nullptr;
 
   std::vector<LoraMatrix> lora_matrices_;
-  std::vector<int32_t> lora_pages_, lora_use_cols_, lora_group_count_;
+  std::vector<int32_t> lora_pages_, lora_use_cols_, lora_group_count_, lora_use_count_;
   std::vector<int32_t> lora_slots_;  // that are still being loaded
   std::vector<chorale::cuda::LoraUse> lora_uses_;
   std::vector<chorale::cuda::LoraGroup> lora_groups_;
   const LoraMatrix* device_matrices_ = nullptr;
   const int32_t* device_lora_pages_ = nullptr;
   const chorale::cuda::LoraUse* device_uses_ = nullptr;
+  const int32_t* device_use_count_ = nullptr;
   const chorale::cuda::LoraGroup* device_groups_ = nullptr;
   const int32_t* device_group_count_ = nullptr;
   int32_t lora_groups_max_ = 0;  // that the launches of the step provide for

@@ -30,8 +30,9 @@ KvPages CudaBackend::Kv(int32_t layer) const {
 
 void CudaBackend::Embed(const EmbedParams& params) {
   if (peers_ != nullptr) peers_->BeginPass();
-  if (lora_tables_.sites > 0) {
-    LoraPlan(launcher_, {device_groups_, device_group_count_, device_uses_, lora_tables_});
+  const bool has_plan = lora_tables_.sites > 0;
+  if (has_plan) {
+    LoraPlan(launcher_, {device_groups_, device_group_count_, device_uses_, device_use_count_, lora_tables_});
   }
   const CudaMatrix& table = Matrix(params.table);
   EmbedArgs args;
@@ -45,6 +46,7 @@ void CudaBackend::Embed(const EmbedParams& params) {
   args.rope_magnitude = spec_.rope_magnitude;
   args.rotation = rotation_.as<float2>();
   args.rotary_pairs = spec_.rotary_dims / 2;
+  args.beside_plan = has_plan;
   cuda::Embed(launcher_, element_, rows_, args);
   if (kind_.outer) AddToEmbedded(params);
 }

@@ -266,17 +266,20 @@ Status CudaBackend::AddLora(const LoraBatch& lora) {
     while (meets(group) && lora_groups_[group].row_begin + lora_groups_[group].row_count <= tile + kManyTileRows) ++group;
   }
   lora_group_count_.assign(1, static_cast<int32_t>(lora_groups_.size()));
+  lora_use_count_.assign(1, static_cast<int32_t>(lora_uses_.size()));
   const int64_t room = padded_ && !lora_groups_.empty() ? rows_ : 0;
   lora_groups_max_ = static_cast<int32_t>(std::max<int64_t>(room, std::ssize(lora_groups_)));
   CHORALE_RETURN_IF_ERROR(Reserve(&lora_v_, 4 * v_floats, "rank activations"));
   CHORALE_RETURN_IF_ERROR(ReserveLoraTables());
+  const int64_t plan_room = lora_tables_.sites > 0 ? kLoraGroupsMax : room;
   tables_->Add(lora_group_count_, &device_group_count_);
-  tables_->Add(lora_groups_, &device_groups_, room);
+  tables_->Add(lora_use_count_, &device_use_count_);
+  tables_->Add(lora_groups_, &device_groups_, plan_room);
   if (narrows) {
     tables_->Add(narrow_groups_, &device_narrow_groups_);
     tables_->Add(narrow_group_count_, &device_narrow_group_count_);
   }
-  tables_->Add(lora_uses_, &device_uses_, room);
+  tables_->Add(lora_uses_, &device_uses_, plan_room);
   tables_->Add(lora_pages_, &device_lora_pages_, room * kPagesEach);
   tables_->Add(lora_matrices_, &device_matrices_, room * spec_.layers * kTargets);
   return Status::Ok();
