@@ -5,6 +5,11 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "testing/engine_harness.h"
 
@@ -50,7 +55,33 @@ inline std::vector<Case> Cases() {
   return cases;
 }
 
+// The random model of a case, made once for all who want it.
+inline std::shared_ptr<const testing::TensorSet> ModelOf(const Case& c, uint64_t seed) {
+  static std::map<std::pair<std::string, uint64_t>, std::shared_ptr<const testing::TensorSet>> models;
+  auto& model = models[{c.name, seed}];
+  if (model == nullptr) model = std::make_shared<const testing::TensorSet>(testing::RandomModel(c.spec, seed, c.options));
+  return model;
+}
+
 inline constexpr int64_t kPoolBytes = int64_t{256} << 20;
+
+inline std::unique_ptr<EngineHarness> Open(const Case& c, uint64_t seed, EngineConfig config) {
+  return std::make_unique<EngineHarness>(c.spec, ModelOf(c, seed), std::move(config));
+}
+inline std::unique_ptr<EngineHarness> Cpu(const Case& c, uint64_t seed) {
+  return Open(c, seed, {.mode = "reference", .threads = 3, .pool_bytes = kPoolBytes, .poison = 1});
+}
+
+// Whether an engine on some model of this shape can be had.
+inline Status TryToOpen(const ModelSpec& spec, const EngineConfig& config) {
+  const testing::TensorSet model = testing::RandomModel(spec, 1);
+  AlignedBytes manifest;
+  manifest.Assign(model.BuildFor("memory"));
+  Result<ManifestView> view = ManifestView::ParseModel(manifest.bytes());
+  if (!view.ok()) return view.status();
+  testing::MemorySpans spans(model.data);
+  return ShardedEngine::Create(config, view.value(), spans).status();
+}
 
 class CudaEngineTest : public ::testing::Test {
  protected:
@@ -58,32 +89,26 @@ class CudaEngineTest : public ::testing::Test {
     const char* directory = std::getenv("CHORALE_CUDA_LIBRARY_DIR");
     if (directory == nullptr) GTEST_SKIP() << "CHORALE_CUDA_LIBRARY_DIR does not say where libchorale_cuda.so is";
     directory_ = directory;
-    testing::TensorSet model = testing::RandomModel(testing::SmallSpec(), 1);
-    AlignedBytes manifest;
-    manifest.Assign(model.BuildFor("memory"));
-    Result<ManifestView> view = ManifestView::ParseModel(manifest.bytes());
-    ASSERT_TRUE(view.ok());
-    testing::MemorySpans spans(model.data);
-    EngineConfig config;
-    config.backend = "cuda";
-    config.library_dir = directory_;
-    config.pool_bytes = 1 << 20;
-    const Result<std::unique_ptr<ShardedEngine>> engine = ShardedEngine::Create(config, view.value(), spans);
-    if (!engine.ok() && engine.status().message().find("no device") != std::string::npos) {
-      GTEST_SKIP() << engine.status().message();
-    }
-    ASSERT_TRUE(engine.ok()) << engine.status().message();
+    static const Status status =
+        TryToOpen(testing::SmallSpec(), {.backend = "cuda", .library_dir = directory_, .pool_bytes = 1 << 20});
+    if (status.message().find("no device") != std::string::npos) GTEST_SKIP() << status.message();
+    ASSERT_TRUE(status.ok()) << status.message();
   }
 
-  std::unique_ptr<EngineHarness> Cpu(const Case& c, uint64_t seed) {
-    return std::make_unique<EngineHarness>(c.spec, seed, "reference", c.options, kPoolBytes);
+  EngineConfig CudaConfig() const {
+    return {.backend = "cuda", .library_dir = directory_, .pool_bytes = kPoolBytes, .poison = 1};
   }
-  std::unique_ptr<EngineHarness> Cuda(const Case& c, uint64_t seed, const std::string& mode = "fast") {
-    auto harness = std::make_unique<EngineHarness>(c.spec, seed, mode, c.options, kPoolBytes);
-    harness->config().backend = "cuda";
-    harness->config().library_dir = directory_;
-    harness->Open();
-    return harness;
+  std::unique_ptr<EngineHarness> Cuda(const Case& c, uint64_t seed, const std::string& mode = "fast") const {
+    EngineConfig config = CudaConfig();
+    config.mode = mode;
+    return Open(c, seed, config);
+  }
+  // As it serves: without poison, its steps recorded and replayed, or launched one by one.
+  std::unique_ptr<EngineHarness> Serving(const Case& c, uint64_t seed, bool graphs) const {
+    EngineConfig config = CudaConfig();
+    config.graphs = graphs ? 1 : 0;
+    config.poison = 0;
+    return Open(c, seed, config);
   }
 
   std::string directory_;

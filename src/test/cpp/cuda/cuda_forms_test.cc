@@ -129,14 +129,9 @@ Played Play(EngineHarness& harness, bool formed) {
 
 TEST_P(CudaFormsTest, ReplayedStepsAreThoseThatWereLaunchedAndLeaveTheBaseAlone) {
   const auto play = [&](bool graphs, bool formed) {
-    EngineHarness harness(GetParam().spec, 51, "fast", GetParam().options, kPoolBytes);
-    harness.config().backend = "cuda";
-    harness.config().library_dir = directory_;
-    harness.config().graphs = graphs ? 1 : 0;
-    harness.config().poison = 0;
-    harness.Open();
-    LoadForms(harness, 13);
-    return Play(harness, formed);
+    auto harness = Serving(GetParam(), 51, graphs);
+    LoadForms(*harness, 13);
+    return Play(*harness, formed);
   };
   const Played want = play(false, true), got = play(true, true), base = play(true, false);
   EXPECT_EQ(want.tokens, got.tokens);
@@ -207,9 +202,9 @@ TEST_F(CudaEngineTest, AFormedAdapterMayBeReadInTheStepThatLoadsIt) {
 // Norms are of the base's weights: while those hold an adapter they cannot be had, and afterwards they are the same again.
 TEST_F(CudaEngineTest, DoraIsStagedWhileTheBaseIsItself) {
   const Case c = Cases()[4];
-  auto harness = Cuda(c, 71);
-  harness->config().merge = "in_place";
-  harness->Open();
+  EngineConfig config = CudaConfig();
+  config.merge = "in_place";
+  auto harness = Open(c, 71, config);
   LoadForms(*harness, 5);
   Generation before;
   before.prompt = harness->Prompt(25, 1);

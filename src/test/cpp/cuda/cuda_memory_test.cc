@@ -9,9 +9,9 @@ TEST_F(CudaEngineTest, MergedFollowsUnmergedAndLeavesTheBaseAlone) {
   std::vector<std::vector<float>> merged_logits;
   for (const std::string way : {"shadow", "in_place"}) {
     SCOPED_TRACE(way);
-    auto harness = Cuda(c, 41);
-    harness->config().merge = way;
-    harness->Open();
+    EngineConfig config = CudaConfig();
+    config.merge = way;
+    auto harness = Open(c, 41, config);
     LoadAdapters(*harness, 3);
     const auto generate = [&](int32_t slot, bool merged) {
       Generation g;
@@ -55,13 +55,10 @@ TEST_F(CudaEngineTest, MergedFollowsUnmergedAndLeavesTheBaseAlone) {
 // A step that needs memory which is not there fails alone, and says what for.
 TEST_F(CudaEngineTest, AStepWithoutMemoryFailsAlone) {
   const Case c = Cases()[0];
-  auto harness = std::make_unique<EngineHarness>(c.spec, 71, "fast", c.options, kPoolBytes);
-  harness->config().backend = "cuda";
-  harness->config().library_dir = directory_;
-  harness->config().pool_bytes = 0;  // all but a little
-  harness->config().poison = 0;
-  harness->config().scratch_max = 1 << 20;  // token counts of 4 GB, made when first used
-  harness->Open();
+  auto harness = Open(c, 71, {.backend = "cuda",
+                              .library_dir = directory_,
+                              .pool_bytes = 0,           // all but a little
+                              .scratch_max = 1 << 20});  // token counts of 4 GB, made when first used
   const auto run = [&](int32_t scratch) {
     StepBuilder step;
     step.Sequence({5, 6, 7}, 0, {140}, 3, scratch).Segment().Sample();

@@ -29,7 +29,7 @@ class Recorder final : public OpObserver {
 // the logits of attention see two rounded factors; four times that is the limit.
 class Comparer final : public OpObserver {
  public:
-  explicit Comparer(std::vector<OpRecord> records) : records_(std::move(records)) {}
+  explicit Comparer(std::span<const OpRecord> records) : records_(records) {}
   void OnOp(Op op, int32_t layer, std::span<float> values, int64_t) override {
     ASSERT_LT(next_, records_.size());
     const OpRecord& expected = records_[next_++];
@@ -44,7 +44,7 @@ class Comparer final : public OpObserver {
   bool complete() const { return next_ == records_.size(); }
 
  private:
-  std::vector<OpRecord> records_;
+  const std::span<const OpRecord> records_;
   size_t next_ = 0;
 };
 
@@ -56,16 +56,17 @@ class CudaComparisonTest : public CudaEngineTest, public ::testing::WithParamInt
   template <typename Load, typename Run>
   void EveryOperationFollowsTheReference(Load load, Run run) {
     const Case& c = GetParam();
+    auto cpu = Cpu(c, 11);
+    load(*cpu);
+    Recorder recorder;
+    cpu->engine().SetObserver(&recorder);
+    run(*cpu);
+    cpu->engine().SetObserver(nullptr);
     for (const std::string mode : {"fast", "reference"}) {
       SCOPED_TRACE(mode);
-      auto cpu = Cpu(c, 11), cuda = Cuda(c, 11, mode);
-      load(*cpu);
+      auto cuda = Cuda(c, 11, mode);
       load(*cuda);
-      Recorder recorder;
-      cpu->engine().SetObserver(&recorder);
-      run(*cpu);
-      cpu->engine().SetObserver(nullptr);
-      Comparer comparer(std::move(recorder.records));
+      Comparer comparer(recorder.records);
       cuda->engine().SetObserver(&comparer);
       run(*cuda);
       cuda->engine().SetObserver(nullptr);

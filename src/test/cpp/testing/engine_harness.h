@@ -56,24 +56,22 @@ class EngineHarness {
                          const ModelOptions& options = {}, int64_t pool_bytes = 4 << 20)
       : EngineHarness(spec, RandomModel(spec, seed, options), mode, pool_bytes) {}
   EngineHarness(const ModelSpec& spec, TensorSet model, const std::string& mode, int64_t pool_bytes = 4 << 20)
-      : spec_(spec), model_(std::move(model)) {
-    config_.mode = mode;
-    config_.pool_bytes = pool_bytes;
-    config_.poison = 1;
-    config_.threads = 3;
-    Open();
-  }
+      : EngineHarness(spec, std::move(model),
+                      EngineConfig{.mode = mode, .threads = 3, .pool_bytes = pool_bytes, .poison = 1}) {}
   EngineHarness(const ModelSpec& spec, TensorSet model, EngineConfig config)
+      : EngineHarness(spec, std::make_shared<const TensorSet>(std::move(model)), std::move(config)) {}
+  // On a model that others use as well.
+  EngineHarness(const ModelSpec& spec, std::shared_ptr<const TensorSet> model, EngineConfig config)
       : spec_(spec), model_(std::move(model)), config_(std::move(config)) {
     Open();
   }
 
   void Open() {
     AlignedBytes manifest;
-    manifest.Assign(model_.BuildFor("memory"));
+    manifest.Assign(model_->BuildFor("memory"));
     Result<ManifestView> view = ManifestView::ParseModel(manifest.bytes());
     ASSERT_TRUE(view.ok()) << view.status().message();
-    MemorySpans spans(model_.data);
+    MemorySpans spans(model_->data);
     Result<std::unique_ptr<ShardedEngine>> engine = ShardedEngine::Create(config_, view.value(), spans);
     ASSERT_TRUE(engine.ok()) << engine.status().message();
     engine_ = std::move(engine).value();
@@ -180,7 +178,7 @@ class EngineHarness {
 
  private:
   ModelSpec spec_;
-  TensorSet model_;
+  std::shared_ptr<const TensorSet> model_;
   EngineConfig config_;
   LogitsKeeper keeper_;
   std::unique_ptr<ShardedEngine> engine_;

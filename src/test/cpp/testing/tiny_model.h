@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -45,15 +46,16 @@ struct TensorSet {
   std::vector<uint8_t> data;
 
   // The manifest; the data go to `path` first.
-  std::vector<uint8_t> WriteTo(const std::string& path) {
+  std::vector<uint8_t> WriteTo(const std::string& path) const {
     std::FILE* file = std::fopen(path.c_str(), "wb");
     if (file == nullptr || std::fwrite(data.data(), 1, data.size(), file) != data.size()) std::abort();
     std::fclose(file);
     return BuildFor(path);
   }
-  std::vector<uint8_t> BuildFor(const std::string& path) {
-    builder.files = {{path, static_cast<int64_t>(data.size())}};
-    return builder.Build();
+  std::vector<uint8_t> BuildFor(const std::string& path) const {
+    ManifestBuilder built = builder;
+    built.files = {{path, static_cast<int64_t>(data.size())}};
+    return built.Build();
   }
 };
 
@@ -73,25 +75,19 @@ class TensorWriter {
   // Uniform in middle +- reach.
   SpanEntry& Add(int32_t role, int32_t layer, int64_t rows, int64_t cols, float middle, float reach,
                  int32_t dtype = kF32) {
-    const auto offset = static_cast<int64_t>(set_->data.size());
-    for (int64_t i = 0; i < rows * cols; ++i) {
+    const size_t offset = set_->data.size(), bytes = static_cast<size_t>(DTypeBytes(dtype));
+    set_->data.resize((offset + static_cast<size_t>(rows * cols) * bytes + kDataAlign - 1) / kDataAlign * kDataAlign);
+    uint8_t* out = set_->data.data() + offset;
+    for (int64_t i = 0; i < rows * cols; ++i, out += bytes) {
       const float unit = static_cast<float>(random_() >> 11) * 0x1p-52f - 1.0f;
-      Append(middle + reach * unit, dtype);
+      const uint32_t bits = std::bit_cast<uint32_t>(middle + reach * unit);
+      const uint32_t stored = dtype == kF32 ? bits : bits >> 16;  // BF16 by truncation
+      std::memcpy(out, &stored, bytes);
     }
-    set_->data.resize((set_->data.size() + kDataAlign - 1) / kDataAlign * kDataAlign);
-    return set_->builder.Span(role, layer, rows, cols, offset, dtype);
+    return set_->builder.Span(role, layer, rows, cols, static_cast<int64_t>(offset), dtype);
   }
 
  private:
-  void Append(float value, int32_t dtype) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof(bits));
-    const uint32_t stored = dtype == kF32 ? bits : bits >> 16;  // BF16 by truncation
-    const size_t end = set_->data.size(), bytes = static_cast<size_t>(DTypeBytes(dtype));
-    set_->data.resize(end + bytes);
-    std::memcpy(set_->data.data() + end, &stored, bytes);
-  }
-
   TensorSet* set_;
   std::mt19937_64 random_;
 };
