@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "backend/backend_registry.h"
+#include "engine/backend_registry.h"
 #include "engine/step_job.h"
 #include "shard/shard_cut.h"
 #include "shard/shard_group.h"

@@ -27,16 +27,16 @@
 #include "base/aligned_bytes.h"
 #include "engine/engine_config.h"
 #include "engine/step_recorder.h"
-#include "lora/adapter_gains.h"
-#include "lora/adapter_staging.h"
+#include "forward/llama.h"
 #include "lora/adapter_table.h"
-#include "lora/merge.h"
-#include "model/llama.h"
 #include "model/span_source.h"
-#include "model/weights.h"
 #include "shard/shard.h"
 #include "step/step_result.h"
 #include "step/step_view.h"
+#include "weights/adapter_gains.h"
+#include "weights/adapter_staging.h"
+#include "weights/merge.h"
+#include "weights/model_weights.h"
 
 namespace chorale {
 

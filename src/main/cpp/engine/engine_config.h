@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "lora/merge.h"
 #include "shard/shard.h"
+#include "weights/merge.h"
 
 namespace chorale {
 

@@ -1,6 +1,7 @@
 #include "memory/page_layout.h"
 
 #include "base/convert.h"
+#include "base/part.h"
 
 namespace chorale {
 namespace {

@@ -28,7 +28,6 @@
 
 #include "chorale/image_abi.h"
 #include "memory/page_arena.h"
-#include "shard/shard.h"
 
 namespace chorale {
 

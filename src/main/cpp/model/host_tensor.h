@@ -7,10 +7,10 @@
 #include <span>
 
 #include "base/noise.h"
+#include "base/part.h"
 #include "base/status.h"
 #include "chorale/image_abi.h"
 #include "model/span_source.h"
-#include "shard/shard.h"
 
 namespace chorale {
 

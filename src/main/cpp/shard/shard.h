@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "base/part.h"
+
 namespace chorale {
 
 class ShardGroup;
@@ -19,17 +21,6 @@ enum class LoraSharding {
   // gathered or summed in between.
   kSharded,
 };
-
-struct Part {
-  int64_t begin = 0;
-  int64_t end = 0;
-  int64_t size() const { return end - begin; }
-};
-
-// Part `index` of `count` of a range: sizes differ by one at most.
-inline Part PartOf(int64_t total, int32_t index, int32_t count) {
-  return {total * index / count, total * (index + 1) / count};
-}
 
 struct Shard {
   int32_t index = 0;

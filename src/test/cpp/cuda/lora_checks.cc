@@ -11,7 +11,7 @@
 #include "kernels/lora.h"
 #include "kernels/random.h"
 #include "memory/page_layout.h"
-#include "model/weights.h"
+#include "model/site.h"
 
 namespace chorale::cuda {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <mutex>
 
-#include "backend/backend_registry.h"
+#include "backend/plugin.h"
 #include "base/convert.h"
 #include "kernels/random.h"
 #include "model/image_view.h"

@@ -33,7 +33,7 @@
 #include "kernels/layer_ops.h"
 #include "kernels/lora.h"
 #include "kernels/sample.h"
-#include "model/weights.h"
+#include "model/site.h"
 
 namespace chorale::cuda {
 

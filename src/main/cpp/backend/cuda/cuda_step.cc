@@ -6,7 +6,7 @@
 
 #include "backend/cuda/cuda_backend.h"
 #include "base/convert.h"
-#include "model/weights.h"
+#include "model/site.h"
 #include "shard/shard_cut.h"
 
 namespace chorale::cuda {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "model/weights.h"
+#include "weights/model_weights.h"
 
 namespace chorale {
 

@@ -1,8 +1,9 @@
-#include "backend/backend_registry.h"
+#include "engine/backend_registry.h"
 
 #include <dlfcn.h>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/plugin.h"
 
 namespace chorale {
 namespace {

@@ -5,9 +5,9 @@
 #include <memory>
 
 #include "backend/backend.h"
-#include "lora/adapter_gains.h"
 #include "model/image_view.h"
 #include "model/span_source.h"
+#include "weights/adapter_gains.h"
 
 namespace chorale {
 

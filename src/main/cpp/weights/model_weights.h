@@ -9,26 +9,11 @@
 
 #include "backend/backend.h"
 #include "model/image_view.h"
+#include "model/site.h"
 #include "model/span_source.h"
 #include "shard/shard.h"
 
 namespace chorale {
-
-// The four matrices of a layer, by the targets they hold.
-enum Site : int32_t { kSiteQkv = 0, kSiteO, kSiteGateUp, kSiteDown, kSites };
-
-struct SiteTargets {
-  Target first;
-  int32_t count;
-};
-inline constexpr std::array<SiteTargets, kSites> kSiteTargets = {{{kQ, 3}, {kO, 1}, {kGate, 2}, {kDown, 1}}};
-
-// Where a target's outputs are: in which matrix, and from which row on.
-struct TargetPlace {
-  Site site;
-  int64_t row_begin;
-};
-TargetPlace PlaceOf(const ModelSpec& spec, Target target);
 
 struct LayerWeights {
   std::unique_ptr<Weight> attn_norm, mlp_norm;  // [H]

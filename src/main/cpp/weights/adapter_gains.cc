@@ -1,4 +1,4 @@
-#include "lora/adapter_gains.h"
+#include "weights/adapter_gains.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "model/llama.h"
+#include "forward/llama.h"
 
 #include "shard/shard_cut.h"
 

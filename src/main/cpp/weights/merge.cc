@@ -1,4 +1,4 @@
-#include "lora/merge.h"
+#include "weights/merge.h"
 
 #include "chorale/engine_c.h"
 #include "shard/shard_group.h"

@@ -12,7 +12,7 @@
 #include "memory/page_layout.h"
 #include "model/image_view.h"
 #include "model/span_source.h"
-#include "model/weights.h"
+#include "weights/model_weights.h"
 
 namespace chorale {
 

@@ -1,4 +1,4 @@
-#include "lora/adapter_staging.h"
+#include "weights/adapter_staging.h"
 
 #include <array>
 #include <utility>

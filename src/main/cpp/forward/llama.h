@@ -9,9 +9,9 @@
 
 #include "backend/backend.h"
 #include "backend/op_observer.h"
-#include "lora/merge.h"
-#include "model/op_times.h"
-#include "model/weights.h"
+#include "forward/op_times.h"
+#include "weights/merge.h"
+#include "weights/model_weights.h"
 
 namespace chorale {
 

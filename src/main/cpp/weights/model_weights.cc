@@ -1,4 +1,4 @@
-#include "model/weights.h"
+#include "weights/model_weights.h"
 
 #include "shard/shard_cut.h"
 
@@ -66,17 +66,6 @@ class Loader {
 };
 
 }  // namespace
-
-TargetPlace PlaceOf(const ModelSpec& spec, Target target) {
-  TargetPlace place{kSiteQkv, 0};
-  while (target >= kSiteTargets[place.site].first + kSiteTargets[place.site].count) {
-    place.site = static_cast<Site>(place.site + 1);
-  }
-  for (int32_t t = kSiteTargets[place.site].first; t < target; ++t) {
-    place.row_begin += OutWidth(spec, static_cast<Target>(t));
-  }
-  return place;
-}
 
 Result<ModelWeights> ModelWeights::Load(const ManifestView& manifest, SpanSource& source, const Shard& shard,
                                         Backend& backend) {
