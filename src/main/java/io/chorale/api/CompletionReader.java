@@ -10,6 +10,7 @@ import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.stream.IntStream;
@@ -59,10 +60,15 @@ public final class CompletionReader {
         UnsupportedParameters.refuse(body, shape);
         boolean echo = shape == Shape.TEXT && body.flag("echo", false);
         int n = body.integer("n", 1, 1, choicesMax);
-        // As many candidates as answers: nothing is chosen.
-        if (body.integer("best_of", n, 0, Integer.MAX_VALUE) > n) {
+        // As many candidates as answers: nothing is chosen. 0 is a form field left empty.
+        int candidates = body.integer("best_of", n, 0, Integer.MAX_VALUE);
+        if (candidates > n) {
             throw Problem.unsupported(
                     body.name("best_of"), "'best_of' greater than 'n' is not supported by this server.");
+        }
+        if (candidates > 0 && candidates < n) {
+            throw Problem.badValue(
+                    body.name("best_of"), "'best_of' (" + candidates + ") must not be less than 'n' (" + n + ").");
         }
         OptionalInt topLogProbs = topLogProbs(body, shape);
         if (echo && topLogProbs.isPresent()) {
@@ -88,11 +94,12 @@ public final class CompletionReader {
         }
         boolean usageContinuous = streamOptions != null && streamOptions.flag("continuous_usage_stats", false);
         boolean usageIncluded = streamOptions != null && streamOptions.flag("include_usage", false);
-        long seed =
-                body.wide("seed").orElseGet(() -> ThreadLocalRandom.current().nextLong());
+        OptionalLong seed = body.wide("seed");
         List<SamplingParams> sampling = new ArrayList<>(asked.size());
         for (Prompt prompt : asked) {
-            sampling.add(sampling(body, prompt.ids().length, userStopIds, topLogProbs.orElse(-1), seed));
+            // Drawn for each prompt: two that are the same are not to have the same answer.
+            long drawn = seed.orElseGet(() -> ThreadLocalRandom.current().nextLong());
+            sampling.add(sampling(body, prompt.ids().length, userStopIds, topLogProbs.orElse(-1), drawn));
         }
         boolean hasText = catalog.text().isPresent();
         return new CompletionRequest(
@@ -209,11 +216,9 @@ public final class CompletionReader {
 
     private int tokensMax(Fields body, int promptTokens) {
         int context = catalog.contextMax();
+        OptionalInt older = body.integer("max_tokens", 1, Integer.MAX_VALUE);
         OptionalInt given = body.integer("max_completion_tokens", 1, Integer.MAX_VALUE);
-        if (given.isEmpty()) {
-            given = body.integer("max_tokens", 1, Integer.MAX_VALUE);
-        }
-        int wanted = given.orElse(Math.max(1, context - promptTokens));
+        int wanted = given.orElse(older.orElse(Math.max(1, context - promptTokens)));
         if ((long) promptTokens + wanted > context) {
             throw tooLong(context, wanted, promptTokens);
         }

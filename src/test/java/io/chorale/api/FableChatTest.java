@@ -139,6 +139,15 @@ class FableChatTest {
     }
 
     @Test
+    void shouldDrawAnewForEachOfTheSamePrompts() {
+        String prompts = "'prompt':['Once','Once','Once'],'temperature':1.5,'max_tokens':20";
+        List<String> drawn = completion(prompts).getList("choices.text");
+        assertEquals(3, drawn.stream().distinct().count());
+        List<String> seeded = completion(prompts + ",'seed':12").getList("choices.text");
+        assertEquals(1, seeded.stream().distinct().count(), "a seed says what each of them is");
+    }
+
+    @Test
     void shouldBiasAndPenalise() {
         int first = chat("fable", "'temperature':0,'max_tokens':1,'return_token_ids':true")
                 .getInt("choices[0].token_ids[0]");

@@ -104,6 +104,7 @@ class RefusalTest {
                 "max_tokens|0|invalid_value|'max_tokens' must be at least 1, not 0.",
                 "max_tokens|1.5|invalid_type|'max_tokens' must be an integer, not the number 1.5.",
                 "max_tokens|1e30|invalid_value|'max_tokens' must be between 1 and 2147483647",
+                "best_of|-1|invalid_value|'best_of' must be at least 0, not -1.",
                 "max_completion_tokens|-1|invalid_value|'max_completion_tokens' must be at least 1, not -1.",
                 "min_tokens|9|invalid_value|'min_tokens' (9) must not be greater than 'max_tokens' (5).",
                 "temperature|-0.1|invalid_value|'temperature' must be between 0 and 100, not -0.1.",
@@ -194,6 +195,22 @@ class RefusalTest {
                 .contains(parameter);
         Response response = post(chat ? CHAT : COMPLETIONS, with("'prompt':[1]", parameter, value));
         refused(response, 400, "unsupported_parameter", parameter, parameter);
+    }
+
+    @Test
+    void shouldRefuseParametersThatContradictOthers() {
+        refused(
+                post(COMPLETIONS, "{'model':'tokens','prompt':[1],'max_tokens':2,'n':2,'best_of':1}"),
+                400,
+                "invalid_value",
+                "best_of",
+                "'best_of' (1) must not be less than 'n' (2).");
+        refused(
+                post(COMPLETIONS, "{'model':'tokens','prompt':[1],'max_completion_tokens':2,'max_tokens':'many'}"),
+                400,
+                "invalid_type",
+                "max_tokens",
+                "'max_tokens' must be an integer, not a string.");
     }
 
     @Test
