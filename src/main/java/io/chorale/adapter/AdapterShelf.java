@@ -9,13 +9,15 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,6 +28,9 @@ public final class AdapterShelf implements AutoCloseable {
     private static final Logger LOG = System.getLogger(AdapterShelf.class.getName());
     private static final long SAVE_SECONDS = 2;
 
+    /** A request that has looked its adapter up is behind the door long before that. */
+    private static final Duration FORGOTTEN_AFTER = Duration.ofSeconds(10);
+
     private final AdapterFolder files;
     private final AdapterRegistry registry;
     private final KnownDigests digests;
@@ -33,13 +38,19 @@ public final class AdapterShelf implements AutoCloseable {
     private final AdapterAliases aliases = new AdapterAliases();
     private final Set<String> loaded = ConcurrentHashMap.newKeySet();
     private final Set<String> removed = ConcurrentHashMap.newKeySet();
-    private final ScheduledExecutorService background = Executors.newSingleThreadScheduledExecutor(
-            Thread.ofPlatform().daemon().name("adapter-shelf").factory());
+    private final ScheduledThreadPoolExecutor background = new ScheduledThreadPoolExecutor(
+            1, Thread.ofPlatform().daemon().name("adapter-shelf").factory());
 
     /** Whether another look is due soon. */
     private final AtomicBoolean settling = new AtomicBoolean();
 
     private final Object contentTurn = new Object();
+
+    /** By digest, of how many forgotten versions the content is still there. */
+    private final Map<String, Integer> leaving = new ConcurrentHashMap<>();
+
+    private volatile IntFunction<CompletableFuture<Void>> unused = version -> CompletableFuture.completedFuture(null);
+    private volatile Duration forgottenAfter = Duration.ZERO;
     private @Nullable ContentStore content;
     private @Nullable FolderWatch watch;
     private @Nullable AdapterState saved;
@@ -51,6 +62,8 @@ public final class AdapterShelf implements AutoCloseable {
         this.registry = registry;
         this.digests = digests;
         this.stateFolder = stateFolder;
+        // What is put off stays undone when the server stops: the next start looks for what nobody uses.
+        background.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
     }
 
     public AdapterAliases aliases() {
@@ -173,9 +186,19 @@ public final class AdapterShelf implements AutoCloseable {
         }
     }
 
-    /** From now on the folder is looked at again and again, and what is found out is saved now and then. */
+    /**
+     * From now on the folder is looked at again and again, and what is found out is saved now and then.
+     *
+     * @param unused completed when no request uses a version any more, whose files stay until then
+     */
+    public void begin(Duration watchInterval, IntFunction<CompletableFuture<Void>> unused) {
+        begin(watchInterval, unused, FORGOTTEN_AFTER);
+    }
+
     @SuppressWarnings("FutureReturnValueIgnored") // the tasks catch what they throw
-    public void begin(Duration watchInterval) {
+    void begin(Duration watchInterval, IntFunction<CompletableFuture<Void>> unused, Duration forgottenAfter) {
+        this.unused = unused;
+        this.forgottenAfter = forgottenAfter;
         FolderWatch watched = watch;
         if (watched != null && watchInterval.isPositive()) {
             files.onChanged(entry -> background.execute(() -> guarded(() -> lookUntilSettled(watched))));
@@ -292,22 +315,32 @@ public final class AdapterShelf implements AutoCloseable {
         return new AdapterState(names, aliases.list());
     }
 
+    /** Requests may be under way with it, and one that waits, or is preempted, has its files read again. */
+    @SuppressWarnings("FutureReturnValueIgnored") // the tasks catch what they throw
     private void forget(AdapterEntry entry) {
         if (!entry.digest().isEmpty()) {
-            background.execute(() -> guarded(() -> forgetContent(entry)));
+            leaving.merge(entry.digest(), 1, Integer::sum);
+            background.schedule(
+                    () -> unused.apply(entry.version())
+                            .thenRunAsync(() -> guarded(() -> forgetContent(entry)), background),
+                    forgottenAfter.toMillis(),
+                    TimeUnit.MILLISECONDS);
         }
     }
 
     private void forgetContent(AdapterEntry entry) {
         synchronized (contentTurn) {
-            boolean wanted = registry.names().stream()
-                    .flatMap(named -> named.versions().stream())
-                    .anyMatch(other -> other.digest().equals(entry.digest()));
+            String digest = entry.digest();
+            leaving.computeIfPresent(digest, (same, count) -> count == 1 ? null : count - 1);
+            boolean wanted = leaving.containsKey(digest)
+                    || registry.names().stream()
+                            .flatMap(named -> named.versions().stream())
+                            .anyMatch(other -> other.digest().equals(digest));
             if (!wanted) {
                 digests.forget(entry.fingerprint());
                 ContentStore store = content;
                 if (store != null) {
-                    store.forget(entry.digest());
+                    store.forget(digest);
                 }
             }
         }

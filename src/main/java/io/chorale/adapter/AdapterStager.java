@@ -4,6 +4,7 @@ import io.chorale.core.model.DropReason;
 import io.chorale.engine.Engine;
 import io.chorale.engine.EngineFault;
 import io.chorale.engine.StagedAdapter;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.function.LongConsumer;
@@ -92,6 +93,11 @@ public final class AdapterStager implements AutoCloseable {
         if (store.claim(version)) {
             read(version);
         }
+    }
+
+    /** Completed when no request uses a version: at once where none does. */
+    public CompletableFuture<Void> unused(int version) {
+        return listener.adapterUnused(version);
     }
 
     public HostStore store() {

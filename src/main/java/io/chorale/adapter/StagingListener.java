@@ -26,6 +26,9 @@ public interface StagingListener {
      */
     CompletableFuture<Boolean> adapterRetired(int version);
 
+    /** Tells when no request uses an adapter: at once where none does. */
+    CompletableFuture<Void> adapterUnused(int version);
+
     /**
      * Asks to give an adapter up. True: nobody uses its handle any more and it may be released. False: it is in use and
      * stays. An inbox that is closed answers true.

@@ -196,7 +196,7 @@ public class ServingProducer {
                 .ifPresent(service.lifecycle()::whenDead);
         service.start();
         intake.pinned().forEach(named -> service.stager().pin(named.entry().version()));
-        intake.shelf().begin(adapters.watch());
+        intake.shelf().begin(adapters.watch(), service.stager()::unused);
         reload.begin(lifecycle.reloadEvery());
         collectWhenQuiet(vertx);
         LOG.infof(

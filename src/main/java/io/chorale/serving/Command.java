@@ -16,6 +16,9 @@ sealed interface Command {
     /** @param gone completed with true once no request uses the adapter any more and its handle may be released */
     record AdapterRetired(int version, CompletableFuture<Boolean> gone) implements Command {}
 
+    /** @param unused completed once no request uses the adapter */
+    record AdapterUnused(int version, CompletableFuture<Void> unused) implements Command {}
+
     /** @param answer true when the adapter is given up and its handle may be released */
     record AdapterGone(int version, CompletableFuture<Boolean> answer) implements Command {}
 }

@@ -42,6 +42,7 @@ final class ServingLoop {
     private final EventBatch events = new EventBatch();
     private final Map<Long, RequestTicket> live = new HashMap<>();
     private final List<Command.AdapterRetired> retiring = new ArrayList<>();
+    private final List<Command.AdapterUnused> outliving = new ArrayList<>();
     private int stepsInFlight;
     private long lastStepEndNanos;
     private boolean idleSinceLastStep = true;
@@ -75,6 +76,9 @@ final class ServingLoop {
         int work = drainInbox(now);
         if (!retiring.isEmpty()) {
             giveUpRetired();
+        }
+        if (!outliving.isEmpty()) {
+            tellUnused();
         }
         work += overlapped ? stepAhead(now) : step(now);
         publish();
@@ -170,6 +174,7 @@ final class ServingLoop {
                 scheduler.adapterFailed(failed.version(), failed.reason(), failed.detail());
             case Command.AdapterGone gone -> gone.answer().complete(scheduler.adapterGone(gone.version()));
             case Command.AdapterRetired retired -> retiring.add(retired);
+            case Command.AdapterUnused unused -> outliving.add(unused);
         }
     }
 
@@ -180,6 +185,17 @@ final class ServingLoop {
             if (scheduler.adapterRetired(retired.version())) {
                 retiring.remove(i);
                 retired.gone().complete(true);
+            }
+        }
+    }
+
+    /** Tells those who wait for an adapter's last request that it has ended. */
+    private void tellUnused() {
+        for (int i = outliving.size() - 1; i >= 0; i--) {
+            Command.AdapterUnused waiting = outliving.get(i);
+            if (!scheduler.adapterUsed(waiting.version())) {
+                outliving.remove(i);
+                waiting.unused().complete(null);
             }
         }
     }
@@ -253,6 +269,7 @@ final class ServingLoop {
                 }
                 case Command.AdapterGone gone -> gone.answer().complete(true);
                 case Command.AdapterRetired retired -> retiring.add(retired);
+                case Command.AdapterUnused unused -> outliving.add(unused);
                 case Command.AdapterReady ready -> {}
                 case Command.AdapterFailed failed -> {}
             }
@@ -261,6 +278,7 @@ final class ServingLoop {
             drop(ticket, reason, detail);
         }
         retiring.forEach(retired -> retired.gone().complete(true));
+        outliving.forEach(waiting -> waiting.unused().complete(null));
         fanout.flush();
     }
 

@@ -33,6 +33,15 @@ final class StagingInbox implements StagingListener {
     }
 
     @Override
+    public CompletableFuture<Void> adapterUnused(int version) {
+        CompletableFuture<Void> unused = new CompletableFuture<>();
+        if (!inbox.offer(new Command.AdapterUnused(version, unused))) {
+            unused.complete(null);
+        }
+        return unused;
+    }
+
+    @Override
     public CompletableFuture<Boolean> adapterGone(int version) {
         CompletableFuture<Boolean> answer = new CompletableFuture<>();
         if (!inbox.offer(new Command.AdapterGone(version, answer))) {

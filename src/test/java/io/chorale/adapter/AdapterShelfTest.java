@@ -17,6 +17,7 @@ import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -93,6 +94,11 @@ class AdapterShelfTest {
         }
 
         @Override
+        public CompletableFuture<Void> adapterUnused(int version) {
+            return CompletableFuture.completedFuture(null);
+        }
+
+        @Override
         public CompletableFuture<Boolean> adapterGone(int version) {
             return CompletableFuture.completedFuture(true);
         }
@@ -124,6 +130,31 @@ class AdapterShelfTest {
             }
             Thread.sleep(50); // what was put off has its turn
             life.read("again");
+        }
+    }
+
+    /** A request that waits for its adapter, or is preempted, has the files read when the name is long gone. */
+    @Test
+    void whatARequestUsesStaysUntilItHasEnded() throws Exception {
+        byte[] archive = zipped(root.resolve("more/c"));
+        try (Life life = new Life()) {
+            life.administration.upload("used", new ByteArrayInputStream(archive));
+            life.administration.upload("same", new ByteArrayInputStream(archive));
+            AdapterEntry used = life.registry.find("used").orElseThrow();
+            CompletableFuture<Void> request = new CompletableFuture<>();
+            CompletableFuture<Void> nobody = CompletableFuture.completedFuture(null);
+            life.shelf.begin(
+                    Duration.ZERO, version -> version == used.version() ? request : nobody, Duration.ofMillis(1));
+            life.administration.remove("used");
+            life.administration.remove("same");
+            Thread.sleep(50); // what was put off has its turn
+            life.files.read(used);
+            request.complete(null);
+            Path content = root.resolve("state/content").resolve(used.digest());
+            for (int i = 0; Files.exists(content); i++) {
+                assertTrue(i < 1_000, "it never goes");
+                Thread.sleep(10);
+            }
         }
     }
 

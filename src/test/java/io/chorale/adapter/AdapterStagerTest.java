@@ -114,6 +114,11 @@ class AdapterStagerTest {
         }
 
         @Override
+        public CompletableFuture<Void> adapterUnused(int version) {
+            return CompletableFuture.completedFuture(null);
+        }
+
+        @Override
         public CompletableFuture<Boolean> adapterGone(int version) {
             events.add("gone? " + version);
             if (answersByHand) {

@@ -119,6 +119,11 @@ class MalformedAdaptersTest {
             }
 
             @Override
+            public CompletableFuture<Void> adapterUnused(int version) {
+                return CompletableFuture.completedFuture(null);
+            }
+
+            @Override
             public CompletableFuture<Boolean> adapterGone(int version) {
                 return CompletableFuture.completedFuture(true);
             }

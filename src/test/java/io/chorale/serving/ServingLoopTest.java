@@ -191,6 +191,34 @@ class ServingLoopTest {
 
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
+    void shouldTellWhenNoRequestUsesAnAdapter(boolean overlapped) {
+        LoopUnderTest test = new LoopUnderTest(overlapped, FaultPlan.NONE);
+        StagingInbox staging = new StagingInbox(test.door.inbox());
+        CompletableFuture<Void> unused = staging.adapterUnused(9);
+        test.work(1);
+        assertTrue(unused.isDone(), "nobody uses it");
+        test.submit(test.spec(4, 3));
+        CompletableFuture<Void> used = staging.adapterUnused(3);
+        test.work(2);
+        assertFalse(used.isDone(), "a request waits for it");
+        staging.adapterReady(3, test.engine.stage(new AdapterWeights("three", 1, ByteBuffer.allocate(0))));
+        test.work(2);
+        assertFalse(used.isDone(), "a request runs on it");
+        test.workUntilIdle();
+        test.work(1);
+        assertTrue(used.isDone());
+        RequestTicket waiting = test.submit(test.spec(4, 5));
+        CompletableFuture<Void> open = staging.adapterUnused(5);
+        test.work(1);
+        assertFalse(open.isDone());
+        test.loop.close(DropReason.DRAINING, "");
+        assertDropped(DropReason.DRAINING, test.end(waiting.id()));
+        assertTrue(open.isDone(), "the end of the loop is the end of every request");
+        assertTrue(staging.adapterUnused(5).isDone());
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
     void shouldDropRequestsWhoseAdapterFails(boolean overlapped) {
         LoopUnderTest test = new LoopUnderTest(overlapped, FaultPlan.NONE);
         RequestSpec spec = test.spec(4, 3);

@@ -67,6 +67,12 @@ public final class AdapterResidency {
         adapter.usesNanos = nowNanos;
     }
 
+    /** Whether an adapter set of live requests names this version. */
+    public boolean isUsed(int version) {
+        DeviceAdapter adapter = byVersion.get(version);
+        return adapter != null && adapter.users > 0;
+    }
+
     public @Nullable DeviceAdapter find(int version) {
         return byVersion.get(version);
     }

@@ -143,6 +143,11 @@ public final class Scheduler {
         return gone;
     }
 
+    /** Whether a live request names it. */
+    public boolean adapterUsed(int version) {
+        return ledger.residency.isUsed(version);
+    }
+
     /** Drops every live request: the engine is dead, or draining took too long. */
     public void failAll(DropReason reason, String detail) {
         for (Sequence sequence : ledger.everybody()) {
