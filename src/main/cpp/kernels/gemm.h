@@ -21,6 +21,10 @@ ProductPlan PlanProduct(int32_t cols, int32_t inputs, int32_t blocks);
 // ---- sm_90: few rows, weights at the speed of memory ---------------------------------------------------------------
 
 inline constexpr int32_t kStreamRowsMax = 128;
+inline constexpr int32_t kStreamLoraParts = 16;  // with LoRA a block has some of at most so many tiles
+constexpr bool CanHaveLora(const ProductPlan& plan) {
+  return plan.units_per_block / plan.units_per_tile + 2 <= static_cast<uint32_t>(kStreamLoraParts);
+}
 
 // Tensor maps, made once for each weight and for each activation buffer.
 // The rows of x that a launch reads are rounded up to 16, 32, 64 or 128: `box` of its map.
@@ -35,7 +39,7 @@ struct StreamLora {
   CUtensorMap pairs;
   CUtensorMap octets;
   CUtensorMap ranks;
-  int32_t window = 0;  // set by GemmStream
+  int32_t flight = 0;  // set by GemmStream
   LoraSiteArgs site;   // without groups: no LoRA. At most kLoraGroupsMax groups; all widths are multiples of kProductTile
 };
 // pool: `bytes` of it, a multiple of 256.

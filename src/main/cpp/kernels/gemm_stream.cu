@@ -64,6 +64,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   __shared__ uint64_t inputs_there;
   __shared__ int32_t released[kConsumerWarps];  // with kLora, of each warp: units it has read
   __shared__ alignas(128) uint32_t zeros[32];
+  __shared__ LoraDivision division;
   const uint32_t stages = (SharedAddress(shared_bytes) + 1023) / 1024 * 1024;
   const int32_t tid = static_cast<int32_t>(threadIdx.x);
   AllowSuccessor();
@@ -80,6 +81,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     if (tid < kConsumerWarps) released[tid] = 0;
     if (tid < 32) zeros[tid] = 0;
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // the tensor cores read zeros
+    if (tid >= kProducer && tid < kThreads) LoraDivider(lora.site, y, units).Run(&division);
   }
   __syncthreads();
   const int32_t first = static_cast<int32_t>(blockIdx.x * y.units_per_block);
@@ -92,253 +94,249 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   };
   // The block's units go in one sequence: those of A, then of each tile those of W and those of B. A unit has the stage of its
   // number, round after round. Those ahead of the inputs come in two parts, first what is no input.
-  const LoraDivision* division = nullptr;
-  UnitRange of_a{};
-  const auto expand_units = [&](int32_t tile, int32_t begin, int32_t end) -> UnitRange {
-    if constexpr (kLora) return division->ExpandUnits(tile, begin, end);
-    return {};
-  };
-  const auto units_ahead = [&] {
-    int32_t ahead = of_a.end - of_a.begin;
-    bool meets_b = false;
-    ForTiles(first, count, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
-      if (!meets_b) ahead += end - begin;
-      if constexpr (kLora) meets_b = meets_b || !expand_units(tile, begin, end).empty();
-    });
-    return min(ahead, kStages);
-  };
-  // Waits until the stage of the unit `window` before this one has been read. With LoRA several warps copy, none of which follows
-  // every phase of a barrier, so that the warps that read count instead; who waits is a whole warp. A count needs no order: it is
-  // written when the reads of wgmma have ended, and whoever has seen it asks for a copy afterwards.
-  const auto await_stage = [&](int32_t sequence, int32_t window) {
-    if (sequence < window) return;
+  const auto for_parts = [&](auto&& f) {
     if constexpr (kLora) {
-      while (!__all_sync(0xffffffffu, LoadRelaxedShared(&released[tid % kConsumerWarps]) > sequence - window)) {
+      for (int32_t i = 0; i < division.part_count; ++i) f(division.parts[i]);
+    } else {
+      ForTiles(first, count, per_tile, [&](int32_t tile, int32_t begin, int32_t end) { f(LoraPart{tile, begin, end, {}, {}}); });
+    }
+  };
+  const int32_t of_a = kLora ? division.of_a.end - division.of_a.begin : 0;
+  const int32_t ahead = min(kLora ? division.ahead : count, kStages);
+  // Waits until the unit has a stage. With LoRA several warps copy, none of which follows every phase of a barrier, so that the warps that
+  // read count instead; who waits is a whole warp. A count needs no order: it is written when the reads of wgmma have ended, and whoever
+  // has seen it asks for a copy afterwards.
+  const auto has_read = [&](int32_t sequence) {
+    return __all_sync(0xffffffffu, LoadRelaxedShared(&released[tid % kConsumerWarps]) > sequence);
+  };
+  const auto await_stage = [&](int32_t sequence) {
+    if (sequence < kStages) return;
+    if constexpr (kLora) {
+      while (!has_read(sequence - kStages)) {
       }
     } else {
       BarrierWait(&empty[sequence % kStages], (sequence / kStages - 1) & 1);
     }
   };
-  const auto body = [&] {
-    const int32_t ahead = units_ahead();
-    if (tid >= kThreads) {
-      if constexpr (kLora) {
-        constexpr int32_t kAdder = kLoaders - 1;  // copies no A, but adds v up
-        const int32_t own = (tid - kThreads) / 32;
-        LoraSums<T, kRows> sums(lora.site, *division);
-        LoraLoader loader(lora, *division);
-        int32_t sequence = 0, number = 0;  // of all units; of those of A, then of those of B, which the warps divide
-        // Lets what was found come; the unit is complete when somebody has arrived at the barrier as well.
-        const auto copy = [&](uint64_t* barrier) {
-          const uint32_t bytes = loader.Bytes();
-          await_stage(sequence, kStages);
-          if (tid % 32 == 0) BarrierExpect(barrier, bytes);
-          __syncwarp();
-          loader.Copy(stages + static_cast<uint32_t>(sequence % kStages) * kStage, barrier);
-        };
-        bool inputs_known = false;
-        const auto know_inputs = [&] {
-          if (!inputs_known) WaitForPredecessor();
-          inputs_known = true;
-        };
-        if (own == kAdder) {
-          sequence = of_a.end - of_a.begin;
-          know_inputs();
-          ForTiles(of_a.begin, sequence, per_tile, [&](int32_t tile, int32_t, int32_t) { sums.AddUp(tile); });
-        } else {
-          ForTiles(of_a.begin, of_a.end - of_a.begin, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
-            for (int32_t part = begin; part < end; ++part, ++sequence) {
-              if (sequence % kAdder != own) continue;
-              const bool early = sequence < ahead;
-              const int32_t slot = sequence % kStages;
-              uint64_t* barrier = early ? &landed[slot] : &full[slot];
-              loader.FindShrink(tile, part);
-              copy(barrier);
-              if (!early) know_inputs();
-              if (tid % 32 != 0) continue;
-              BarrierArriveExpecting(barrier, early ? 0 : kRows * 128);
-              if (!early) copy_x(part, slot);
-            }
-          });
-        }
-        ForTiles(first, count, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
-          sequence += end - begin;
-          const UnitRange blocks = expand_units(tile, begin, end);
-          for (int32_t block = blocks.begin; block < blocks.end; ++block, ++sequence, ++number) {
-            if (number % kLoaders != own) continue;
+  // Waits until the weights of a unit are there. When it has been read, its barrier may be in another phase.
+  const auto await_landed = [&](int32_t sequence) {
+    uint64_t* barrier = sequence < ahead ? &landed[sequence % kStages] : &full[sequence % kStages];
+    const uint32_t parity = sequence < ahead ? 0 : sequence / kStages & 1;
+    while (!__any_sync(0xffffffffu, BarrierPassed(barrier, parity)) && !has_read(sequence)) {
+    }
+  };
+  if (tid >= kThreads) {
+    if constexpr (kLora) {
+      constexpr int32_t kAdder = kLoaders - 1;  // copies no A, but adds v up
+      const int32_t own = (tid - kThreads) / 32;
+      LoraSums<T, kRows> sums(lora.site, division);
+      LoraLoader loader(lora, division);
+      int32_t sequence = 0, number = 0;  // of all units; of those of A, then of those of B, which the warps divide
+      // Lets what was found come; the unit is complete when somebody has arrived at the barrier as well.
+      const auto copy = [&](uint64_t* barrier) {
+        const uint32_t bytes = loader.Bytes();
+        await_stage(sequence);
+        if (tid % 32 == 0) BarrierExpect(barrier, bytes);
+        __syncwarp();
+        loader.Copy(stages + static_cast<uint32_t>(sequence % kStages) * kStage, barrier);
+      };
+      bool inputs_known = false;
+      const auto know_inputs = [&] {
+        if (!inputs_known) WaitForPredecessor();
+        inputs_known = true;
+      };
+      if (own == kAdder) {
+        sequence = of_a;
+        know_inputs();
+        ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t, int32_t) { sums.AddUp(tile); });
+      } else {
+        ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
+          for (int32_t part = begin; part < end; ++part, ++sequence) {
+            if (sequence % kAdder != own) continue;
+            const bool early = sequence < ahead;
             const int32_t slot = sequence % kStages;
-            loader.FindExpand(tile, block);
-            copy(&full[slot]);
-            know_inputs();
-            sums.Copy(block, stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &full[slot]);
-            __syncwarp();
-            if (tid % 32 == 0) BarrierArrive(&full[slot]);
+            uint64_t* barrier = early ? &landed[slot] : &full[slot];
+            loader.FindShrink(tile, part);
+            copy(barrier);
+            if (!early) know_inputs();
+            if (tid % 32 != 0) continue;
+            BarrierArriveExpecting(barrier, early ? 0 : kRows * 128);
+            if (!early) copy_x(part, slot);
           }
         });
       }
-      return;
-    }
-    if (tid >= kProducer) {
-      if (!kLora && tid != kProducer) return;
-      uint64_t read_once;
-      asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once));
-      const int32_t of_w = of_a.end - of_a.begin;  // the first of its units
-      bool inputs_known = false;
-      int32_t sequence = of_w, slot = sequence % kStages;
-      const auto advance = [&](int32_t by) {
-        sequence += by;
-        for (slot += by; slot >= kStages;) slot -= kStages;
-      };
-      ForTiles(first, count, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
-        for (int32_t part = begin; part < end; ++part, advance(1)) {
-          const bool early = sequence < ahead;
-          uint64_t* barrier = early ? &landed[slot] : &full[slot];
-          if (early && sequence - kPace >= of_w) {
-            while (!BarrierPassed(&landed[slot - kPace], 0) && !BarrierPassed(&inputs_there, 0)) {
-            }
-          }
-          if (!early) {
-            if (!inputs_known) WaitForPredecessor();
-            inputs_known = true;
-            await_stage(sequence, kLora ? min(kStages, lora.window) : kStages);
-          }
-          if (tid != kProducer) continue;
-          BarrierArriveExpecting(barrier, early ? kStageWeightBytes : kStage);
-          CopyBox(stages + static_cast<uint32_t>(slot) * kStage, &weight, part * kUnitInputs, tile * kProductTile, barrier, read_once);
-          if (!early) copy_x(part, slot);
-        }
-        if constexpr (kLora) {
-          const UnitRange blocks = expand_units(tile, begin, end);
-          advance(blocks.end - blocks.begin);
+      for_parts([&](const LoraPart& part) {
+        sequence += part.end - part.begin;
+        for (int32_t block = part.blocks.begin; block < part.blocks.end; ++block, ++sequence, ++number) {
+          if (number % kLoaders != own) continue;
+          const int32_t slot = sequence % kStages;
+          loader.FindExpand(part, block);
+          copy(&full[slot]);
+          know_inputs();
+          sums.Copy(block, stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &full[slot]);
+          __syncwarp();
+          if (tid % 32 == 0) BarrierArrive(&full[slot]);
         }
       });
-      return;
     }
-    if (tid < 32) {  // a lane for each of the first inputs
-      const int32_t of_w = tid - (of_a.end - of_a.begin), part = (of_w < 0 ? of_a.begin + tid : first + of_w) % per_tile;
-      WaitForPredecessor();
-      static_assert(kStages <= 32);
-      if (tid < ahead) {
-        BarrierArriveExpecting(&full[tid], kStage - kStageWeightBytes);
-        copy_x(part, tid);
+    return;
+  }
+  if (tid >= kProducer) {
+    if (!kLora && tid != kProducer) return;
+    uint64_t read_once;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once));
+    bool inputs_known = false;
+    int32_t sequence = of_a, slot = sequence % kStages;
+    const auto advance = [&](int32_t by) {
+      sequence += by;
+      for (slot += by; slot >= kStages;) slot -= kStages;
+    };
+    for_parts([&](const LoraPart& part) {
+      for (int32_t unit = part.begin; unit < part.end; ++unit, advance(1)) {
+        const bool early = sequence < ahead;
+        uint64_t* barrier = early ? &landed[slot] : &full[slot];
+        if (early && sequence - kPace >= of_a) {
+          while (!BarrierPassed(&landed[slot - kPace], 0) && !BarrierPassed(&inputs_there, 0)) {
+          }
+        }
+        if (!early) {
+          if (!inputs_known) WaitForPredecessor();
+          inputs_known = true;
+          await_stage(sequence);
+          if (kLora && unit - part.begin >= lora.flight) await_landed(sequence - lora.flight);
+        }
+        if (tid != kProducer) continue;
+        BarrierArriveExpecting(barrier, early ? kStageWeightBytes : kStage);
+        CopyBox(stages + static_cast<uint32_t>(slot) * kStage, &weight, unit * kUnitInputs, part.tile * kProductTile, barrier, read_once);
+        if (!early) copy_x(unit, slot);
       }
-      __syncwarp();
-      if (tid == 0) BarrierArrive(&inputs_there);
+      if constexpr (kLora) advance(part.blocks.end - part.blocks.begin);
+    });
+    return;
+  }
+  if (tid < 32) {  // a lane for each of the first inputs
+    int32_t input = (tid < of_a ? division.of_a.begin + tid : first + tid) % per_tile;
+    if (kLora && tid >= of_a) {
+      int32_t begin = of_a;
+      for_parts([&](const LoraPart& part) {
+        if (tid >= begin && tid - begin < part.end - part.begin) input = part.begin + tid - begin;
+        begin += part.end - part.begin;
+      });
+    }
+    WaitForPredecessor();
+    static_assert(kStages <= 32);
+    if (tid < ahead) {
+      BarrierArriveExpecting(&full[tid], kStage - kStageWeightBytes);
+      copy_x(input, tid);
     }
     __syncwarp();
+    if (tid == 0) BarrierArrive(&inputs_there);
+  }
+  __syncwarp();
 
-    const int32_t warpgroup = tid / 128, lane = tid % 32;
-    float d[kRows / 2];
-    int32_t sequence = 0, slot = 0, sequence_before = 0, slot_before = -1;
-    uint32_t parity = 0;
-    const auto release = [&] {
-      if (lane != 0 || slot_before < 0) return;
-      if constexpr (kLora) {
-        StoreRelaxedShared(&released[tid / 32], sequence_before + 1);
-      } else {
-        BarrierArrive(&empty[slot_before]);
-      }
-    };
-    const auto begin_unit = [&] {
-      if (sequence < ahead) BarrierWait(&landed[slot], 0);
-      BarrierWait(&full[slot], parity);
-      WgmmaFence();
-      return stages + static_cast<uint32_t>(slot) * kStage;
-    };
-    const auto end_unit = [&] {
-      WgmmaCommit();
-      WgmmaWait<1>();  // the unit before this one has been read
-      release();
-      slot_before = slot;
-      sequence_before = sequence++;
-      if (++slot == kStages) slot = 0, parity ^= 1;
-    };
-    const auto end_tile = [&] {
-      WgmmaWait<0>();
-      release();
-      slot_before = -1;
-    };
-    // Units of 64 inputs, of W or A.
-    const auto multiply = [&](int32_t unit_count) {
-      for (int32_t i = 0; i < unit_count; ++i) {
-        const uint32_t stage = begin_unit();
-        const uint64_t a = WgmmaDescriptor(stage + static_cast<uint32_t>(warpgroup) * 64 * 128);
-        const uint64_t b = WgmmaDescriptor(stage + kStageWeightBytes);
+  const int32_t warpgroup = tid / 128, lane = tid % 32;
+  float d[kRows / 2];
+  int32_t sequence = 0, slot = 0, sequence_before = 0, slot_before = -1;
+  uint32_t parity = 0;
+  const auto release = [&] {
+    if (lane != 0 || slot_before < 0) return;
+    if constexpr (kLora) {
+      StoreRelaxedShared(&released[tid / 32], sequence_before + 1);
+    } else {
+      BarrierArrive(&empty[slot_before]);
+    }
+  };
+  const auto begin_unit = [&] {
+    if (sequence < ahead) BarrierWait(&landed[slot], 0);
+    BarrierWait(&full[slot], parity);
+    WgmmaFence();
+    return stages + static_cast<uint32_t>(slot) * kStage;
+  };
+  const auto end_unit = [&] {
+    WgmmaCommit();
+    WgmmaWait<1>();  // the unit before this one has been read
+    release();
+    slot_before = slot;
+    sequence_before = sequence++;
+    if (++slot == kStages) slot = 0, parity ^= 1;
+  };
+  const auto end_tile = [&] {
+    WgmmaWait<0>();
+    release();
+    slot_before = -1;
+  };
+  // Units of 64 inputs, of W or A.
+  const auto multiply = [&](int32_t unit_count) {
+    for (int32_t i = 0; i < unit_count; ++i) {
+      const uint32_t stage = begin_unit();
+      const uint64_t a = WgmmaDescriptor(stage + static_cast<uint32_t>(warpgroup) * 64 * 128);
+      const uint64_t b = WgmmaDescriptor(stage + kStageWeightBytes);
 #pragma unroll
-        for (int32_t step = 0; step < kUnitInputs / 16; ++step) {
-          Wgmma<T, kRows>::Run(d, a + 2 * step, b + 2 * step, i > 0 || step > 0);
+      for (int32_t step = 0; step < kUnitInputs / 16; ++step) {
+        Wgmma<T, kRows>::Run(d, a + 2 * step, b + 2 * step, i > 0 || step > 0);
+      }
+      end_unit();
+    }
+  };
+
+  if constexpr (kLora) {
+    const LoraSums<T, kRows> sums(lora.site, division);
+    ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
+      const auto members = sums.MembersOf(tile, tid / 32);
+      multiply(end - begin);
+      end_tile();
+      sums.Store(tile, members, d);
+    });
+  }
+  for_parts([&](const LoraPart& part) {
+    const int32_t tile = part.tile;
+    multiply(part.end - part.begin);
+    if constexpr (kLora) {
+      const UnitRange octets = part.octets, blocks = part.blocks;
+      for (int32_t block = blocks.begin; block < blocks.end; ++block) {
+        const uint32_t stage = begin_unit();
+        asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // v came by ordinary copies
+        const int32_t step_begin = max(octets.begin - block * kLoraBlockOctets, 0) / 2;
+        const int32_t step_end = min(octets.end - block * kLoraBlockOctets, kLoraBlockOctets) / 2;
+#pragma unroll
+        for (int32_t step = 0; step < kLoraBlockOctets / 2; ++step) {  // what is another target's meets zeros
+          const bool own = step >= step_begin && step < step_end;
+          const uint32_t ranks = stage + static_cast<uint32_t>(warpgroup * 8192 + (own ? step : step_begin) * 2 * kLoraOctetBytes);
+          const uint64_t v = own ? WgmmaDescriptor(stage + kStageWeightBytes) + 2 * step : WgmmaRepeatedDescriptor(SharedAddress(zeros));
+          Wgmma<T, kRows, true>::Run(d, WgmmaTransposedDescriptor(ranks, 8192), v, true);
         }
         end_unit();
       }
-    };
-
-    if constexpr (kLora) {
-      const LoraSums<T, kRows> sums(lora.site, *division);
-      ForTiles(of_a.begin, of_a.end - of_a.begin, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
-        const auto members = sums.MembersOf(tile, tid / 32);
-        multiply(end - begin);
-        end_tile();
-        sums.Store(tile, members, d);
-      });
     }
-    ForTiles(first, count, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
-      const UnitRange blocks = expand_units(tile, begin, end);
-      multiply(end - begin);
-      if constexpr (kLora) {
-        const UnitRange octets = division->OctetsOf(tile);
-        for (int32_t block = blocks.begin; block < blocks.end; ++block) {
-          const uint32_t stage = begin_unit();
-          asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // v came by ordinary copies
-          const int32_t step_begin = max(octets.begin - block * kLoraBlockOctets, 0) / 2;
-          const int32_t step_end = min(octets.end - block * kLoraBlockOctets, kLoraBlockOctets) / 2;
+    end_tile();
+    const auto first_block = static_cast<int32_t>(static_cast<uint32_t>(tile * per_tile) / y.units_per_block);
+    const int32_t partial = static_cast<int32_t>(blockIdx.x) - first_block;
+    float* target = y.floats() + partial * y.partial_stride;
+    const int32_t col = tile * kProductTile + tid / 32 * 16 + lane / 4;
 #pragma unroll
-          for (int32_t step = 0; step < kLoraBlockOctets / 2; ++step) {  // what is another target's meets zeros
-            const bool own = step >= step_begin && step < step_end;
-            const uint32_t ranks = stage + static_cast<uint32_t>(warpgroup * 8192 + (own ? step : step_begin) * 2 * kLoraOctetBytes);
-            const uint64_t v = own ? WgmmaDescriptor(stage + kStageWeightBytes) + 2 * step : WgmmaRepeatedDescriptor(SharedAddress(zeros));
-            Wgmma<T, kRows, true>::Run(d, WgmmaTransposedDescriptor(ranks, 8192), v, true);
-          }
-          end_unit();
-        }
+    for (int32_t j = 0; j < kRows / 8; ++j) {
+#pragma unroll
+      for (int32_t side = 0; side < 2; ++side) {
+        const int32_t row = j * 8 + lane % 4 * 2 + side;
+        if (row >= rows) continue;
+        float* line = target + static_cast<int64_t>(row) * y.cols + col;
+        if (col < y.cols) line[0] = d[j * 4 + side];
+        if (col + 8 < y.cols) line[8] = d[j * 4 + 2 + side];
       }
-      end_tile();
-      const auto first_block = static_cast<int32_t>(static_cast<uint32_t>(tile * per_tile) / y.units_per_block);
-      const int32_t partial = static_cast<int32_t>(blockIdx.x) - first_block;
-      float* target = y.floats() + partial * y.partial_stride;
-      const int32_t col = tile * kProductTile + tid / 32 * 16 + lane / 4;
-#pragma unroll
-      for (int32_t j = 0; j < kRows / 8; ++j) {
-#pragma unroll
-        for (int32_t side = 0; side < 2; ++side) {
-          const int32_t row = j * 8 + lane % 4 * 2 + side;
-          if (row >= rows) continue;
-          float* line = target + static_cast<int64_t>(row) * y.cols + col;
-          if (col < y.cols) line[0] = d[j * 4 + side];
-          if (col + 8 < y.cols) line[8] = d[j * 4 + 2 + side];
-        }
-      }
-    });
-  };
-  if constexpr (kLora) {
-    const LoraDivision own(lora.site, y, units);
-    division = &own;
-    of_a = own.own();
-    body();
-  } else {
-    body();
-  }
+    }
+  });
 #endif
 }
 
-// Stages that weights of later rounds take with LoRA: with all of them on their way, what LoRA's few loads wait for is 5 us late.
-// They hold what memory delivers in 3.2 us: 5 on an H100, 7 on an H200 (docs/KERNELS.md), and where the driver does not tell.
-int32_t FindWindow(Launcher& launcher) {
-  constexpr double kSeconds = 3.2e-6;
+// Units of weights that are under way at once with LoRA: with more, what its few loads wait for is 5 us late, with fewer memory is
+// not always busy. They are what memory delivers in 2.8 us: 4 on an H100, 6 on an H200 (docs/KERNELS.md), and where the driver does not tell.
+int32_t FindFlight(Launcher& launcher) {
+  constexpr double kSeconds = 2.8e-6;
   int device = 0, khz = 0, bits = 0;
   launcher.Note(cudaGetDevice(&device));
   launcher.Note(cudaDeviceGetAttribute(&khz, cudaDevAttrMemoryClockRate, device));
   launcher.Note(cudaDeviceGetAttribute(&bits, cudaDevAttrGlobalMemoryBusWidth, device));
-  if (khz <= 0 || bits <= 0) return 7;
+  if (khz <= 0 || bits <= 0) return 6;
   const double bytes = 2e3 * khz * (bits / 8.0) * kSeconds;
   return std::max(4, static_cast<int32_t>(bytes / launcher.sm_count / kStageWeightBytes + 0.5));
 }
@@ -350,8 +348,8 @@ void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamA
   launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
   StreamLora lora = args.lora;
   if constexpr (kLora) {
-    static const int32_t window = FindWindow(launcher);  // GPUs of one process are alike
-    lora.window = window;
+    static const int32_t flight = FindFlight(launcher);  // GPUs of one process are alike
+    lora.flight = flight;
   }
   launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), kShared, args.weight, args.x, args.y, args.rows,
                   plan.units, lora);

@@ -3,91 +3,20 @@
 //
 // The columns of v of all adapters of the step lie side by side, 8 ranks of one target of one use after another (an octet), zero
 // for the rows of others. 128 of them are a tile of A, like 128 outputs a tile of the weights, and a unit of either is 64 inputs.
-// 64 of them are what a unit of B multiplies for 128 outputs. Blocks divide the units of A evenly and do them first; when
-// all parts of a tile are there, those who have one add up a share of v each. Units of B come after the weights of the same
-// outputs, divided among those blocks that have some of these late enough for v to be there.
+// 64 of them are what a unit of B multiplies for 128 outputs. Blocks do their units of A first (lora_division.cuh); when all parts of
+// a tile are there, those who have one add up a share of v each. Units of B come after the weights of the same outputs.
 #pragma once
 
 #include "kernels/bulk_copy.cuh"
 #include "kernels/gemm.h"
+#include "kernels/lora_division.cuh"
 #include "kernels/lora_tile.cuh"
 
 namespace chorale::cuda {
 
-inline constexpr int32_t kLoraBlockOctets = 8;   // of a unit of B
-inline constexpr int32_t kLoraLateUnits = 48;    // of a block, after which v is there
-inline constexpr int32_t kLoraFewTiles = 4;      // of A: of fewer each is cut in more parts, as hardly any block has one
 inline constexpr int32_t kLoraRowBytes = kLoraTile * 2;
 inline constexpr int32_t kLoraOctetBytes = kLoraOctetRanks * 128;  // in a stage
 static_assert(kLoraTile == kProductTile && kLoraTileColumns == kProductTile);
-
-struct UnitRange {
-  int32_t begin = 0, end = 0;
-
-  __device__ __forceinline__ bool empty() const { return begin >= end; }
-};
-
-// Which units of A and B are whose.
-class LoraDivision {
- public:
-  __device__ __forceinline__ LoraDivision(const LoraSiteArgs& args, const Product& y, int32_t units)
-      : ends_(*reinterpret_cast<const int4*>(args.tables.counts + args.site)), outputs_{args.outputs[0], args.outputs[1]},
-        per_tile_(static_cast<int32_t>(y.units_per_tile)), per_block_(static_cast<int32_t>(y.units_per_block)), units_(units) {
-    const auto blocks = static_cast<int32_t>(gridDim.x), block = static_cast<int32_t>(blockIdx.x);
-    const bool few = tiles() < kLoraFewTiles;
-    const int32_t total = tiles() * per_tile_, least = min(per_tile_, max(few ? 2 : 4, per_tile_ / (few ? 32 : 16)));
-    each_ = max((total + blocks - 1) / blocks, least);
-    if (tiles() > 0 && tiles() <= blocks) {  // so that no block has to do with two tiles, where it hardly costs balance
-      const int32_t of_tile = blocks / tiles(), each = max((per_tile_ + of_tile - 1) / of_tile, least);
-      if (each <= each_ + max(1, each_ / 8)) each_ = each, blocks_each_ = (per_tile_ + each - 1) / each;
-    }
-    if (blocks_each_ == 0) {
-      own_ = {min(total, block * each_), min(total, (block + 1) * each_)};
-    } else if (block < tiles() * blocks_each_) {
-      const int32_t tile = block / blocks_each_, begin = block % blocks_each_ * each_;
-      own_ = {tile * per_tile_ + begin, tile * per_tile_ + min(begin + each_, per_tile_)};
-    }
-  }
-
-  __device__ __forceinline__ int32_t octets() const { return ends_.w; }
-  __device__ __forceinline__ int32_t tiles() const { return (ends_.w + kLoraTileOctets - 1) / kLoraTileOctets; }
-  __device__ __forceinline__ UnitRange own() const { return own_; }  // units of A, tile after tile
-  __device__ __forceinline__ int32_t per_tile() const { return per_tile_; }
-
-  // The blocks that have units of a tile of A.
-  __device__ __forceinline__ UnitRange BlocksOf(int32_t tile) const {
-    if (blocks_each_ > 0) return {tile * blocks_each_, (tile + 1) * blocks_each_};
-    return {tile * per_tile_ / each_, ((tile + 1) * per_tile_ - 1) / each_ + 1};
-  }
-
-  // The octets of the target that has a tile of outputs.
-  __device__ __forceinline__ UnitRange OctetsOf(int32_t tile) const {
-    const int32_t output = tile * kProductTile;
-    return output < outputs_[0] ? UnitRange{0, ends_.x} : output < outputs_[0] + outputs_[1] ? UnitRange{ends_.x, ends_.y}
-                                                                                            : UnitRange{ends_.y, ends_.z};
-  }
-
-  // The units of B, as blocks of 64 columns of v, that go with the units [begin, end) of a tile of outputs.
-  __device__ __forceinline__ UnitRange ExpandUnits(int32_t tile, int32_t begin, int32_t end) const {
-    const UnitRange octets = OctetsOf(tile);
-    const int32_t late = LateUnits(tile);
-    if (octets.empty() || begin >= late) return {};
-    const int32_t first = octets.begin / kLoraBlockOctets, count = (octets.end - 1) / kLoraBlockOctets + 1 - first;
-    return {first + count * begin / late, first + count * end / late};
-  }
-
- private:
-  // How many of a tile's units, from the first on, are of blocks that have v by then: all, or all but those of the last block.
-  __device__ __forceinline__ int32_t LateUnits(int32_t tile) const {
-    const int32_t begin = tile * per_tile_, end = begin + per_tile_, last = (end - 1) / per_block_ * per_block_;
-    return last > begin && end - last < kLoraLateUnits && end < min(last + per_block_, units_) ? last - begin : per_tile_;
-  }
-
-  const int4 ends_;
-  const int32_t outputs_[2], per_tile_, per_block_, units_;
-  int32_t each_, blocks_each_ = 0;  // units of A of a block; blocks of a tile of A, if these have to do with no other
-  UnitRange own_;
-};
 
 // What one warp does to let units of A and B come: lane j < 16 finds the j-th octet of a unit, 64 columns of each of its ranks. Those
 // that lie one after another come in one box.
@@ -102,17 +31,17 @@ class LoraLoader {
   // Finds a unit of A: the inputs 64 part .. 64 part + 63 of 128 columns of v.
   __device__ __forceinline__ void FindShrink(int32_t tile, int32_t part) {
     const int32_t octet = tile * kLoraTileOctets + lane_;
-    there_ = lane_ < 16 && octet < division_.octets();
+    there_ = lane_ < 16 && octet < division_.octets;
     if (there_) Choose(octet);
     Find(there_ ? octet_.a_offset : 0, part / 2, part % 2);
   }
   // Finds a unit of B: a block of 64 columns of v for 128 outputs. Ranks that there are not meet zeros of v, and are finite.
-  __device__ __forceinline__ void FindExpand(int32_t tile, int32_t block) {
-    const UnitRange octets = division_.OctetsOf(tile);
+  __device__ __forceinline__ void FindExpand(const LoraPart& part, int32_t block) {
+    const UnitRange octets = part.octets;
     const int32_t octet = block * kLoraBlockOctets + lane_ % 8;
     there_ = lane_ < 16 && octet >= octets.begin && octet < octets.end;
     if (there_) Choose(octet);
-    const int32_t output = tile * kProductTile, first = lora_.site.outputs[0], second = first + lora_.site.outputs[1];
+    const int32_t output = part.tile * kProductTile, first = lora_.site.outputs[0], second = first + lora_.site.outputs[1];
     const int32_t of_target = output - (output < first ? 0 : output < second ? first : second);
     Find(there_ ? octet_.b_offset : 0, of_target / kLoraTile, lane_ / 8);
   }
@@ -203,7 +132,7 @@ class LoraSums {
   };
   __device__ __forceinline__ Members MembersOf(int32_t tile, int32_t warp) const {
     const int32_t octet = tile * kLoraTileOctets + warp * 2;  // of a target there is an even number
-    if (octet >= division_.octets()) return {};
+    if (octet >= division_.octets) return {};
     return {Octet(octet).rows, Octet(octet + 1).rows};
   }
   // d: as wgmma leaves it.
@@ -227,7 +156,7 @@ class LoraSums {
   __device__ __forceinline__ void AddUp(int32_t tile) const {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, first = tile * kLoraTileOctets;
     const UnitRange blocks = division_.BlocksOf(tile);
-    const int32_t count = min(kLoraTileOctets, division_.octets() - first);
+    const int32_t count = min(kLoraTileOctets, division_.octets - first);
     LoraOctet octet = Octet(first + min(lane, count - 1));  // lane j has what octet j of the tile is
     if (lane >= count) octet.rows = {};
     FillOthers(tile, octet, ShareOf(count * kRows, blocks));

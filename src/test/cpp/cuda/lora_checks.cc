@@ -383,6 +383,7 @@ void CheckLora(Lab& lab) {
         CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows, 3);
         CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 4096, {4096, 0, 0}}, mixed, group_rows, 3);
         CheckSite(lab, element, {8, 128, kSiteGateUp, kGate, 2, 1024, {3584, 3584, 0}}, mixed, group_rows, 6);
+        CheckSite(lab, element, {2, 128, kSiteGateUp, kGate, 2, 256, {12544, 12544, 0}}, mixed, group_rows);  // blocks with three tiles
       }
       CheckSite(lab, element, {2, 32, kSiteQkv, kQ, 3, 192, {192, 64, 64}}, mixed, group_rows);
       CheckSite(lab, element, {2, 32, kSiteGateUp, kGate, 2, 192, {512, 512, 0}}, mixed, group_rows);

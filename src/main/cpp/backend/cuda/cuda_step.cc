@@ -172,7 +172,7 @@ void CudaBackend::Gemm(const GemmParams& params) {
   LoraSiteArgs lora;
   const bool has_lora = LoraArgs(params.lora, x, weight, &lora);
   const bool within = has_lora && CanStream(weight, x, rows_) && lora_tables_.sites > 0 && HasWholeTiles(lora) &&
-                      lora.columns % kProductTile == 0 && !kind_.gains;  // in the product's launch
+                      lora.columns % kProductTile == 0 && !kind_.gains && CanHaveLora(weight.split);  // in the product's launch
   if (has_lora && !within) {
     LoraShrink(launcher_, element_, LoraBlocks(), lora);
     SumRanksOverShards(params.lora, lora);
