@@ -12,8 +12,7 @@ constexpr int32_t kWarpgroups = 2;  // consumers, 64 weight rows each
 constexpr int32_t kConsumerWarps = kWarpgroups * 4;
 constexpr int32_t kProducer = kConsumerWarps * 32;  // the first thread of the warp that copies weights
 constexpr int32_t kThreads = kProducer + 32;
-constexpr int32_t kLoaders = 3;  // warps that copy A and B, with kLora
-__host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoaders * 32 : 0); }
+__host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarps * 32 : 0); }
 // Registers of a thread with LoRA. Up to 32 rows a block of the norm, which has 1,024 threads, is to be resident beside it.
 __host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return rows > 64 ? 128 : rows > 32 ? 104 : 80; }
 
@@ -127,13 +126,12 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   };
   if (tid >= kThreads) {
     if constexpr (kLora) {
-      constexpr int32_t kAdder = kLoaders - 1;  // copies no A, but adds v up
+      constexpr int32_t kShrinkers = kLoraWarps - 1;
       const int32_t own = (tid - kThreads) / 32;
       LoraSums<T, kRows> sums(lora.site, division);
-      LoraLoader loader(lora, division);
       int32_t sequence = 0, number = 0;  // of all units; of those of A, then of those of B, which the warps divide
       // Lets what was found come; the unit is complete when somebody has arrived at the barrier as well.
-      const auto copy = [&](uint64_t* barrier) {
+      const auto copy = [&](LoraLoader& loader, uint64_t* barrier) {
         const uint32_t bytes = loader.Bytes();
         await_stage(sequence);
         if (tid % 32 == 0) BarrierExpect(barrier, bytes);
@@ -145,33 +143,32 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
         if (!inputs_known) WaitForPredecessor();
         inputs_known = true;
       };
-      if (own == kAdder) {
-        sequence = of_a;
-        know_inputs();
-        ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t, int32_t) { sums.AddUp(tile); });
-      } else {
-        ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
-          for (int32_t part = begin; part < end; ++part, ++sequence) {
-            if (sequence % kAdder != own) continue;
-            const bool early = sequence < ahead;
-            const int32_t slot = sequence % kStages;
-            uint64_t* barrier = early ? &landed[slot] : &full[slot];
-            loader.FindShrink(tile, part);
-            copy(barrier);
-            if (!early) know_inputs();
-            if (tid % 32 != 0) continue;
-            BarrierArriveExpecting(barrier, early ? 0 : kRows * 128);
-            if (!early) copy_x(part, slot);
-          }
-        });
+      LoraLoader of_a_loader(lora, division);
+      ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
+        for (int32_t part = begin; part < end; ++part, ++sequence) {
+          if (sequence % kShrinkers != own) continue;
+          const bool early = sequence < ahead;
+          const int32_t slot = sequence % kStages;
+          uint64_t* barrier = early ? &landed[slot] : &full[slot];
+          of_a_loader.FindShrink(tile, part);
+          copy(of_a_loader, barrier);
+          if (!early) know_inputs();
+          if (tid % 32 != 0) continue;
+          BarrierArriveExpecting(barrier, early ? 0 : kRows * 128);
+          if (!early) copy_x(part, slot);
+        }
+      });
+      if (const int32_t adder = own - (kLoraWarps - LoraSums<T, kRows>::kAdders); adder >= 0) {
+        ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t, int32_t) { sums.AddUp(tile, adder, know_inputs); });
       }
+      LoraLoader of_b_loader(lora, division);
       for_parts([&](const LoraPart& part) {
         sequence += part.end - part.begin;
         for (int32_t block = part.blocks.begin; block < part.blocks.end; ++block, ++sequence, ++number) {
-          if (number % kLoaders != own) continue;
+          if (number % kLoraWarps != own) continue;
           const int32_t slot = sequence % kStages;
-          loader.FindExpand(part, block);
-          copy(&full[slot]);
+          of_b_loader.FindExpand(part, block);
+          copy(of_b_loader, &full[slot]);
           know_inputs();
           sums.Copy(block, stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &full[slot]);
           __syncwarp();
@@ -329,7 +326,8 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
 }
 
 // Units of weights that are under way at once with LoRA: with more, what its few loads wait for is 5 us late, with fewer memory is
-// not always busy. They are what memory delivers in 2.8 us: 4 on an H100, 6 on an H200 (docs/KERNELS.md), and where the driver does not tell.
+// not always busy. They are what memory delivers in 2.8 us, 4 on an H100 and 6 on an H200 (docs/KERNELS.md); 6 where the driver does
+// not tell.
 int32_t FindFlight(Launcher& launcher) {
   constexpr double kSeconds = 2.8e-6;
   int device = 0, khz = 0, bits = 0;

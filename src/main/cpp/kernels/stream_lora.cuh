@@ -14,6 +14,7 @@
 
 namespace chorale::cuda {
 
+inline constexpr int32_t kLoraWarps = 3;  // of a block, which copy B; all but the last copy A
 inline constexpr int32_t kLoraRowBytes = kLoraTile * 2;
 inline constexpr int32_t kLoraOctetBytes = kLoraOctetRanks * 128;  // in a stage
 static_assert(kLoraTile == kProductTile && kLoraTileColumns == kProductTile);
@@ -120,7 +121,7 @@ __device__ __forceinline__ bool HasRow(const uint4& rows, int32_t row) {
   return (word >> row % 32 & 1) != 0;
 }
 
-// v of the tiles of A of which the block has a part: kept by the warps that multiply, added up by another.
+// v of the tiles of A of which the block has a part: kept by the warps that multiply, added up by others.
 template <typename T, int32_t kRows>
 class LoraSums {
  public:
@@ -151,15 +152,18 @@ class LoraSums {
     }
   }
 
-  // By a warp: adds the block's share of a tile up, as the parts come, in a fixed order, and leaves them empty; scaled and rounded,
-  // zero for rows that do not use an octet, and beyond a rank.
-  __device__ __forceinline__ void AddUp(int32_t tile) const {
+  // Of the warps, the last so many add v up. Each asks again and again, and is in the way of who is asked for.
+  static constexpr int32_t kAdders = kRows > 64 ? 2 : 1;
+  static_assert(kAdders < kLoraWarps);
+  // By warp `adder` of kAdders: adds its share of a tile up, as the parts come, in a fixed order, and leaves them empty; scaled and
+  // rounded, zero for rows that do not use an octet, and beyond a rank. await_inputs: called before anything that a launch writes.
+  template <typename F>
+  __device__ __forceinline__ void AddUp(int32_t tile, int32_t adder, F&& await_inputs) const {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, first = tile * kLoraTileOctets;
     const UnitRange blocks = division_.BlocksOf(tile);
     const int32_t count = min(kLoraTileOctets, division_.octets - first);
     LoraOctet octet = Octet(first + min(lane, count - 1));  // lane j has what octet j of the tile is
     if (lane >= count) octet.rows = {};
-    FillOthers(tile, octet, ShareOf(count * kRows, blocks));
     // Items are four ranks of an octet of a row that uses it; so many lie up to the lane's octet.
     int32_t up_to = 2 * (__popc(octet.rows.x) + __popc(octet.rows.y) + __popc(octet.rows.z) + __popc(octet.rows.w));
 #pragma unroll
@@ -167,9 +171,20 @@ class LoraSums {
       const int32_t before = __shfl_up_sync(0xffffffffu, up_to, distance);
       if (lane >= distance) up_to += before;
     }
-    const UnitRange share = ShareOf(__shfl_sync(0xffffffffu, up_to, kLoraTileOctets - 1), blocks);
-    if (share.end - share.begin <= 16) {
+    const UnitRange share = ShareOf(__shfl_sync(0xffffffffu, up_to, kLoraTileOctets - 1), blocks, adder);
+    await_inputs();
+    FillOthers(tile, octet, ShareOf(count * kRows, blocks, adder));
+    // As many lanes for an item as make the fewest waits for memory.
+    const int32_t items = share.end - share.begin, parts = blocks.end - blocks.begin;
+    const auto waits = [&](int32_t lanes) {
+      const int32_t at_once = kPartsAtOnce * lanes;
+      return (items * lanes + 31) / 32 * ((parts + at_once - 1) / at_once);
+    };
+    const int32_t with_1 = waits(1), with_2 = waits(2), with_4 = waits(4);
+    if (with_4 < min(with_1, with_2)) {
       AddShare<4>(tile, octet, up_to, share, blocks);
+    } else if (with_2 < with_1) {
+      AddShare<2>(tile, octet, up_to, share, blocks);
     } else {
       AddShare<1>(tile, octet, up_to, share, blocks);
     }
@@ -184,7 +199,7 @@ class LoraSums {
     const int32_t tile = block * kLoraBlockOctets / kLoraTileOctets;
     if (tile != there_) {
       const UnitRange blocks = division_.BlocksOf(tile);
-      while (LoadAcquire(Ready(tile)) < blocks.end - blocks.begin) __nanosleep(20);
+      while (LoadAcquire(Ready(tile)) < (blocks.end - blocks.begin) * kAdders) __nanosleep(20);
       __syncwarp();
       there_ = tile;
     }
@@ -203,11 +218,13 @@ class LoraSums {
   }
   // [kRows][128] of a block's part of a tile: with each of both its number grows, so that none is there twice.
   static constexpr int32_t kPartWords = kLoraTileColumns * kRows;
+  static constexpr int32_t kPartsAtOnce = 8;  // that a lane asks for
   __device__ __forceinline__ uint32_t* Part(int32_t block, int32_t tile) const {
     return args_.v_parts + static_cast<int64_t>(block + tile) * kPartWords;
   }
-  __device__ __forceinline__ UnitRange ShareOf(int32_t total, const UnitRange& blocks) const {
-    const int32_t parts = blocks.end - blocks.begin, own = static_cast<int32_t>(blockIdx.x) - blocks.begin;
+  __device__ __forceinline__ UnitRange ShareOf(int32_t total, const UnitRange& blocks, int32_t adder) const {
+    const int32_t parts = (blocks.end - blocks.begin) * kAdders;
+    const int32_t own = (static_cast<int32_t>(blockIdx.x) - blocks.begin) * kAdders + adder;
     return {total * own / parts, total * (own + 1) / parts};
   }
   // Eight columns of a row, at the tile's octet `place`.
@@ -285,26 +302,25 @@ class LoraSums {
   // Every kLanes-th part, from the lane's on.
   template <int32_t kLanes>
   static __device__ __forceinline__ float4 AddParts(uint32_t* source, int32_t parts) {
-    constexpr int32_t kAtOnce = 8;
     float4 sum = {0, 0, 0, 0};
 #pragma unroll 1
-    for (int32_t first = static_cast<int32_t>(threadIdx.x) % kLanes; first < parts; first += kAtOnce * kLanes) {
-      uint4 part[kAtOnce];
+    for (int32_t first = static_cast<int32_t>(threadIdx.x) % kLanes; first < parts; first += kPartsAtOnce * kLanes) {
+      uint4 part[kPartsAtOnce];
       bool there;
       do {
         there = true;
 #pragma unroll
-        for (int32_t j = 0; j < kAtOnce; ++j) {
+        for (int32_t j = 0; j < kPartsAtOnce; ++j) {
           const int32_t index = first + j * kLanes;
           part[j] = index < parts ? LoadRelaxed(source + index * kPartWords) : uint4{};
         }
 #pragma unroll
-        for (int32_t j = 0; j < kAtOnce; ++j) {
+        for (int32_t j = 0; j < kPartsAtOnce; ++j) {
           there = there && part[j].x != kLoraEmpty && part[j].y != kLoraEmpty && part[j].z != kLoraEmpty && part[j].w != kLoraEmpty;
         }
       } while (!there);
 #pragma unroll
-      for (int32_t j = 0; j < kAtOnce; ++j) {
+      for (int32_t j = 0; j < kPartsAtOnce; ++j) {
         sum.x += __uint_as_float(part[j].x), sum.y += __uint_as_float(part[j].y);
         sum.z += __uint_as_float(part[j].z), sum.w += __uint_as_float(part[j].w);
         const int32_t index = first + j * kLanes;
