@@ -91,7 +91,7 @@ class Step {
     embed.inv_freq = inv_freq_->data();
     embed.rotation = rotation_->data();
     embed.rotary_pairs = kHeadDim / 2;
-    embed.beside_plan = lora_memory_ != nullptr && rows_ <= kStreamRowsMax;
+    embed.beside_plan = parts.lora && lora_memory_ != nullptr && rows_ <= kStreamRowsMax;
     if (embed.beside_plan) LoraPlan(l, lora_plan_);
     Embed(l, kElement, rows_, embed);
     Product delta;

@@ -128,17 +128,16 @@ void MeasureBandwidth(Lab& lab, const Weights& weights) {
 }  // namespace
 
 // What LoRA costs at one site of a layer alone, at all, and at none, where only its tables are made: extra milliseconds over the
-// step without adapters.
+// same step without adapters, in the same memory, since the step takes longer or shorter with where its pages lie.
 void BenchLoraSites(Lab& lab) {
   Weights weights(lab);
   MeasureBandwidth(lab, weights);
   std::printf("\nextra ms; read bandwidth %.3f TB/s\n", lab.read_bandwidth / 1e12);
   for (const int32_t batch : {32, 64}) {
-    Step plain(lab, weights, nullptr, batch, kContext, 1, 0, 0, false);
     for (const Adapters& adapters : kAdapters) {
       if (adapters.count > batch || (batch > 32 && adapters.count < 64)) continue;
       Step step(lab, weights, nullptr, batch, kContext, 1, adapters.count, adapters.rank, adapters.all);
-      const double base = lab.Microseconds(1, [&] { plain.Run(); }) / 1e3;
+      const double base = lab.Microseconds(1, [&] { step.Run({.lora = false}); }) / 1e3;
       const auto extra = [&] { return lab.Microseconds(1, [&] { step.Run(); }) / 1e3 - base; };
       std::printf("  B=%d %dxr%d %s: base %.3f, allowed %.3f, extra %.3f;", batch, adapters.count, adapters.rank,
                   adapters.all ? "all" : "qkvo", base,
