@@ -94,7 +94,7 @@ final class AdmissionPass {
                 ledger.abort(candidate);
                 continue;
             }
-            boolean tooFarAhead = blocked != null && !waiting.mayPass(candidate, blocked);
+            boolean tooFarAhead = blocked != null && !waiting.inLine.mayPass(candidate, blocked);
             if (!tooFarAhead && admit(candidate, blocked == null && candidate == first)) {
                 admitted++;
                 Sequence passed = blocked != null ? blocked : first;
@@ -145,8 +145,8 @@ final class AdmissionPass {
             group.seenInWalk = walks;
             Sequence next = waiting.nextOf(group);
             if (next != null
-                    && (blocked == null || waiting.mayPass(next, blocked))
-                    && (best == null || waiting.goesBefore(next.flow, best.flow))) {
+                    && (blocked == null || waiting.inLine.mayPass(next, blocked))
+                    && (best == null || waiting.inLine.goesBefore(next.flow, best.flow))) {
                 best = next;
             }
         }

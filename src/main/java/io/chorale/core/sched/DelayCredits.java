@@ -97,7 +97,7 @@ final class DelayCredits {
         if (!wasOpen && flow.creditNanos != 0 && !open.contains(flow)) {
             open.add(flow);
         }
-        room.rerank(flow);
+        room.inLine.rerank(flow);
     }
 
     /** A flow without requests has nothing to wait for: its credit is written off against those who owe. */

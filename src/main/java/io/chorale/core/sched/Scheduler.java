@@ -426,9 +426,9 @@ public final class Scheduler {
         lookedNanos = looks ? nowNanos : lookedNanos;
         scheduling = new SchedulingState(
                 looks ? ledger.oldestWaitNanos(nowNanos) : scheduling.oldestWaitNanos(),
-                looks ? ledger.room.serviceGap() : scheduling.serviceGap(),
-                ledger.room.tenants(),
-                looks ? ledger.room.tenantsNewestFirst() : scheduling.tenantsNewestFirst(),
+                looks ? ledger.room.inLine.serviceGap() : scheduling.serviceGap(),
+                ledger.room.inLine.tenants(),
+                looks ? ledger.room.inLine.tenantsNewestFirst() : scheduling.tenantsNewestFirst(),
                 ledger.residency.pinnedCount() - ledger.weights.idle(),
                 ledger.weights.merges(),
                 ledger.weights.mergedSteps(),
