@@ -32,11 +32,9 @@ struct Sequence {
 class Storm {
  public:
   Storm(const std::string& directory, int32_t together)
-      : together_(together), harness_(Spec(), testing::DummyModel(Spec(), 5, kBF16), "fast", int64_t{64} << 20) {
-    harness_.config().backend = "cuda";
-    harness_.config().library_dir = directory;
-    harness_.config().poison = 0;
-    harness_.Open();
+      : together_(together),
+        harness_(Spec(), testing::DummyModel(Spec(), 5, kBF16),
+                 EngineConfig{.backend = "cuda", .library_dir = directory, .pool_bytes = int64_t{64} << 20}) {
     harness_.engine().SetObserver(nullptr);
     for (int32_t i = 0; i < kAdapters; ++i) {
       adapters_.push_back(harness_.Stage(testing::DummyAdapter(Spec(), 100 + i, 8 + 9 * i, {kQ, kV, kUp, kDown})));
