@@ -18,9 +18,28 @@ final class Reading {
 
     /** What {@code reader} makes of the request, on its event loop; its exceptions are failures. */
     static <T> Uni<T> of(HttpServerRequest http, Executor eventLoop, Supplier<T> reader) {
-        Uni<T> read = Uni.createFrom().item(reader);
         return http.bytesRead() <= SHORT_BYTES_MAX
-                ? read
-                : read.runSubscriptionOn(Infrastructure.getDefaultWorkerPool()).emitOn(eventLoop);
+                ? Uni.createFrom().item(reader)
+                : onWorker(Infrastructure.getDefaultWorkerPool(), eventLoop, reader);
+    }
+
+    static <T> Uni<T> onWorker(Executor worker, Executor eventLoop, Supplier<T> reader) {
+        return Uni.createFrom()
+                .item(() -> outcome(reader))
+                .runSubscriptionOn(worker)
+                .emitOn(eventLoop)
+                .map(Supplier::get);
+    }
+
+    /** A refusal comes as a value: as a failure it would be logged as an error where its client has gone meanwhile. */
+    private static <T> Supplier<T> outcome(Supplier<T> reader) {
+        try {
+            T read = reader.get();
+            return () -> read;
+        } catch (Problem refused) {
+            return () -> {
+                throw refused;
+            };
+        }
     }
 }
