@@ -13,6 +13,7 @@ import io.chorale.api.Callers;
 import io.chorale.api.CompletionReader;
 import io.chorale.api.JsonBody;
 import io.chorale.api.ModelCatalog;
+import io.chorale.api.OpenExchanges;
 import io.chorale.api.SamplingDefaults;
 import io.chorale.api.ServerResource;
 import io.chorale.api.StreamSessions;
@@ -58,6 +59,7 @@ import jakarta.enterprise.inject.Produces;
 import jakarta.inject.Singleton;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.List;
@@ -74,6 +76,7 @@ import org.jboss.logging.Logger;
 @Singleton
 public class ServingProducer {
     private static final Logger LOG = Logger.getLogger("io.chorale");
+    private static final Duration LAST_BYTES_MAX = Duration.ofSeconds(3);
 
     private final ModelSettings model;
     private final AdapterSettings adapters;
@@ -254,8 +257,16 @@ public class ServingProducer {
     }
 
     /** While the port still answers: what is under way may finish, and who comes is told that we leave. */
-    void drain(@Observes ShutdownDelayInitiatedEvent event) {
+    void drain(@Observes ShutdownDelayInitiatedEvent event, OpenExchanges exchanges) {
         service.drain();
+        try {
+            // For requests that have come and are not read yet, and the last bytes of answers.
+            if (!exchanges.awaitEnd(LAST_BYTES_MAX)) {
+                LOG.warnf("some clients have not sent or read all within %s", LAST_BYTES_MAX);
+            }
+        } catch (InterruptedException hurry) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     void stop(@Observes ShutdownEvent event) throws IOException {

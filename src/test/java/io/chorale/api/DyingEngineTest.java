@@ -10,7 +10,9 @@ import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
 import io.restassured.RestAssured;
 import io.restassured.http.ContentType;
+import jakarta.inject.Inject;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.MethodOrderer;
@@ -23,6 +25,9 @@ import org.junit.jupiter.api.TestMethodOrder;
 @TestProfile(DyingProfile.class)
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 class DyingEngineTest {
+    @Inject
+    OpenExchanges exchanges;
+
     private static final String BODY = "{\"model\":\"tokens\",\"prompt\":[1,2,3],\"max_tokens\":500,\"stream\":%s}";
 
     @Test
@@ -52,6 +57,13 @@ class DyingEngineTest {
                         + "\"type\":\"server_error\",\"param\":null,\"code\":\"engine_dead\"}}\n\n",
                 events.getLast());
         assertFalse(events.contains("data: [DONE]\n\n"));
+    }
+
+    /** Or a server that stops would wait for it in vain. */
+    @Test
+    @Order(3)
+    void shouldCountTheAnswerThatWasBrokenOffAsEnded() throws InterruptedException {
+        assertTrue(exchanges.awaitEnd(Duration.ofSeconds(5)));
     }
 
     @Test

@@ -12,9 +12,11 @@ import io.quarkus.test.junit.TestProfile;
 import io.restassured.RestAssured;
 import io.restassured.http.ContentType;
 import io.restassured.response.Response;
+import jakarta.inject.Inject;
 import java.io.IOException;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -25,6 +27,9 @@ import org.junit.jupiter.api.Test;
 @QuarkusTest
 @TestProfile(TokensProfile.class)
 class TokenStreamTest {
+    @Inject
+    OpenExchanges exchanges;
+
     private static final int VOCAB = 2048;
     private static final Pattern ID = Pattern.compile("\"id\":\"cmpl-[0-9a-f]{32}\",");
     private static final Pattern CREATED = Pattern.compile("\"created\":\\d{10,},");
@@ -57,6 +62,21 @@ class TokenStreamTest {
             body = ID.matcher(body).replaceAll("<id>");
             assertEquals(wanted, CREATED.matcher(body).replaceAll("<created>"));
             assertTrue(http.endedWell);
+        }
+    }
+
+    @Test
+    void shouldBeAnOpenExchangeUntilItsEnd() throws Exception {
+        assertTrue(exchanges.awaitEnd(Duration.ofSeconds(5)), "nobody is there");
+        String json = "{\"model\":\"tokens\",\"prompt\":[5],\"max_tokens\":1000,\"stream\":true}";
+        try (RawHttp left = RawHttp.post("/v1/completions", json)) {
+            assertEquals(200, left.status);
+            assertFalse(exchanges.awaitEnd(Duration.ZERO), "an answer is on its way");
+        }
+        assertTrue(exchanges.awaitEnd(Duration.ofSeconds(5)), "its client has left");
+        try (RawHttp read = RawHttp.post("/v1/completions", json)) {
+            read.body();
+            assertTrue(exchanges.awaitEnd(Duration.ofSeconds(5)), "it was read to its end");
         }
     }
 

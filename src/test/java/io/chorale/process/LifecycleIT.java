@@ -43,6 +43,7 @@ class LifecycleIT {
                         http.send(Answer.request(server.port, 5, false), HttpResponse.BodyHandlers.ofString());
                 assertEquals(503, refused.statusCode());
                 assertTrue(refused.headers().firstValueAsLong("Retry-After").orElse(0) >= 1);
+                assertEquals("close", refused.headers().firstValue("Connection").orElse("kept"));
                 assertEquals(
                         "draining",
                         new ObjectMapper()
@@ -95,6 +96,7 @@ class LifecycleIT {
             assertFalse(answer.saysDone());
             assertEquals(TERMINATED, server.awaitExit(EXIT_MAX));
             assertTrue(Duration.ofNanos(System.nanoTime() - told).toSeconds() < 20);
+            assertFalse(server.log().contains("within PT3S"), "what was broken off is waited for: " + server.log());
         }
     }
 
