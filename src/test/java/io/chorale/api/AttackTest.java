@@ -50,6 +50,15 @@ class AttackTest {
     }
 
     @ParameterizedTest
+    @ValueSource(strings = {"/v1/models/pirate;x", "/v1/adapters/pirate;x=1", "/v1;x/models", "/v1/adapters;x"})
+    void shouldNotLookForAPartOfAName(String path) throws IOException {
+        try (RawHttp http = RawHttp.get(path, "")) {
+            assertEquals(404, http.status);
+            assertTrue(http.body().contains("\"not_found\""));
+        }
+    }
+
+    @ParameterizedTest
     @ValueSource(
             strings = {"../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "tokens/../broken", "pirate\u0000"})
     void shouldNotTakeAPathForAModel(String model) {
