@@ -60,6 +60,7 @@ final class JsonText {
     static JsonObject readObject(Path file, long bytesMax) throws FileRejectedException {
         byte[] bytes;
         try {
+            expectRegular(file);
             long size = Files.size(file);
             if (size > bytesMax) {
                 throw new FileRejectedException(
@@ -70,6 +71,13 @@ final class JsonText {
             throw new FileRejectedException(file + ": cannot be read: " + reason(unreadable));
         }
         return readObject(file.toString(), bytes);
+    }
+
+    /** A pipe would be waited for, and a device read without end, whatever size it says it has. */
+    static void expectRegular(Path file) throws IOException {
+        if (Files.exists(file) && !Files.isRegularFile(file)) {
+            throw new IOException("it is no regular file");
+        }
     }
 
     /** @param source where it is from, for messages */

@@ -47,6 +47,15 @@ record SafetensorsFile(Path path, long fileBytes, byte[] header, Map<String, Ten
     }
 
     static SafetensorsFile open(Path path) throws FileRejectedException {
+        try {
+            JsonText.expectRegular(path);
+            return read(path);
+        } catch (IOException unreadable) {
+            throw new FileRejectedException(path + ": cannot be read: " + JsonText.reason(unreadable));
+        }
+    }
+
+    private static SafetensorsFile read(Path path) throws IOException, FileRejectedException {
         try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
             long fileBytes = channel.size();
             ByteBuffer length = ByteBuffer.allocate(LENGTH_BYTES).order(ByteOrder.LITTLE_ENDIAN);
@@ -54,8 +63,6 @@ record SafetensorsFile(Path path, long fileBytes, byte[] header, Map<String, Ten
             byte[] head = new byte[LENGTH_BYTES + headerBytes(path, length.array(), fileBytes)];
             readFully(channel, ByteBuffer.wrap(head), 0, head.length);
             return parse(path, fileBytes, head);
-        } catch (IOException unreadable) {
-            throw new FileRejectedException(path + ": cannot be read: " + JsonText.reason(unreadable));
         }
     }
 

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A folder of adapters, good and bad, and the names that point to versions. */
@@ -55,6 +56,33 @@ class AdapterFolderTest {
                 .getFirst()
                 .contains("the folder's name is the adapter's name"));
         assertTrue(registry.find("nobody").isEmpty());
+    }
+
+    /** Whoever may write into the folder could stop the server with them. */
+    @Test
+    @Timeout(60)
+    void pipesAndDevicesAreNotRead() throws Exception {
+        write("pirate");
+        for (String file : List.of(PeftAdapter.CONFIG, PeftAdapter.WEIGHTS)) {
+            write("device-" + file);
+            Path replaced = folder.resolve("device-" + file).resolve(file);
+            Files.delete(replaced);
+            Files.createSymbolicLink(replaced, Path.of("/dev/zero"));
+            write("pipe-" + file);
+            Path pipe = folder.resolve("pipe-" + file).resolve(file);
+            Files.delete(pipe);
+            assertEquals(
+                    0, new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor());
+        }
+        List<AdapterEntry> entries = adapters.scan(folder, registry);
+        assertEquals(5, entries.size());
+        for (AdapterEntry entry : entries) {
+            boolean isWhole = entry.name().equals("pirate");
+            assertEquals(isWhole, entry.usable(), entry.name());
+            assertTrue(
+                    isWhole || entry.problems().getFirst().endsWith("cannot be read: it is no regular file"),
+                    () -> entry.name() + ": " + entry.problems());
+        }
     }
 
     @Test
