@@ -26,7 +26,11 @@ public final class PeftAdapter {
     static final String CONFIG = "adapter_config.json";
     static final String WEIGHTS = "adapter_model.safetensors";
     private static final String PICKLED = "adapter_model.bin";
-    private static final long CONFIG_BYTES_MAX = 16L << 20;
+
+    /** A hundred times what the largest models need: read, a text takes ten times its size of the heap, and many are. */
+    private static final int CONFIG_BYTES_MAX = 1 << 20;
+
+    private static final int HEADER_BYTES_MAX = 8 << 20;
     private static final int PROBLEMS_MAX = 1_000;
 
     private final Path directory;
@@ -55,7 +59,7 @@ public final class PeftAdapter {
                     + ": pickled weights can run code when read; save the adapter as " + WEIGHTS);
         }
         PeftConfig config = new PeftConfig(JsonText.readObject(configFile, CONFIG_BYTES_MAX));
-        SafetensorsFile file = SafetensorsFile.open(weights);
+        SafetensorsFile file = SafetensorsFile.open(weights, HEADER_BYTES_MAX);
         return new Verification(directory, base, heads, check, config, file).verify();
     }
 

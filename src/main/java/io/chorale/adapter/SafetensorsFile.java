@@ -47,20 +47,24 @@ record SafetensorsFile(Path path, long fileBytes, byte[] header, Map<String, Ten
     }
 
     static SafetensorsFile open(Path path) throws FileRejectedException {
+        return open(path, HEADER_BYTES_MAX);
+    }
+
+    static SafetensorsFile open(Path path, int headerBytesMax) throws FileRejectedException {
         try {
             JsonText.expectRegular(path);
-            return read(path);
+            return read(path, headerBytesMax);
         } catch (IOException unreadable) {
             throw new FileRejectedException(path + ": cannot be read: " + JsonText.reason(unreadable));
         }
     }
 
-    private static SafetensorsFile read(Path path) throws IOException, FileRejectedException {
+    private static SafetensorsFile read(Path path, int headerBytesMax) throws IOException, FileRejectedException {
         try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
             long fileBytes = channel.size();
             ByteBuffer length = ByteBuffer.allocate(LENGTH_BYTES).order(ByteOrder.LITTLE_ENDIAN);
             readFully(channel, length, 0, Math.min(fileBytes, LENGTH_BYTES));
-            byte[] head = new byte[LENGTH_BYTES + headerBytes(path, length.array(), fileBytes)];
+            byte[] head = new byte[LENGTH_BYTES + headerBytes(path, length.array(), fileBytes, headerBytesMax)];
             readFully(channel, ByteBuffer.wrap(head), 0, head.length);
             return parse(path, fileBytes, head);
         }
@@ -72,7 +76,7 @@ record SafetensorsFile(Path path, long fileBytes, byte[] header, Map<String, Ten
      * @param head at least the first eight bytes and as many more as they say
      */
     static SafetensorsFile parse(Path path, long fileBytes, byte[] head) throws FileRejectedException {
-        int jsonBytes = headerBytes(path, head, fileBytes);
+        int jsonBytes = headerBytes(path, head, fileBytes, HEADER_BYTES_MAX);
         if (head[LENGTH_BYTES] != '{') {
             throw rejected(path, "its header does not begin with '{'");
         }
@@ -88,15 +92,15 @@ record SafetensorsFile(Path path, long fileBytes, byte[] header, Map<String, Ten
         }
     }
 
-    private static int headerBytes(Path path, byte[] head, long fileBytes) throws FileRejectedException {
+    private static int headerBytes(Path path, byte[] head, long fileBytes, int bytesMax) throws FileRejectedException {
         if (fileBytes < LENGTH_BYTES + 2) {
             throw rejected(path, "has " + fileBytes + " bytes, too few for a safetensors file");
         }
         long jsonBytes = ByteBuffer.wrap(head).order(ByteOrder.LITTLE_ENDIAN).getLong(0);
-        if (jsonBytes < 2 || jsonBytes > HEADER_BYTES_MAX) {
+        if (jsonBytes < 2 || jsonBytes > bytesMax) {
             throw rejected(
                     path,
-                    "says that its header has " + Long.toUnsignedString(jsonBytes) + " bytes; 2 to " + HEADER_BYTES_MAX
+                    "says that its header has " + Long.toUnsignedString(jsonBytes) + " bytes; 2 to " + bytesMax
                             + " are possible");
         }
         if (jsonBytes > fileBytes - LENGTH_BYTES) {

@@ -58,6 +58,25 @@ class AdapterFolderTest {
         assertTrue(registry.find("nobody").isEmpty());
     }
 
+    /** What would fill the heap before anything wrong is found. */
+    @Test
+    void textsThatAreFarTooLongAreNotRead() throws Exception {
+        write("config");
+        write("header");
+        String filler = " ".repeat(8 << 20);
+        Files.writeString(folder.resolve("config").resolve(PeftAdapter.CONFIG), filler + "{}");
+        Files.write(
+                folder.resolve("header").resolve(PeftAdapter.WEIGHTS),
+                SafetensorsWriter.file("{" + filler + "}", new byte[0]));
+        adapters.scan(folder, registry);
+        assertTrue(problemOf("config").contains("more than the 1048576 that are read"), problemOf("config"));
+        assertTrue(problemOf("header").contains("; 2 to 8388608 are possible"), problemOf("header"));
+    }
+
+    private String problemOf(String name) {
+        return registry.find(name).orElseThrow().problems().getFirst();
+    }
+
     /** Whoever may write into the folder could stop the server with them. */
     @Test
     @Timeout(60)

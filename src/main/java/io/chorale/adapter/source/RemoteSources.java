@@ -23,7 +23,7 @@ import java.util.Optional;
 public final class RemoteSources implements AdapterSources {
     private static final String CONFIG = "adapter_config.json";
     private static final String WEIGHTS = "adapter_model.safetensors";
-    private static final long CONFIG_BYTES_MAX = 16L << 20;
+    private static final long CONFIG_BYTES_MAX = 1L << 20;
 
     private final SourceClient client;
 
