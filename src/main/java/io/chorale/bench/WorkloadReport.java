@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalDouble;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.DoubleStream;
@@ -92,7 +93,8 @@ final class WorkloadReport {
         out.printf(Locale.ROOT, "first token            %s s%n", percentiles(ttft));
         out.printf(Locale.ROOT, "between tokens         %s ms%n", percentiles(gaps));
         out.printf(Locale.ROOT, "a token, whole answer  %.2f ms on average%n", perToken);
-        out.printf(Locale.ROOT, "steady                 %.0f answer tokens/s%n", steadyTokensPerSecond(finished));
+        steadyTokensPerSecond(finished)
+                .ifPresent(rate -> out.printf(Locale.ROOT, "steady                 %.0f answer tokens/s%n", rate));
         out.printf(
                 Locale.ROOT,
                 "engine                 %.1f %% of %.1f s in %.0f steps of %.2f ms%n",
@@ -129,7 +131,8 @@ final class WorkloadReport {
         return IntStream.range(1, events.length).mapToDouble(i -> (events[i] - events[i - 1]) / 1e6);
     }
 
-    private double steadyTokensPerSecond(int[] finished) {
+    /** Empty where the workload is too short to have a middle. */
+    private OptionalDouble steadyTokensPerSecond(int[] finished) {
         long from = start + (long) (EDGE_SECONDS * NANOS);
         long to = start + (long) ((workload.lastSeconds() - EDGE_SECONDS) * NANOS);
         long tokens = Arrays.stream(finished)
@@ -137,7 +140,7 @@ final class WorkloadReport {
                 .flatMapToLong(LongStream::of)
                 .filter(nanos -> nanos >= from && nanos < to)
                 .count();
-        return to > from ? tokens * NANOS / (to - from) : Double.NaN;
+        return to > from ? OptionalDouble.of(tokens * NANOS / (to - from)) : OptionalDouble.empty();
     }
 
     /** The first of those that are alike stands for them. */
