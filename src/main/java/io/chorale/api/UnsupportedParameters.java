@@ -27,9 +27,23 @@ final class UnsupportedParameters {
             Map.entry("allowed_token_ids", UnsupportedParameters::nothingElse),
             Map.entry("logits_processors", UnsupportedParameters::nothingElse),
             Map.entry("truncate_prompt_tokens", UnsupportedParameters::nothingElse),
+            Map.entry("length_penalty", value -> value.isNumber() && value.doubleValue() == 1),
+            Map.entry("early_stopping", UnsupportedParameters::isFalse),
+            Map.entry("repetition_detection", UnsupportedParameters::nothingElse),
+            Map.entry("thinking_token_budget", UnsupportedParameters::nothingElse),
+            Map.entry("spaces_between_special_tokens", UnsupportedParameters::isTrue),
+            Map.entry("kv_transfer_params", UnsupportedParameters::nothingElse),
+            Map.entry("vllm_xargs", UnsupportedParameters::nothingElse),
             Map.entry("response_format", UnsupportedParameters::isPlainText));
 
+    private static final Map<String, Predicate<JsonNode>> TEXT = Map.ofEntries(
+            Map.entry("add_special_tokens", UnsupportedParameters::isTrue),
+            Map.entry("prompt_embeds", UnsupportedParameters::nothingElse));
+
     private static final Map<String, Predicate<JsonNode>> CHAT = Map.ofEntries(
+            // A chat template writes them itself.
+            Map.entry("add_special_tokens", UnsupportedParameters::isFalse),
+            Map.entry("mm_processor_kwargs", UnsupportedParameters::nothingElse),
             Map.entry("tools", UnsupportedParameters::nothingElse),
             Map.entry("tool_choice", oneOf("none", "auto")),
             Map.entry("functions", UnsupportedParameters::nothingElse),
@@ -50,9 +64,7 @@ final class UnsupportedParameters {
     /** @throws Problem naming the first parameter that asks for what is not there */
     static void refuse(Fields request, CompletionRequest.Shape shape) {
         refuse(request, COMMON);
-        if (shape == CompletionRequest.Shape.CHAT) {
-            refuse(request, CHAT);
-        }
+        refuse(request, shape == CompletionRequest.Shape.CHAT ? CHAT : TEXT);
     }
 
     private static void refuse(Fields request, Map<String, Predicate<JsonNode>> table) {
@@ -75,6 +87,10 @@ final class UnsupportedParameters {
 
     private static boolean isFalse(JsonNode value) {
         return value.isBoolean() && !value.booleanValue();
+    }
+
+    private static boolean isTrue(JsonNode value) {
+        return value.isBoolean() && value.booleanValue();
     }
 
     private static boolean isPlainText(JsonNode format) {

@@ -182,9 +182,20 @@ class RefusalTest {
                 "guided_json|{'a':1}",
                 "structured_outputs|{'a':1}",
                 "prompt_logprobs|1",
+                "prompt_embeds|'AAAA'",
+                "add_special_tokens|false",
+                "spaces_between_special_tokens|false",
+                "length_penalty|1.2",
+                "early_stopping|true",
+                "repetition_detection|{'min_count':3}",
+                "thinking_token_budget|5",
+                "kv_transfer_params|{'do_remote_decode':true}",
+                "vllm_xargs|{'a':1}",
+                "mm_processor_kwargs|{'num_crops':4}",
             })
     void shouldRefuseWhatItDoesNotDo(String parameter, String value) {
         boolean chat = List.of(
+                        "mm_processor_kwargs",
                         "tools",
                         "tool_choice",
                         "functions",
@@ -217,6 +228,8 @@ class RefusalTest {
     void shouldNotMindParametersThatAskForNothing() {
         String nothing =
                 "'tools':[],'functions':null,'response_format':{'type':'text'},'user':'u','metadata':{'a':'b'},"
+                        + "'length_penalty':1,'early_stopping':false,'spaces_between_special_tokens':true,"
+                        + "'add_special_tokens':true,'kv_transfer_params':{},'vllm_xargs':null,"
                         + "'store':false,'best_of':1,'suffix':null,'audio':null,'service_tier':'auto','logit_bias':{},"
                         + "'stop':null,'unknown_field':7,'prompt_cache_key':'k','safety_identifier':'s'";
         post(COMPLETIONS, "{'model':'tokens','prompt':[1],'max_tokens':2," + nothing + "}")
