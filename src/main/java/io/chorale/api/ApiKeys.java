@@ -3,10 +3,12 @@ package io.chorale.api;
 import io.chorale.access.Identity;
 import io.chorale.access.Keyring;
 import io.smallrye.mutiny.Uni;
+import io.vertx.core.http.HttpMethod;
 import io.vertx.ext.web.RoutingContext;
 import jakarta.ws.rs.core.Response;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Pattern;
 import org.jboss.logging.Logger;
 import org.jboss.resteasy.reactive.server.ServerRequestFilter;
@@ -19,6 +21,11 @@ import org.jspecify.annotations.Nullable;
  */
 public class ApiKeys {
     private static final String BEARER = "Bearer ";
+
+    /** All else needs a key, also what is not there: a path that was forgotten here is closed. */
+    private static final Set<String> OPEN = Set.of("/health", "/health/", "/version", "/version/");
+
+    private static final String STREAMS = "/v1/streams/";
     private static final Logger LOG = Logger.getLogger(ApiKeys.class);
     private static final Duration RETRY_SOON = Duration.ofSeconds(1);
     private static final String IDENTITY = ApiKeys.class.getName();
@@ -82,10 +89,10 @@ public class ApiKeys {
 
     /** Null: it needs no key. */
     private @Nullable Response refusal(RoutingContext exchange, String message) {
-        String path = String.valueOf(exchange.request().path());
-        boolean open = !(path.startsWith("/v1/") || path.equals("/tokenize") || path.equals("/detokenize"))
-                || (path.startsWith("/v1/streams/")
-                        && exchange.request().method().name().equals("GET"));
+        // As endpoints are looked for: /%761/models and //v1/models are /v1/models too.
+        String path = exchange.normalizedPath();
+        boolean open = OPEN.contains(path)
+                || (path.startsWith(STREAMS) && exchange.request().method().equals(HttpMethod.GET));
         boolean wanted = keyring.wantsKeys() || tokens.isOn();
         return open || !wanted ? null : ProblemMapper.response(Problem.unauthorized(message));
     }

@@ -9,11 +9,14 @@ import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
 import io.restassured.http.ContentType;
 import io.restassured.response.Response;
+import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Who may ask, how much, and what the refusal says. */
 @QuarkusTest
@@ -45,12 +48,57 @@ class TenantsTest {
                     .body("error.code", equalTo("invalid_api_key"));
         }
         given().get("/v1/models").then().statusCode(401);
-        given().get("/health").then().statusCode(200);
+        for (String open : List.of("/health", "/health/", "/version", "/q/health/live", "/metrics")) {
+            given().get(open).then().statusCode(200);
+        }
         given().header("Authorization", "Bearer acme-2")
                 .get("/v1/models")
                 .then()
                 .statusCode(200);
         ask("acme-1", 1).then().statusCode(200);
+    }
+
+    /** However a path is written: it is an endpoint's if one answers it. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "/v1/models",
+                "/%761/models",
+                "/v1/%6dodels",
+                "//v1/models",
+                "/v1//models",
+                "/v1/models/",
+                "/./v1/models",
+                "/%2e/v1/models",
+                "/x/../v1/models",
+                "/health/../v1/models",
+                "/v1/streams/../models",
+                "/v1/streams/%2e%2e/models",
+                "/v1/load",
+                "/%761/load",
+                "/v1/adapters",
+                "//v1/adapters",
+            })
+    void shouldTurnAwayWhoHasNoKeyOnAnyPath(String path) throws IOException {
+        try (RawHttp http = RawHttp.get(path, "")) {
+            assertEquals(401, http.status);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"/%761/completions", "//v1/completions", "/./v1/completions", "/x/../v1/completions"})
+    void shouldAnswerNobodyWithoutAKeyOnAnyPath(String path) throws IOException {
+        try (RawHttp http = RawHttp.post(path, "{\"model\":\"tokens\",\"prompt\":[1,2,3],\"max_tokens\":1}")) {
+            assertEquals(401, http.status);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"/tokeniz%65", "//tokenize", "/./detokenize"})
+    void shouldTokeniseForNobodyWithoutAKey(String path) throws IOException {
+        try (RawHttp http = RawHttp.post(path, "{\"prompt\":\"x\",\"tokens\":[1]}")) {
+            assertEquals(401, http.status);
+        }
     }
 
     @Test
