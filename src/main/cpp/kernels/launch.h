@@ -6,7 +6,7 @@
 // launches then form a chain in which the next kernel is resident, its weights already on their way, when the one
 // before it ends (programmatic dependent launch, sm_90). Without it the same code runs strictly one after another.
 //
-// A step with adapters begins with two kernels that first wait and then allow, so that others may read LoRA's tables as
+// A step whose products compute LoRA begins with two kernels that first wait and then allow, so that others may read LoRA's tables as
 // early: LoraPlan, which makes them, waits at once, so that beside it all that was before has ended; Embed works beside it
 // and waits when it has done so. What is allowed then begins after the tables are there.
 #pragma once

@@ -8,7 +8,7 @@ namespace chorale::cuda {
 
 inline constexpr int32_t kLoraBlockOctets = 8;  // of a unit of B
 inline constexpr int32_t kLoraLateUnits = 48;   // of a block, after which v is there
-inline constexpr int32_t kLoraFewTiles = 4;     // of A: of fewer each is cut in more parts, as hardly any block has one
+inline constexpr int32_t kLoraFewTiles = 4;     // of A: fewer cost the wait for v rather than bytes
 
 struct UnitRange {
   int32_t begin, end;
@@ -66,7 +66,7 @@ class LoraDivider {
   }
 
  private:
-  // A in equal parts, none of which is too short.
+  // A in equal parts, none of which is too short: of few tiles in more of them, as hardly any block has one.
   __device__ __forceinline__ void DivideA(LoraDivision* own) const {
     const auto blocks = static_cast<int32_t>(gridDim.x), block = static_cast<int32_t>(blockIdx.x);
     const int32_t total = Tiles() * per_tile_, least = min(per_tile_, max(HasFew() ? 2 : 4, per_tile_ / (HasFew() ? 32 : 16)));
@@ -86,7 +86,6 @@ class LoraDivider {
   }
 
   __device__ __forceinline__ int32_t Tiles() const { return (ends_.w + kLoraTileOctets - 1) / kLoraTileOctets; }
-  // Then what LoRA costs is the wait for v rather than bytes.
   __device__ __forceinline__ bool HasFew() const { return Tiles() < kLoraFewTiles; }
 
   __device__ __forceinline__ UnitRange OctetsOf(int32_t tile) const {
@@ -95,7 +94,7 @@ class LoraDivider {
   }
 
   // The unit with which the block of `first` begins. With the end of a tile and as much of the next it begins with the next, so that it
-  // may have units of B of both.
+  // may have units of B of both; with few tiles of A there is nothing to divide.
   __device__ __forceinline__ int32_t StartOf(int32_t first) const {
     const int32_t count = min(per_block_, units_ - first), rest = per_tile_ - first % per_tile_;
     return !HasFew() && rest < per_tile_ && rest < count && min(count - rest, per_tile_) >= rest ? first + rest : first;

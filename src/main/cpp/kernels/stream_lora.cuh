@@ -156,7 +156,8 @@ class LoraSums {
   static constexpr int32_t kAdders = kRows > 64 ? 2 : 1;
   static_assert(kAdders < kLoraWarps);
   // By warp `adder` of kAdders: adds its share of a tile up, as the parts come, in a fixed order, and leaves them empty; scaled and
-  // rounded, zero for rows that do not use an octet, and beyond a rank. await_inputs: called before anything that a launch writes.
+  // rounded, zero for rows that do not use an octet, and beyond a rank. await_inputs: called before
+  // anything but the tables is read that a launch writes.
   template <typename F>
   __device__ __forceinline__ void AddUp(int32_t tile, int32_t adder, F&& await_inputs) const {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, first = tile * kLoraTileOctets;

@@ -315,7 +315,7 @@ public final class AdapterShelf implements AutoCloseable {
         return new AdapterState(names, aliases.list());
     }
 
-    /** Requests may be under way with it, and one that waits, or is preempted, has its files read again. */
+    /** Requests may be under way with it, and one that waits for its adapter still has its files to be read. */
     @SuppressWarnings("FutureReturnValueIgnored") // the tasks catch what they throw
     private void forget(AdapterEntry entry) {
         if (!entry.digest().isEmpty()) {
@@ -332,10 +332,13 @@ public final class AdapterShelf implements AutoCloseable {
         synchronized (contentTurn) {
             String digest = entry.digest();
             leaving.computeIfPresent(digest, (same, count) -> count == 1 ? null : count - 1);
-            boolean wanted = leaving.containsKey(digest)
-                    || registry.names().stream()
-                            .flatMap(named -> named.versions().stream())
-                            .anyMatch(other -> other.digest().equals(digest));
+            boolean wanted;
+            synchronized (registry) { // what loses its name there is among those that leave before the turn ends
+                wanted = leaving.containsKey(digest)
+                        || registry.names().stream()
+                                .flatMap(named -> named.versions().stream())
+                                .anyMatch(other -> other.digest().equals(digest));
+            }
             if (!wanted) {
                 digests.forget(entry.fingerprint());
                 ContentStore store = content;

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Parameters that OpenAI's API or vLLM's knows and this server does not: refused by name when they ask for something,
@@ -27,18 +28,14 @@ final class UnsupportedParameters {
             Map.entry("allowed_token_ids", UnsupportedParameters::nothingElse),
             Map.entry("logits_processors", UnsupportedParameters::nothingElse),
             Map.entry("truncate_prompt_tokens", UnsupportedParameters::nothingElse),
-            Map.entry("length_penalty", value -> value.isNumber() && value.doubleValue() == 1),
-            Map.entry("early_stopping", UnsupportedParameters::isFalse),
             Map.entry("repetition_detection", UnsupportedParameters::nothingElse),
             Map.entry("thinking_token_budget", UnsupportedParameters::nothingElse),
-            Map.entry("spaces_between_special_tokens", UnsupportedParameters::isTrue),
             Map.entry("kv_transfer_params", UnsupportedParameters::nothingElse),
             Map.entry("vllm_xargs", UnsupportedParameters::nothingElse),
             Map.entry("response_format", UnsupportedParameters::isPlainText));
 
-    private static final Map<String, Predicate<JsonNode>> TEXT = Map.ofEntries(
-            Map.entry("add_special_tokens", UnsupportedParameters::isTrue),
-            Map.entry("prompt_embeds", UnsupportedParameters::nothingElse));
+    private static final Map<String, Predicate<JsonNode>> TEXT =
+            Map.of("prompt_embeds", UnsupportedParameters::nothingElse);
 
     private static final Map<String, Predicate<JsonNode>> CHAT = Map.ofEntries(
             // A chat template writes them itself.
@@ -64,7 +61,26 @@ final class UnsupportedParameters {
     /** @throws Problem naming the first parameter that asks for what is not there */
     static void refuse(Fields request, CompletionRequest.Shape shape) {
         refuse(request, COMMON);
-        refuse(request, shape == CompletionRequest.Shape.CHAT ? CHAT : TEXT);
+        boolean chat = shape == CompletionRequest.Shape.CHAT;
+        refuse(request, chat ? CHAT : TEXT);
+        if (!chat && !isTrueOrAbsent(request, "add_special_tokens") && !hasTokenIds(request.get("prompt"))) {
+            throw Problem.unsupported(request.name("add_special_tokens"));
+        }
+        if (!isTrueOrAbsent(request, "spaces_between_special_tokens")
+                && !isTrueOrAbsent(request, "skip_special_tokens")) {
+            throw Problem.unsupported(request.name("spaces_between_special_tokens"));
+        }
+    }
+
+    private static boolean isTrueOrAbsent(Fields request, String flag) {
+        JsonNode value = request.get(flag);
+        return value == null || (value.isBoolean() && value.booleanValue());
+    }
+
+    /** To ids nothing is added. */
+    private static boolean hasTokenIds(@Nullable JsonNode prompt) {
+        JsonNode first = prompt == null ? null : prompt.get(0);
+        return first != null && (first.isNumber() || first.isArray());
     }
 
     private static void refuse(Fields request, Map<String, Predicate<JsonNode>> table) {
@@ -87,10 +103,6 @@ final class UnsupportedParameters {
 
     private static boolean isFalse(JsonNode value) {
         return value.isBoolean() && !value.booleanValue();
-    }
-
-    private static boolean isTrue(JsonNode value) {
-        return value.isBoolean() && value.booleanValue();
     }
 
     private static boolean isPlainText(JsonNode format) {

@@ -183,10 +183,6 @@ class RefusalTest {
                 "structured_outputs|{'a':1}",
                 "prompt_logprobs|1",
                 "prompt_embeds|'AAAA'",
-                "add_special_tokens|false",
-                "spaces_between_special_tokens|false",
-                "length_penalty|1.2",
-                "early_stopping|true",
                 "repetition_detection|{'min_count':3}",
                 "thinking_token_budget|5",
                 "kv_transfer_params|{'do_remote_decode':true}",
@@ -225,11 +221,30 @@ class RefusalTest {
     }
 
     @Test
+    void shouldRefuseToWriteATextWithoutItsSpecialTokens() {
+        refused(
+                post(COMPLETIONS, "{'model':'tokens','prompt':'a','max_tokens':2,'add_special_tokens':false}"),
+                400,
+                "unsupported_parameter",
+                "add_special_tokens",
+                "add_special_tokens");
+        refused(
+                post(
+                        COMPLETIONS,
+                        "{'model':'tokens','prompt':[1],'max_tokens':2,"
+                                + "'skip_special_tokens':false,'spaces_between_special_tokens':false}"),
+                400,
+                "unsupported_parameter",
+                "spaces_between_special_tokens",
+                "spaces_between_special_tokens");
+    }
+
+    @Test
     void shouldNotMindParametersThatAskForNothing() {
         String nothing =
                 "'tools':[],'functions':null,'response_format':{'type':'text'},'user':'u','metadata':{'a':'b'},"
-                        + "'length_penalty':1,'early_stopping':false,'spaces_between_special_tokens':true,"
-                        + "'add_special_tokens':true,'kv_transfer_params':{},'vllm_xargs':null,"
+                        + "'length_penalty':1.2,'early_stopping':true,'spaces_between_special_tokens':false,"
+                        + "'add_special_tokens':false,'kv_transfer_params':{},'vllm_xargs':null,"
                         + "'store':false,'best_of':1,'suffix':null,'audio':null,'service_tier':'auto','logit_bias':{},"
                         + "'stop':null,'unknown_field':7,'prompt_cache_key':'k','safety_identifier':'s'";
         post(COMPLETIONS, "{'model':'tokens','prompt':[1],'max_tokens':2," + nothing + "}")
