@@ -78,6 +78,21 @@ class TidyTest {
         assertEquals(List.of(), marks);
     }
 
+    /** They would not start, and where no native executable is built nobody would notice. */
+    @Test
+    void shouldInjectNothingIntoTestsOfTheExecutable() throws IOException {
+        Pattern parent = Pattern.compile("class \\w+ extends (\\w+)");
+        List<String> injected = new ArrayList<>();
+        for (Path file : filesUnder(Path.of("src/test/java"), "IT.java")) {
+            Matcher match = parent.matcher(read(file));
+            if (match.find()
+                    && read(file.resolveSibling(match.group(1) + ".java")).contains("@Inject")) {
+                injected.add(match.group(1));
+            }
+        }
+        assertEquals(List.of(), injected);
+    }
+
     @Test
     void shouldNameNoFolderOfTheMachineItWasWrittenOn() throws IOException {
         List<String> found = new ArrayList<>();
