@@ -83,12 +83,23 @@ inline Status TryToOpen(const ModelSpec& spec, const EngineConfig& config) {
   return ShardedEngine::Create(config, view.value(), spans).status();
 }
 
-class CudaEngineTest : public ::testing::Test {
+// Skipped where it is not said which plugin to test.
+class CudaPluginTest : public ::testing::Test {
  protected:
   void SetUp() override {
     const char* directory = std::getenv("CHORALE_CUDA_LIBRARY_DIR");
     if (directory == nullptr) GTEST_SKIP() << "CHORALE_CUDA_LIBRARY_DIR does not say where libchorale_cuda.so is";
     directory_ = directory;
+  }
+
+  std::string directory_;
+};
+
+class CudaEngineTest : public CudaPluginTest {
+ protected:
+  void SetUp() override {
+    CudaPluginTest::SetUp();
+    if (IsSkipped()) return;
     static const Status status =
         TryToOpen(testing::SmallSpec(), {.backend = "cuda", .library_dir = directory_, .pool_bytes = 1 << 20});
     if (status.message().find("no device") != std::string::npos) GTEST_SKIP() << status.message();
@@ -110,8 +121,6 @@ class CudaEngineTest : public ::testing::Test {
     config.poison = 0;
     return Open(c, seed, config);
   }
-
-  std::string directory_;
 };
 
 inline void LoadAdapters(EngineHarness& harness, uint64_t seed) {

@@ -75,12 +75,11 @@ struct Played {
   std::vector<uint8_t> pages;
 };
 
-class CudaShardTest : public ::testing::Test {
+class CudaShardTest : public CudaPluginTest {
  protected:
   void SetUp() override {
-    const char* directory = std::getenv("CHORALE_CUDA_LIBRARY_DIR");
-    if (directory == nullptr) GTEST_SKIP() << "CHORALE_CUDA_LIBRARY_DIR does not say where libchorale_cuda.so is";
-    directory_ = directory;
+    CudaPluginTest::SetUp();
+    if (IsSkipped()) return;
     static const Gpus gpus = CountGpus({.backend = "cuda", .library_dir = directory_, .pool_bytes = 16 << 20});
     ASSERT_EQ(gpus.failure, "");
     if (gpus.count == 1) GTEST_SKIP() << gpus.lack;
@@ -187,7 +186,6 @@ class CudaShardTest : public ::testing::Test {
   }
 
   int32_t gpus_ = 0;  // at most kShardsMost of those that there are
-  std::string directory_;
 };
 
 // Slots 0 and 1 are plain adapters, the others have a form each.

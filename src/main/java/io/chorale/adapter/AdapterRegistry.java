@@ -85,6 +85,13 @@ public final class AdapterRegistry {
         return List.copyOf(names.values());
     }
 
+    /** Whether a version of some name is of this content. Waits for a change under way, so that who listens to it knows of it. */
+    synchronized boolean hasContent(String digest) {
+        return names.values().stream()
+                .flatMap(named -> named.versions().stream())
+                .anyMatch(entry -> entry.digest().equals(digest));
+    }
+
     /** The names after one, in their order, that are wanted; from the first on where it is empty. */
     public List<NamedAdapter> namesAfter(String name, Predicate<String> wanted, int countMax) {
         return names.tailMap(name, false).values().stream()

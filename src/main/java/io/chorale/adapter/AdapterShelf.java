@@ -332,14 +332,8 @@ public final class AdapterShelf implements AutoCloseable {
         synchronized (contentTurn) {
             String digest = entry.digest();
             leaving.computeIfPresent(digest, (same, count) -> count == 1 ? null : count - 1);
-            boolean wanted;
-            synchronized (registry) { // what loses its name there is among those that leave before the turn ends
-                wanted = leaving.containsKey(digest)
-                        || registry.names().stream()
-                                .flatMap(named -> named.versions().stream())
-                                .anyMatch(other -> other.digest().equals(digest));
-            }
-            if (!wanted) {
+            // In this order: what has lost its name by now is among those that leave.
+            if (!registry.hasContent(digest) && !leaving.containsKey(digest)) {
                 digests.forget(entry.fingerprint());
                 ContentStore store = content;
                 if (store != null) {

@@ -3,8 +3,6 @@ package io.chorale.api;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.Predicate;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Parameters that OpenAI's API or vLLM's knows and this server does not: refused by name when they ask for something,
@@ -12,7 +10,12 @@ import org.jspecify.annotations.Nullable;
  * the table says what else does not. A field in neither table is ignored, as every server does.
  */
 final class UnsupportedParameters {
-    private static final Map<String, Predicate<JsonNode>> COMMON = Map.ofEntries(
+    /** Whether a value asks for nothing, in its request. */
+    private interface Rule {
+        boolean asksNothing(JsonNode value, Fields request);
+    }
+
+    private static final Map<String, Rule> COMMON = Map.ofEntries(
             Map.entry("audio", UnsupportedParameters::nothingElse),
             Map.entry("service_tier", oneOf("auto", "default")),
             Map.entry("store", UnsupportedParameters::isFalse),
@@ -30,14 +33,16 @@ final class UnsupportedParameters {
             Map.entry("truncate_prompt_tokens", UnsupportedParameters::nothingElse),
             Map.entry("repetition_detection", UnsupportedParameters::nothingElse),
             Map.entry("thinking_token_budget", UnsupportedParameters::nothingElse),
+            Map.entry("spaces_between_special_tokens", UnsupportedParameters::isTrueOrOfNone),
             Map.entry("kv_transfer_params", UnsupportedParameters::nothingElse),
             Map.entry("vllm_xargs", UnsupportedParameters::nothingElse),
             Map.entry("response_format", UnsupportedParameters::isPlainText));
 
-    private static final Map<String, Predicate<JsonNode>> TEXT =
-            Map.of("prompt_embeds", UnsupportedParameters::nothingElse);
+    private static final Map<String, Rule> TEXT = Map.ofEntries(
+            Map.entry("add_special_tokens", UnsupportedParameters::isTrueOrOfIds),
+            Map.entry("prompt_embeds", UnsupportedParameters::nothingElse));
 
-    private static final Map<String, Predicate<JsonNode>> CHAT = Map.ofEntries(
+    private static final Map<String, Rule> CHAT = Map.ofEntries(
             // A chat template writes them itself.
             Map.entry("add_special_tokens", UnsupportedParameters::isFalse),
             Map.entry("mm_processor_kwargs", UnsupportedParameters::nothingElse),
@@ -45,8 +50,10 @@ final class UnsupportedParameters {
             Map.entry("tool_choice", oneOf("none", "auto")),
             Map.entry("functions", UnsupportedParameters::nothingElse),
             Map.entry("function_call", oneOf("none", "auto")),
-            Map.entry("parallel_tool_calls", JsonNode::isBoolean),
-            Map.entry("modalities", value -> value.isArray() && value.size() == 1 && isText(value.get(0), "text")),
+            Map.entry("parallel_tool_calls", (value, request) -> value.isBoolean()),
+            Map.entry(
+                    "modalities",
+                    (value, request) -> value.isArray() && value.size() == 1 && isText(value.get(0), "text")),
             Map.entry("prediction", UnsupportedParameters::nothingElse),
             Map.entry("reasoning_effort", oneOf("none")),
             Map.entry("verbosity", oneOf("medium")),
@@ -61,57 +68,54 @@ final class UnsupportedParameters {
     /** @throws Problem naming the first parameter that asks for what is not there */
     static void refuse(Fields request, CompletionRequest.Shape shape) {
         refuse(request, COMMON);
-        boolean chat = shape == CompletionRequest.Shape.CHAT;
-        refuse(request, chat ? CHAT : TEXT);
-        if (!chat && !isTrueOrAbsent(request, "add_special_tokens") && !hasTokenIds(request.get("prompt"))) {
-            throw Problem.unsupported(request.name("add_special_tokens"));
-        }
-        if (!isTrueOrAbsent(request, "spaces_between_special_tokens")
-                && !isTrueOrAbsent(request, "skip_special_tokens")) {
-            throw Problem.unsupported(request.name("spaces_between_special_tokens"));
-        }
+        refuse(request, shape == CompletionRequest.Shape.CHAT ? CHAT : TEXT);
     }
 
-    private static boolean isTrueOrAbsent(Fields request, String flag) {
-        JsonNode value = request.get(flag);
-        return value == null || (value.isBoolean() && value.booleanValue());
-    }
-
-    /** To ids nothing is added. */
-    private static boolean hasTokenIds(@Nullable JsonNode prompt) {
-        JsonNode first = prompt == null ? null : prompt.get(0);
-        return first != null && (first.isNumber() || first.isArray());
-    }
-
-    private static void refuse(Fields request, Map<String, Predicate<JsonNode>> table) {
+    private static void refuse(Fields request, Map<String, Rule> table) {
         request.object().fieldNames().forEachRemaining(name -> {
-            Predicate<JsonNode> asksNothing = table.get(name);
+            Rule rule = table.get(name);
             JsonNode value = request.get(name);
-            boolean asks = asksNothing != null
+            boolean asks = rule != null
                     && value != null
                     && !(value.isContainerNode() && value.isEmpty())
-                    && !asksNothing.test(value);
+                    && !rule.asksNothing(value, request);
             if (asks) {
                 throw Problem.unsupported(request.name(name));
             }
         });
     }
 
-    private static boolean nothingElse(JsonNode value) {
+    private static boolean nothingElse(JsonNode value, Fields request) {
         return false;
     }
 
-    private static boolean isFalse(JsonNode value) {
+    private static boolean isFalse(JsonNode value, Fields request) {
         return value.isBoolean() && !value.booleanValue();
     }
 
-    private static boolean isPlainText(JsonNode format) {
+    private static boolean isTrue(JsonNode value) {
+        return value.isBoolean() && value.booleanValue();
+    }
+
+    /** To ids nothing is added. */
+    private static boolean isTrueOrOfIds(JsonNode value, Fields request) {
+        JsonNode prompt = request.get("prompt"), first = prompt == null ? null : prompt.get(0);
+        return isTrue(value) || (first != null && (first.isNumber() || first.isArray()));
+    }
+
+    /** Between special tokens that are not written nothing is. */
+    private static boolean isTrueOrOfNone(JsonNode value, Fields request) {
+        JsonNode skipped = request.get("skip_special_tokens");
+        return isTrue(value) || skipped == null || isTrue(skipped);
+    }
+
+    private static boolean isPlainText(JsonNode format, Fields request) {
         return format.isObject() && format.path("type").asText().equals("text");
     }
 
-    private static Predicate<JsonNode> oneOf(String... values) {
+    private static Rule oneOf(String... values) {
         Set<String> set = Set.of(values);
-        return value -> value.isTextual() && set.contains(value.textValue());
+        return (value, request) -> value.isTextual() && set.contains(value.textValue());
     }
 
     private static boolean isText(JsonNode node, String text) {

@@ -4,6 +4,8 @@ import io.chorale.adapter.StagingListener;
 import io.chorale.core.model.DropReason;
 import io.chorale.engine.StagedAdapter;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
+import java.util.function.Function;
 
 /** Brings the news of staging, which loader threads have, to the serving thread. */
 final class StagingInbox implements StagingListener {
@@ -25,27 +27,24 @@ final class StagingInbox implements StagingListener {
 
     @Override
     public CompletableFuture<Boolean> adapterRetired(int version) {
-        CompletableFuture<Boolean> gone = new CompletableFuture<>();
-        if (!inbox.offer(new Command.AdapterRetired(version, gone))) {
-            gone.complete(true);
-        }
-        return gone;
+        return ask(gone -> new Command.AdapterRetired(version, gone), gone -> gone.complete(true));
     }
 
     @Override
     public CompletableFuture<Void> adapterUnused(int version) {
-        CompletableFuture<Void> unused = new CompletableFuture<>();
-        if (!inbox.offer(new Command.AdapterUnused(version, unused))) {
-            unused.complete(null);
-        }
-        return unused;
+        return ask(unused -> new Command.AdapterUnused(version, unused), unused -> unused.complete(null));
     }
 
     @Override
     public CompletableFuture<Boolean> adapterGone(int version) {
-        CompletableFuture<Boolean> answer = new CompletableFuture<>();
-        if (!inbox.offer(new Command.AdapterGone(version, answer))) {
-            answer.complete(true);
+        return ask(gone -> new Command.AdapterGone(version, gone), gone -> gone.complete(true));
+    }
+
+    private <T> CompletableFuture<T> ask(
+            Function<CompletableFuture<T>, Command> question, Consumer<CompletableFuture<T>> whenClosed) {
+        CompletableFuture<T> answer = new CompletableFuture<>();
+        if (!inbox.offer(question.apply(answer))) {
+            whenClosed.accept(answer);
         }
         return answer;
     }
