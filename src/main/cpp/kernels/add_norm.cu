@@ -49,7 +49,7 @@ __device__ __forceinline__ void WriteNormed(const AddNormArgs& args, int64_t row
 // Measured   H100, 2026-11-22, H = 4096, in a chain: 2.1 / 2.2 / 3.1 us at 1 / 32 / 128 rows; 2,048 rows 48 us (78 %)
 //            two H200, kShards: 1.3 / 1.9 / 3.1 us more (PyTorch's one-shot kernel alone 6.5 / 8.5 / 13.8)
 template <typename T, int32_t kFours, bool kShards>
-__global__ void __maxnreg__(kShards && kFours <= 2 ? 48 : kShards || kFours > 1 ? 64 : 32) AddNormKernel(const AddNormArgs args) {
+__global__ void __maxnreg__(kFours == 1 ? 32 : kShards && kFours == 2 ? 48 : 64) AddNormKernel(const AddNormArgs args) {
   __shared__ float scratch[32];
   AllowSuccessor();
   const int32_t first = static_cast<int32_t>(threadIdx.x) * 4;

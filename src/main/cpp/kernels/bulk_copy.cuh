@@ -56,7 +56,12 @@ __device__ __forceinline__ void CopyBox(uint32_t target, const CUtensorMap* map,
       : "memory");
 }
 
-// The same to both blocks of a cluster of two, at the same places of each.
+// Lets the box come to L2.
+__device__ __forceinline__ void PrefetchBox(const CUtensorMap* map, int32_t col, int32_t row) {
+  asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(map), "r"(col), "r"(row) : "memory");
+}
+
+// Copies the box to both blocks of a cluster of two, at the same places of each.
 __device__ __forceinline__ void CopyBoxToBoth(uint32_t target, const CUtensorMap* map, int32_t col, int32_t row,
                                               uint64_t* barrier) {
   asm volatile(

@@ -13,8 +13,8 @@ constexpr int32_t kConsumerWarps = kWarpgroups * 4;
 constexpr int32_t kProducer = kConsumerWarps * 32;  // the first thread of the warp that copies weights
 constexpr int32_t kThreads = kProducer + 32;
 __host__ __device__ constexpr int32_t ThreadCount(bool lora) { return kThreads + (lora ? kLoraWarps * 32 : 0); }
-// Registers of a thread with LoRA. Up to 32 rows a block of the norm, which has 1,024 threads, is to be resident beside it.
-__host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return rows > 64 ? 128 : rows > 32 ? 104 : 80; }
+// Registers of a thread with LoRA. Up to 64 rows a block of the norm, which has 1,024 threads of 32 registers, is to be resident beside it.
+__host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return rows > 64 ? 128 : 80; }
 
 constexpr int32_t kStreamBytes = 220 * 1024;  // as many stages as leave room for small kernels
 constexpr int32_t kStageWeightBytes = kProductTile * kUnitInputs * 2;
@@ -39,7 +39,7 @@ __device__ __forceinline__ void ForTiles(int32_t first, int32_t count, int32_t p
 //            weight rows each. The first inputs are copied by threads of theirs: what copies weights may be waiting for some.
 // Tensor     wgmma m64nRk16: the weights are a, x is b, both straight from shared memory (128-byte swizzle)
 // Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor. The stages
-//            are filled with weights BEFORE the kernel waits for its predecessor, one as another has landed, and the rest
+//            are filled with weights BEFORE the kernel waits for its predecessor, two as others have landed, and the rest
 //            as soon as the inputs are there: while small kernels run, memory keeps streaming.
 // LoRA       with kLora units of A come before and units of B among those of W (stream_lora.cuh), copied by three warps
 //            more: adapters cost the bytes they have and no launch
@@ -58,6 +58,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   // Stages of weights that are on their way at once while the inputs are still to come: as many as the memory's latency
   // needs. With more, what the small kernels before load waits behind them.
   constexpr int32_t kPace = 2;
+  static_assert(kPace >= 2);  // a pair
   extern __shared__ uint8_t shared_bytes[];
   __shared__ uint64_t full[kStages], empty[kStages], landed[kStages];  // landed: weights of the first round
   __shared__ uint64_t inputs_there;
@@ -77,6 +78,14 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   if constexpr (kLora) {
+    if (tid == 32) {  // before LoRA's tables are there: to L2, what the block has without LoRA
+      const uint32_t unit = blockIdx.x * y.units_per_block;
+#pragma unroll
+      for (uint32_t i = 0; i < kPace; ++i) {
+        PrefetchBox(&weight, static_cast<int32_t>((unit + i) % y.units_per_tile) * kUnitInputs,
+                    static_cast<int32_t>((unit + i) / y.units_per_tile) * kProductTile);
+      }
+    }
     if (tid < kConsumerWarps) released[tid] = 0;
     if (tid < 32) zeros[tid] = 0;
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // the tensor cores read zeros
@@ -111,8 +120,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   const auto await_stage = [&](int32_t sequence) {
     if (sequence < kStages) return;
     if constexpr (kLora) {
-      while (!has_read(sequence - kStages)) {
-      }
+      while (!has_read(sequence - kStages)) __nanosleep(20);
     } else {
       BarrierWait(&empty[sequence % kStages], (sequence / kStages - 1) & 1);
     }
@@ -122,6 +130,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     uint64_t* barrier = sequence < ahead ? &landed[sequence % kStages] : &full[sequence % kStages];
     const uint32_t parity = sequence < ahead ? 0 : sequence / kStages & 1;
     while (!__any_sync(0xffffffffu, BarrierPassed(barrier, parity)) && !has_read(sequence)) {
+      __nanosleep(20);
     }
   };
   if (tid >= kThreads) {
@@ -168,9 +177,10 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
           if (number % kLoraWarps != own) continue;
           const int32_t slot = sequence % kStages;
           of_b_loader.FindExpand(part, block);
+          const uint4 used_by = of_b_loader.RowsOfOctet<kRows>();
           copy(of_b_loader, &full[slot]);
           know_inputs();
-          sums.Copy(block, stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &full[slot]);
+          sums.Copy(block, used_by, stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &full[slot]);
           __syncwarp();
           if (tid % 32 == 0) BarrierArrive(&full[slot]);
         }
@@ -192,15 +202,18 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       for (int32_t unit = part.begin; unit < part.end; ++unit, advance(1)) {
         const bool early = sequence < ahead;
         uint64_t* barrier = early ? &landed[slot] : &full[slot];
-        if (early && sequence - kPace >= of_a) {
-          while (!BarrierPassed(&landed[slot - kPace], 0) && !BarrierPassed(&inputs_there, 0)) {
+        // In pairs, so that 256 bytes of a row of weights are asked for one after another.
+        const bool second = unit % 2 != 0 && unit > part.begin;
+        const int32_t last = unit % 2 == 0 && unit + 1 < part.end ? sequence + 1 : sequence;
+        if (early && !second && last - kPace >= of_a) {
+          while (!BarrierPassed(&landed[last - kPace], 0) && !BarrierPassed(&inputs_there, 0)) {
           }
         }
-        if (!early) {
+        if (!early && !(second && inputs_known)) {
           if (!inputs_known) WaitForPredecessor();
           inputs_known = true;
-          await_stage(sequence);
-          if (kLora && unit - part.begin >= lora.flight) await_landed(sequence - lora.flight);
+          await_stage(last);
+          if (kLora && unit - part.begin >= lora.flight) await_landed(last - lora.flight);
         }
         if (tid != kProducer) continue;
         BarrierArriveExpecting(barrier, early ? kStageWeightBytes : kStage);
@@ -326,8 +339,8 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
 }
 
 // Units of weights that are under way at once with LoRA: with more, what its few loads wait for is 5 us late, with fewer memory is
-// not always busy. They are what memory delivers in 2.8 us, 4 on an H100 and 6 on an H200 (docs/KERNELS.md); 6 where the driver does
-// not tell.
+// not always busy. They are what memory delivers in 2.8 us, in pairs: 4 on an H100 and 6 on an H200 (docs/KERNELS.md); 6 where the
+// driver does not tell.
 int32_t FindFlight(Launcher& launcher) {
   constexpr double kSeconds = 2.8e-6;
   int device = 0, khz = 0, bits = 0;
@@ -336,7 +349,7 @@ int32_t FindFlight(Launcher& launcher) {
   launcher.Note(cudaDeviceGetAttribute(&bits, cudaDevAttrGlobalMemoryBusWidth, device));
   if (khz <= 0 || bits <= 0) return 6;
   const double bytes = 2e3 * khz * (bits / 8.0) * kSeconds;
-  return std::max(4, static_cast<int32_t>(bytes / launcher.sm_count / kStageWeightBytes + 0.5));
+  return std::max(4, 2 * static_cast<int32_t>(bytes / launcher.sm_count / kStageWeightBytes / 2 + 0.5));
 }
 
 template <typename T, int32_t kRows, bool kLora>

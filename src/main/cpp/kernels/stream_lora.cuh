@@ -47,6 +47,16 @@ class LoraLoader {
     Find(there_ ? octet_.b_offset : 0, of_target / kLoraTile, lane_ / 8);
   }
 
+  // After FindExpand: which rows use octet threadIdx.x % 8 of the block.
+  template <int32_t kRows>
+  __device__ __forceinline__ uint4 RowsOfOctet() const {
+    const auto word = [&](uint32_t value) { return __shfl_sync(0xffffffffu, there_ ? value : 0, lane_ % 8); };
+    uint4 rows = {word(octet_.rows.x), 0, 0, 0};
+    if constexpr (kRows > 32) rows.y = word(octet_.rows.y);
+    if constexpr (kRows > 64) rows.z = word(octet_.rows.z), rows.w = word(octet_.rows.w);
+    return rows;
+  }
+
   // Bytes that Copy lets come, of all lanes.
   __device__ __forceinline__ uint32_t Bytes() const {
     return static_cast<uint32_t>(__popc(__ballot_sync(0xffffffffu, there_)) * kLoraOctetBytes);
@@ -156,8 +166,8 @@ class LoraSums {
   static constexpr int32_t kAdders = kRows > 64 ? 2 : 1;
   static_assert(kAdders < kLoraWarps);
   // By warp `adder` of kAdders: adds its share of a tile up, as the parts come, in a fixed order, and leaves them empty; scaled and
-  // rounded, zero for rows that do not use an octet, and beyond a rank. await_inputs: called before
-  // anything but the tables is read that a launch writes.
+  // rounded, zero beyond a rank. What rows do not use is left as it is. await_inputs: called before anything but the tables is read that
+  // a launch writes.
   template <typename F>
   __device__ __forceinline__ void AddUp(int32_t tile, int32_t adder, F&& await_inputs) const {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, first = tile * kLoraTileOctets;
@@ -174,7 +184,6 @@ class LoraSums {
     }
     const UnitRange share = ShareOf(__shfl_sync(0xffffffffu, up_to, kLoraTileOctets - 1), blocks, adder);
     await_inputs();
-    FillOthers(tile, octet, ShareOf(count * kRows, blocks, adder));
     // As many lanes for an item as make the fewest waits for memory.
     const int32_t items = share.end - share.begin, parts = blocks.end - blocks.begin;
     const auto waits = [&](int32_t lanes) {
@@ -194,8 +203,9 @@ class LoraSums {
   }
 
   // By a warp: lets a block of 64 columns of v come to `target` when they are there, a row's 128 bytes in pieces of 16, piece c at
-  // place c ^ (row % 8); the barrier counts each lane's. By ordinary copies, as other blocks have just written it by ordinary stores.
-  __device__ __forceinline__ void Copy(int32_t block, uint32_t target, uint64_t* barrier) {
+  // place c ^ (row % 8), zeros where a row does not use an octet; the barrier counts each lane's. By ordinary copies, as other blocks
+  // have just written it by ordinary stores. used_by: rows that use octet threadIdx.x % 8.
+  __device__ __forceinline__ void Copy(int32_t block, const uint4& used_by, uint32_t target, uint64_t* barrier) {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
     const int32_t tile = block * kLoraBlockOctets / kLoraTileOctets;
     if (tile != there_) {
@@ -206,7 +216,10 @@ class LoraSums {
     }
     const uint8_t* source = args_.v_sums + static_cast<int64_t>(block) * kRows * 128;
 #pragma unroll
-    for (int32_t i = lane * 16; i < kRows * 128; i += 32 * 16) CopyAsync16(target + static_cast<uint32_t>(i), source + i);
+    for (int32_t i = 0; i < kRows / 4; ++i) {
+      const int32_t row = i * 4 + lane / 8, place = row * 128 + (lane % 8 ^ row % 8) * 16;
+      CopyAsync16(target + static_cast<uint32_t>(place), source + place, HasRow(used_by, row));
+    }
     asm volatile("cp.async.mbarrier.arrive.shared::cta.b64 [%0];" ::"r"(SharedAddress(barrier)) : "memory");
   }
 
@@ -239,14 +252,6 @@ class LoraSums {
     if constexpr (kRows > 32) rows.y = word(octets.rows.y);
     if constexpr (kRows > 64) rows.z = word(octets.rows.z), rows.w = word(octets.rows.w);
     return rows;
-  }
-  // Zeros for the rows that do not use an octet.
-  __device__ __forceinline__ void FillOthers(int32_t tile, const LoraOctet& octets, const UnitRange& share) const {
-#pragma unroll 1
-    for (int32_t begin = share.begin; begin < share.end; begin += 32) {
-      const int32_t item = min(begin + static_cast<int32_t>(threadIdx.x) % 32, share.end - 1), place = item / kRows, row = item % kRows;
-      if (!HasRow(RowsOf(octets, place), row)) *reinterpret_cast<uint4*>(Sum(tile, place, row)) = {};
-    }
   }
   // kLanes lanes add an item up.
   template <int32_t kLanes>
