@@ -7,8 +7,9 @@
 namespace chorale::cuda {
 
 inline constexpr int32_t kLoraBlockOctets = 8;  // of a unit of B
-inline constexpr int32_t kLoraLateUnits = 48;   // of a block, after which v is there
-inline constexpr int32_t kLoraFewTiles = 4;     // of A: fewer cost the wait for v rather than bytes
+inline constexpr int32_t kLoraFewTiles = 4;       // of A: fewer cost the wait for v rather than bytes
+inline constexpr int32_t kLoraLateUnits = 24;     // of a block, after which v is there
+inline constexpr int32_t kLoraLateUnitsFew = 48;  // of W, with few tiles
 
 struct UnitRange {
   int32_t begin, end;
@@ -43,7 +44,8 @@ class LoraDivider {
  public:
   __device__ __forceinline__ LoraDivider(const LoraSiteArgs& args, const Product& y, int32_t units)
       : args_(args), ends_(*reinterpret_cast<const int4*>(args.tables.counts + args.site)),
-        per_tile_(static_cast<int32_t>(y.units_per_tile)), per_block_(static_cast<int32_t>(y.units_per_block)), units_(units) {}
+        per_tile_(static_cast<int32_t>(y.units_per_tile)), per_block_(static_cast<int32_t>(y.units_per_block)), units_(units),
+        shares_(DivideA()), late_(HasFew() ? kLoraLateUnitsFew : kLoraLateUnits - shares_.each) {}
 
   __device__ __forceinline__ void Run(LoraDivision* own) const {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, first = static_cast<int32_t>(blockIdx.x) * per_block_;
@@ -61,28 +63,32 @@ class LoraDivider {
     const uint32_t units_ahead = __reduce_add_sync(0xffffffffu, static_cast<uint32_t>(ahead ? part.end - part.begin : 0));
     if (lane != 0) return;
     own->per_tile = per_tile_, own->octets = ends_.w, own->part_count = count;
-    DivideA(own);
+    own->of_a = OfA(), own->each = shares_.each, own->blocks_each = shares_.blocks_each;
     own->ahead = own->of_a.end - own->of_a.begin + static_cast<int32_t>(units_ahead);
   }
 
  private:
+  struct Shares {
+    int32_t each, blocks_each;  // as LoraDivision's
+  };
   // A in equal parts, none of which is too short: of few tiles in more of them, as hardly any block has one.
-  __device__ __forceinline__ void DivideA(LoraDivision* own) const {
-    const auto blocks = static_cast<int32_t>(gridDim.x), block = static_cast<int32_t>(blockIdx.x);
+  __device__ __forceinline__ Shares DivideA() const {
+    const auto blocks = static_cast<int32_t>(gridDim.x);
     const int32_t total = Tiles() * per_tile_, least = min(per_tile_, max(HasFew() ? 2 : 4, per_tile_ / (HasFew() ? 32 : 16)));
     int32_t each = max((total + blocks - 1) / blocks, least), blocks_each = 0;
     if (Tiles() > 0 && Tiles() <= blocks) {  // so that no block has to do with two tiles, where it hardly costs balance
       const int32_t of_tile = blocks / Tiles(), longer = max((per_tile_ + of_tile - 1) / of_tile, least);
       if (longer <= each + max(1, each / 8)) each = longer, blocks_each = (per_tile_ + each - 1) / each;
     }
-    UnitRange units{};
-    if (blocks_each == 0) {
-      units = {min(total, block * each), min(total, (block + 1) * each)};
-    } else if (block < Tiles() * blocks_each) {
-      const int32_t tile = block / blocks_each, begin = block % blocks_each * each;
-      units = {tile * per_tile_ + begin, tile * per_tile_ + min(begin + each, per_tile_)};
-    }
-    own->of_a = units, own->each = each, own->blocks_each = blocks_each;
+    return {each, blocks_each};
+  }
+  __device__ __forceinline__ UnitRange OfA() const {
+    const auto block = static_cast<int32_t>(blockIdx.x);
+    const int32_t total = Tiles() * per_tile_, each = shares_.each, blocks_each = shares_.blocks_each;
+    if (blocks_each == 0) return {min(total, block * each), min(total, (block + 1) * each)};
+    if (block >= Tiles() * blocks_each) return {};
+    const int32_t tile = block / blocks_each, begin = block % blocks_each * each;
+    return {tile * per_tile_ + begin, tile * per_tile_ + min(begin + each, per_tile_)};
   }
 
   __device__ __forceinline__ int32_t Tiles() const { return (ends_.w + kLoraTileOctets - 1) / kLoraTileOctets; }
@@ -108,10 +114,10 @@ class LoraDivider {
     int32_t from = 0, to = per_tile_;
     if (head < tile_begin && head + per_block_ < tile_end) {
       const int32_t start = StartOf(head);
-      if (start > head && head + per_block_ - start < kLoraLateUnits) from = head + per_block_ - tile_begin;
+      if (start > head && head + per_block_ - start < late_) from = head + per_block_ - tile_begin;
     }
     if (tail > tile_begin && tile_end < min(tail + per_block_, units_)) {
-      if (StartOf(tail) == tail && tile_end - tail < kLoraLateUnits) to = tail - tile_begin;
+      if (StartOf(tail) == tail && tile_end - tail < late_) to = tail - tile_begin;
     }
     if (from >= to) from = 0, to = per_tile_;
     const int32_t begin = max(part.begin, from), end = min(part.end, to);
@@ -123,6 +129,8 @@ class LoraDivider {
   const LoraSiteArgs& args_;
   const int4 ends_;
   const int32_t per_tile_, per_block_, units_;
+  const Shares shares_;
+  const int32_t late_;  // units of W of a block, after which v is there
 };
 
 }  // namespace chorale::cuda
