@@ -231,15 +231,18 @@ test('a stream that stays cut is marked incomplete, and retry asks again', async
   const relay = await Relay.to(url);
   const {page, requests} = await visit({at: relay.url});
   await page.locator('#temperature').fill('0');
-  relay.cutAfter(20_000, {stayDown: true});
+  const models = () => requests[0].requests.map(({model}) => model);
+  const taken = () => page.waitForFunction(wanted => wanted.every(([model, text]) =>
+    (document.querySelector(`.voice[data-model=${model}] .turn:last-child .answer`)?.textContent ?? '') === text),
+  heard(relay.passed).map(({text}, index) => [models()[index], text]));
+  relay.cutAfter(20_000, {stayDown: true, taken});
   await ask(page, STORY);
   // How the answers share those bytes is the machine's business: a busy one sends one after the other.
   await page.waitForFunction(() => [...document.querySelectorAll('.voice')]
     .every(({dataset: {state}}) => ['done', 'incomplete', 'failed'].includes(state)));
   const cut = await voices(page);
-  const models = requests[0].requests.map(({model}) => model);
   const parts = heard(relay.passed);
-  for (const [index, model] of models.entries()) {
+  for (const [index, model] of models().entries()) {
     const {text, whole} = parts[index];
     const {state, answer, words} = cut[model];
     assert.equal(state, whole ? 'done' : text ? 'incomplete' : 'failed', model);
@@ -248,7 +251,7 @@ test('a stream that stays cut is marked incomplete, and retry asks again', async
     assert.equal(/^Incomplete\. /m.test(words), state === 'incomplete', model);
     assert.equal(/The connection to \S+ is lost/.test(words), !whole, model);
   }
-  const broken = models.find((_, index) => !parts[index].whole);
+  const broken = models().find((_, index) => !parts[index].whole);
   assert.ok(broken, 'a cut in the middle leaves an answer that is not whole');
   await page.screenshot({path: `${screenshots}/incomplete.png`});
   relay.up();

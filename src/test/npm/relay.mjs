@@ -8,6 +8,7 @@ export class Relay {
   #isDown = false;
   #cutAfter = Infinity;
   #stayDown = false;
+  #taken;
   cuts = 0;
   /** What came through of the event stream that was cut, as HTTP has it. */
   passed = '';
@@ -21,10 +22,14 @@ export class Relay {
     return relay;
   }
 
-  /** Cuts the first event stream that has passed this many bytes; then answers no more, or as if nothing had been. */
-  cutAfter(bytes, {stayDown = false} = {}) {
+  /**
+   * Cuts the first event stream that has passed this many bytes; then answers no more, or as if nothing had been. The cut waits until
+   * what has passed is taken: a browser throws away what it has received but not yet read when a connection breaks.
+   */
+  cutAfter(bytes, {stayDown = false, taken = async () => {}} = {}) {
     this.#cutAfter = bytes;
     this.#stayDown = stayDown;
+    this.#taken = taken;
   }
 
   down() {
@@ -69,9 +74,12 @@ export class Relay {
       // A part of the chunk still passes, so that the cut falls into the middle of an event; nothing that came before it
       // is lost with the socket, and nothing follows.
       server.pause();
-      this.#isDown = this.#stayDown;
       const part = bytes.subarray(0, bytes.length - Math.min(bytes.length, streamed - this.#cutAfter));
-      client.write(part, () => (this.#isDown ? this.down() : client.destroy()));
+      client.write(part, async () => {
+        await this.#taken();
+        if (this.#stayDown) this.down();
+        else client.destroy();
+      });
       this.passed = Buffer.concat(stream).subarray(0, this.#cutAfter).toString();
       this.#cutAfter = Infinity;
       this.cuts++;
