@@ -80,18 +80,9 @@ const endless = page => page.addInitScript(() => {
   };
 });
 
-test('seven voices sing at once, each its own text, by keyboard alone', async () => {
+test('seven voices sing in one stream, each its own text, by keyboard alone', async () => {
   const seen = await visit();
   const {page} = seen;
-  // How many answers had begun and not ended at the same time.
-  await page.evaluate(() => {
-    window.togetherMost = 0;
-    new MutationObserver(() => {
-      const answering = document.querySelectorAll('.voice[data-state=answering]').length;
-      window.togetherMost = Math.max(window.togetherMost, answering);
-    }).observe(document.querySelector('#answers'), {subtree: true, attributeFilter: ['data-state']});
-  });
-
   await tabTo(page, '#choose-none');
   await page.keyboard.press('Enter');
   assert.equal(await page.locator('.voice').count(), 0);
@@ -124,7 +115,6 @@ test('seven voices sing at once, each its own text, by keyboard alone', async ()
   assert.match(sung.pirate.answer, /arr!/);
   assert.match(sung.bullets.answer, /^- .*\n- /);
   assert.match(sung.moral.answer, /The moral: /);
-  assert.equal(await page.evaluate(() => window.togetherMost), 7, 'all seven were being answered at once');
   assert.equal(seen.streamsMost, 1, 'one EventSource carries all voices');
   const stepsSeen = Number(/about (\d+) steps/.exec(await page.locator('#summary').textContent())[1]);
   const stepsDone = (await load()).steps - stepsBefore;
@@ -179,10 +169,12 @@ async function freedSince({answer_tokens: before}) {
   assert.ok(tokens < 7 * 900, `${tokens} tokens were computed: all of them`);
 }
 
-test('Escape stops all voices and frees the engine', async () => {
+test('seven voices sing at once; Escape stops them all and frees the engine', async () => {
   const {page} = await visit({arrange: endless});
   const before = await load();
   await ask(page, STORY);
+  // Answers that do not end: others might have, before a busy machine came to the last.
+  await page.locator('.voice[data-state=answering]').nth(6).waitFor();
   await page.waitForFunction(() => [...document.querySelectorAll('.answer')].filter(p => p.textContent).length === 7);
   await page.keyboard.press('Escape');
   await quiet(page);
