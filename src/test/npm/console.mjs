@@ -80,9 +80,31 @@ const endless = page => page.addInitScript(() => {
   };
 });
 
-test('seven voices sing in one stream, each its own text, by keyboard alone', async () => {
+/** An adapter's first request waits until it is fetched: without this the voices begin one after the other, on a busy machine far apart. */
+async function fetchAdapters() {
+  await Promise.all(MODELS.map(async model => {
+    const answer = await fetch(new URL('/v1/chat/completions', url), {
+      method: 'POST',
+      headers: {'content-type': 'application/json'},
+      body: JSON.stringify({model, messages: [{role: 'user', content: 'Hello'}], max_tokens: 1}),
+    });
+    assert.equal(answer.status, 200, model);
+  }));
+}
+
+test('seven voices sing at once, each its own text, by keyboard alone', async () => {
+  await fetchAdapters();
   const seen = await visit();
   const {page} = seen;
+  // How many answers had begun and not ended at the same time.
+  await page.evaluate(() => {
+    window.togetherMost = 0;
+    new MutationObserver(() => {
+      const answering = document.querySelectorAll('.voice[data-state=answering]').length;
+      window.togetherMost = Math.max(window.togetherMost, answering);
+    }).observe(document.querySelector('#answers'), {subtree: true, attributeFilter: ['data-state']});
+  });
+
   await tabTo(page, '#choose-none');
   await page.keyboard.press('Enter');
   assert.equal(await page.locator('.voice').count(), 0);
@@ -115,14 +137,13 @@ test('seven voices sing in one stream, each its own text, by keyboard alone', as
   assert.match(sung.pirate.answer, /arr!/);
   assert.match(sung.bullets.answer, /^- .*\n- /);
   assert.match(sung.moral.answer, /The moral: /);
+  assert.equal(await page.evaluate(() => window.togetherMost), 7, 'all seven were being answered at once');
   assert.equal(seen.streamsMost, 1, 'one EventSource carries all voices');
   const stepsSeen = Number(/about (\d+) steps/.exec(await page.locator('#summary').textContent())[1]);
   const stepsDone = (await load()).steps - stepsBefore;
-  const tokens = MODELS.map(model => Number(/\d+/.exec(sung[model].measures)));
-  // What came in one frame looks as if it had begun together, so that the page may see fewer steps than a busy machine did.
-  assert.ok(stepsSeen >= Math.max(...tokens) && stepsSeen < stepsDone * 1.2, `the page saw ${stepsSeen} steps, the engine did ${stepsDone}`);
-  const sum = tokens.reduce((one, other) => one + other);
-  assert.ok(sum / stepsDone > 1.5, `${sum} tokens in ${stepsDone} steps are no batches`);
+  assert.ok(Math.abs(stepsSeen - stepsDone) < stepsDone / 5, `the page saw ${stepsSeen} steps, the engine did ${stepsDone}`);
+  const tokens = MODELS.reduce((sum, model) => sum + Number(/\d+/.exec(sung[model].measures)), 0);
+  assert.ok(tokens / stepsDone > 3, `${tokens} tokens in ${stepsDone} steps are no batches`);
 
   // A follow-up goes on with each voice's own story.
   await ask(page, 'Who is the hero?');
@@ -171,12 +192,10 @@ async function freedSince({answer_tokens: before}) {
   assert.ok(tokens < 7 * 900, `${tokens} tokens were computed: all of them`);
 }
 
-test('seven voices sing at once; Escape stops them all and frees the engine', async () => {
+test('Escape stops all voices and frees the engine', async () => {
   const {page} = await visit({arrange: endless});
   const before = await load();
   await ask(page, STORY);
-  // Answers that do not end: others might have, before a busy machine came to the last.
-  await page.locator('.voice[data-state=answering]').nth(6).waitFor();
   await page.waitForFunction(() => [...document.querySelectorAll('.answer')].filter(p => p.textContent).length === 7);
   await page.keyboard.press('Escape');
   await quiet(page);

@@ -77,12 +77,12 @@ export class Relay {
       const part = bytes.subarray(0, bytes.length - Math.min(bytes.length, streamed - this.#cutAfter));
       client.write(part, async () => {
         await this.#taken();
+        this.cuts++;
         if (this.#stayDown) this.down();
         else client.destroy();
       });
       this.passed = Buffer.concat(stream).subarray(0, this.#cutAfter).toString();
       this.#cutAfter = Infinity;
-      this.cuts++;
     });
   }
 }

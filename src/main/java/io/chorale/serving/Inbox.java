@@ -10,8 +10,9 @@ import org.jspecify.annotations.Nullable;
  * when it has nothing to do.
  *
  * <p>Bounded by what may come: a request is put in only after the door has reserved a place for it, and an adapter has at
- * most one staging or one question under way, and a version that was removed one more. So nothing that was accepted is ever turned away here, and no event about
- * an adapter is lost. Cancels take no room at all: a flag on the ticket and one signal for all of them.
+ * most one staging or one question under way, and a version that was removed one more. So nothing that was accepted is
+ * ever turned away here, and no event about an adapter is lost. Cancels take no room at all: a flag on the ticket and one
+ * signal for all of them.
  */
 public final class Inbox {
     private final ConcurrentLinkedQueue<Command> commands = new ConcurrentLinkedQueue<>();
