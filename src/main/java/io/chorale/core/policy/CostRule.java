@@ -7,7 +7,7 @@ package io.chorale.core.policy;
  * it: nothing merged, the others along taking the merged adapter off, or the others held back while requests of the merged
  * adapter have their places.
  *
- * <p>What the model doubts counts against merging. Where it cannot say whether merging pays, as before it has seen a merged
+ * <p>What the model doubts counts against merging, and against holding others back. Where it cannot say whether merging pays, as before it has seen a merged
  * step, that is tried for a few steps (see {@link MergeTrial}), and the rule above goes on with what the model has learned.
  *
  * <p>Memory that the shadow weights take has a price while pages are short: their share of the pool could have held as
@@ -64,7 +64,22 @@ public final class CostRule implements WeightModePolicy {
             merged = NONE;
             return WeightMode.UNMERGED;
         }
-        return gainNanos(batch, now) > 0 ? merged(batch, now) : WeightMode.PAUSED;
+        return cheapest(batch, now);
+    }
+
+    /** Of the three that shadow weights allow. Others are held back only where that is sure to pay. */
+    private WeightMode cheapest(BatchDemand batch, int adapter) {
+        long gain = gainNanos(batch, adapter);
+        if (gain <= 0) {
+            return WeightMode.PAUSED;
+        }
+        if (comesAlong(batch, adapter)) {
+            return together.of(merged);
+        }
+        if (gain > SURE * costs.aloneDoubtNanos(batch, adapter)) {
+            return alone.of(merged);
+        }
+        return togetherNanos(batch, adapter) < costs.unmergedNanos(batch) ? together.of(merged) : WeightMode.PAUSED;
     }
 
     private void consider(BatchDemand batch, int candidate) {

@@ -2,6 +2,7 @@ package io.chorale.core.policy;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.Test;
@@ -79,6 +80,35 @@ class CostRuleTest {
         WeightMode.Merged together =
                 assertInstanceOf(WeightMode.Merged.class, settled(new CostRule(perRow(), true, 0), batch(12, 12, 4)));
         assertTrue(together.mixture(), "the others come along");
+    }
+
+    @Test
+    void holdsNobodyBackOnADoubtfulSaving() {
+        long[] doubt = {0};
+        StepCostModel known = costs(15_000_000);
+        CostRule rule = new CostRule(
+                new StepCostModel() {
+                    @Override
+                    public long stepNanos(StepShape step) {
+                        return known.stepNanos(step);
+                    }
+
+                    @Override
+                    public long doubtNanos(StepShape step, StepShape other, double part) {
+                        return doubt[0];
+                    }
+                },
+                true,
+                0);
+        BatchDemand batch = batch(12, 30, 4);
+        WeightMode.Merged alone = assertInstanceOf(WeightMode.Merged.class, settled(rule, batch));
+        assertTrue(!alone.mixture(), "the others wait while 12.5 ms of 25 are sure to be saved");
+        doubt[0] = 6_000_000;
+        assertSame(alone, settled(rule, batch), "still sure");
+        doubt[0] = 7_000_000;
+        assertEquals(new WeightMode.Merged(0, true), settled(rule, batch), "everybody runs");
+        doubt[0] = 0;
+        assertSame(alone, rule.choose(batch, 0), "sure again");
     }
 
     /** Adapters cost by their rows only. */
