@@ -76,7 +76,8 @@ public final class CostRule implements WeightModePolicy {
         if (comesAlong(batch, adapter)) {
             return together.of(merged);
         }
-        if (gain > SURE * costs.aloneDoubtNanos(batch, adapter)) {
+        boolean others = batch.running[adapter] < batch.sequences();
+        if (!others || gain > SURE * costs.aloneDoubtNanos(batch, adapter)) {
             return alone.of(merged);
         }
         return togetherNanos(batch, adapter) < costs.unmergedNanos(batch) ? together.of(merged) : WeightMode.PAUSED;

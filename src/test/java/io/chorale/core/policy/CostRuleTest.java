@@ -85,21 +85,7 @@ class CostRuleTest {
     @Test
     void holdsNobodyBackOnADoubtfulSaving() {
         long[] doubt = {0};
-        StepCostModel known = costs(15_000_000);
-        CostRule rule = new CostRule(
-                new StepCostModel() {
-                    @Override
-                    public long stepNanos(StepShape step) {
-                        return known.stepNanos(step);
-                    }
-
-                    @Override
-                    public long doubtNanos(StepShape step, StepShape other, double part) {
-                        return doubt[0];
-                    }
-                },
-                true,
-                0);
+        CostRule rule = new CostRule(doubtful(costs(15_000_000), doubt), true, 0);
         BatchDemand batch = batch(12, 30, 4);
         WeightMode.Merged alone = assertInstanceOf(WeightMode.Merged.class, settled(rule, batch));
         assertTrue(!alone.mixture(), "the others wait while 12.5 ms of 25 are sure to be saved");
@@ -109,6 +95,31 @@ class CostRuleTest {
         assertEquals(new WeightMode.Merged(0, true), settled(rule, batch), "everybody runs");
         doubt[0] = 0;
         assertSame(alone, rule.choose(batch, 0), "sure again");
+    }
+
+    @Test
+    void runsMergedOnADoubtfulSavingWhereNobodyIsHeldBack() {
+        long[] doubt = {0};
+        CostRule rule = new CostRule(doubtful(costs(5_000_000), doubt), false, 0);
+        assertInstanceOf(WeightMode.Merged.class, settled(rule, batch(12, 12, 0)));
+        doubt[0] = 7_000_000;
+        assertInstanceOf(WeightMode.Merged.class, settled(rule, batch(12, 12, 0)));
+        assertEquals(WeightMode.PAUSED, settled(rule, batch(12, 12, 4)), "others would have to wait");
+    }
+
+    /** The same costs, of which differences may be off by so much. */
+    private static StepCostModel doubtful(StepCostModel known, long[] doubtNanos) {
+        return new StepCostModel() {
+            @Override
+            public long stepNanos(StepShape step) {
+                return known.stepNanos(step);
+            }
+
+            @Override
+            public long doubtNanos(StepShape step, StepShape other, double part) {
+                return doubtNanos[0];
+            }
+        };
     }
 
     /** Adapters cost by their rows only. */
