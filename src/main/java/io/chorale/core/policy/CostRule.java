@@ -7,8 +7,9 @@ package io.chorale.core.policy;
  * it: nothing merged, the others along taking the merged adapter off, or the others held back while requests of the merged
  * adapter have their places.
  *
- * <p>What the model doubts counts against merging, and against holding others back. Where it cannot say whether merging pays, as before it has seen a merged
- * step, that is tried for a few steps (see {@link MergeTrial}), and the rule above goes on with what the model has learned.
+ * <p>What the model doubts counts against merging, and against holding others back. Where it cannot say whether merging
+ * pays, as before it has seen a merged step, that is tried for a few steps (see {@link MergeTrial}), and the rule above goes
+ * on with what the model has learned.
  *
  * <p>Memory that the shadow weights take has a price while pages are short: their share of the pool could have held as
  * large a share of the batch.
