@@ -61,27 +61,24 @@ public final class CostRule implements WeightModePolicy {
         if (now < 0) {
             return merged == NONE ? WeightMode.UNMERGED : WeightMode.PAUSED;
         }
-        if (shadowPages > 0 && batch.pagesShort && gainNanos(batch, now) <= 0) {
+        WeightMode cheapest = cheapest(batch, now);
+        if (cheapest == WeightMode.PAUSED && shadowPages > 0 && batch.pagesShort) {
             merged = NONE;
             return WeightMode.UNMERGED;
         }
-        return cheapest(batch, now);
+        return cheapest;
     }
 
     /** Of the three that shadow weights allow. Others are held back only where that is sure to pay. */
     private WeightMode cheapest(BatchDemand batch, int adapter) {
         long gain = gainNanos(batch, adapter);
-        if (gain <= 0) {
-            return WeightMode.PAUSED;
-        }
-        if (comesAlong(batch, adapter)) {
-            return together.of(merged);
-        }
         boolean others = batch.running[adapter] < batch.sequences();
-        if (!others || gain > SURE * costs.aloneDoubtNanos(batch, adapter)) {
-            return alone.of(merged);
+        if (!others || comesAlong(batch, adapter) || gain > SURE * costs.aloneDoubtNanos(batch, adapter)) {
+            return gain > 0 ? merged(batch, adapter) : WeightMode.PAUSED;
         }
-        return togetherNanos(batch, adapter) < costs.unmergedNanos(batch) ? together.of(merged) : WeightMode.PAUSED;
+        return mixture && savedNanos(batch, togetherNanos(batch, adapter)) > 0
+                ? together.of(merged)
+                : WeightMode.PAUSED;
     }
 
     private void consider(BatchDemand batch, int candidate) {
@@ -124,9 +121,14 @@ public final class CostRule implements WeightModePolicy {
     }
 
     private long gainNanos(BatchDemand batch, int adapter) {
+        return savedNanos(batch, Math.min(togetherNanos(batch, adapter), aloneNanos(batch, adapter)));
+    }
+
+    /** What a step that takes so long saves, less the price of the memory. */
+    private long savedNanos(BatchDemand batch, long mergedNanos) {
         long unmerged = costs.unmergedNanos(batch);
         long memory = batch.pagesShort ? unmerged * shadowPages / Math.max(1, batch.pageCount) : 0;
-        return unmerged - Math.min(togetherNanos(batch, adapter), aloneNanos(batch, adapter)) - memory;
+        return unmerged - mergedNanos - memory;
     }
 
     private long doubtNanos(BatchDemand batch, int adapter) {

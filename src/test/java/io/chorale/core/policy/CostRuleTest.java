@@ -107,6 +107,20 @@ class CostRuleTest {
         assertEquals(WeightMode.PAUSED, settled(rule, batch(12, 12, 4)), "others would have to wait");
     }
 
+    @Test
+    void givesUpShadowPagesThatOnlyADoubtfulSavingWouldUse() {
+        long[] doubt = {0};
+        CostRule rule = new CostRule(doubtful(costs(15_000_000), doubt), true, 10);
+        BatchDemand batch = batch(12, 30, 4);
+        assertInstanceOf(WeightMode.Merged.class, settled(rule, batch));
+        doubt[0] = 7_000_000;
+        batch.pagesShort = true;
+        assertEquals(
+                WeightMode.UNMERGED,
+                rule.choose(batch, 0),
+                "taking the others along saves less than the pages are worth");
+    }
+
     /** The same costs, of which differences may be off by so much. */
     private static StepCostModel doubtful(StepCostModel known, long[] doubtNanos) {
         return new StepCostModel() {
