@@ -21,6 +21,20 @@ constexpr int32_t kStageWeightBytes = kProductTile * kUnitInputs * 2;
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kStageWeightBytes + rows * kUnitInputs * 2; }
 __host__ __device__ constexpr int32_t StagesMax(int32_t rows) { return kStreamBytes / StageBytes(rows); }
 
+// Shared memory of a block. With 300 bytes more, 32 rows would leave no room for a block of decode attention (5.4 KiB, of the 228 KiB
+// of a multiprocessor).
+template <int32_t kRows>
+struct StreamShared {
+  static constexpr int32_t kStages = StagesMax(kRows);
+
+  uint8_t stages[kStages][StageBytes(kRows)];  // first, as they have to lie at a multiple of 1,024
+  alignas(128) uint32_t zeros[32];
+  uint64_t full[kStages], empty[kStages], landed[kStages];  // landed: weights of the first round
+  uint64_t inputs_there;
+  int32_t released[kConsumerWarps];  // with LoRA, of each warp: units it has read
+  LoraDivision division;
+};
+
 // Calls f(tile, begin, end) for what a block has of each tile, from its unit `first` on: units of the tile.
 template <typename F>
 __device__ __forceinline__ void ForTiles(int32_t first, int32_t count, int32_t per_tile, F&& f) {
@@ -53,22 +67,19 @@ __global__ void __maxnreg__(kLora ? LoraRegisters(kRows) : 168)
 GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
                  const int32_t rows, const int32_t units, const __grid_constant__ StreamLora lora) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  constexpr int32_t kStages = StagesMax(kRows);
+  constexpr int32_t kStages = StreamShared<kRows>::kStages;
   constexpr int32_t kStage = StageBytes(kRows);
   // Stages of weights that are on their way at once while the inputs are still to come: as many as the memory's latency
   // needs. With more, what the small kernels before load waits behind them.
   constexpr int32_t kPace = 2;
   static_assert(kPace >= 2);  // a pair
-  extern __shared__ uint8_t shared_bytes[];
-  __shared__ uint64_t full[kStages], empty[kStages], landed[kStages];  // landed: weights of the first round
-  __shared__ uint64_t inputs_there;
-  __shared__ int32_t released[kConsumerWarps];  // with kLora, of each warp: units it has read
-  __shared__ alignas(128) uint32_t zeros[32];
-  __shared__ LoraDivision division;
-  const uint32_t stages = (SharedAddress(shared_bytes) + 1023) / 1024 * 1024;
+  extern __shared__ __align__(1024) uint8_t shared_bytes[];
+  auto& [stage_bytes, zeros, full, empty, landed, inputs_there, released, division] = *reinterpret_cast<StreamShared<kRows>*>(shared_bytes);
+  const uint32_t stages = SharedAddress(stage_bytes);
   const int32_t tid = static_cast<int32_t>(threadIdx.x);
   AllowSuccessor();
   if (tid == 0) {
+    if (stages % 1024 != 0) __trap();
     BarrierInit(&inputs_there, 1);
     for (int32_t i = 0; i < kStages; ++i) {
       BarrierInit(&full[i], 1);
@@ -355,7 +366,7 @@ int32_t FindFlight(Launcher& launcher) {
 template <typename T, int32_t kRows, bool kLora>
 void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
   const auto kernel = GemmStreamKernel<T, kRows, kLora>;
-  constexpr int32_t kShared = StagesMax(kRows) * StageBytes(kRows) + 1024;  // to align
+  constexpr int32_t kShared = sizeof(StreamShared<kRows>);
   launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
   StreamLora lora = args.lora;
   if constexpr (kLora) {
