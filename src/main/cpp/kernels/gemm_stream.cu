@@ -21,8 +21,8 @@ constexpr int32_t kStageWeightBytes = kProductTile * kUnitInputs * 2;
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kStageWeightBytes + rows * kUnitInputs * 2; }
 __host__ __device__ constexpr int32_t StagesMax(int32_t rows) { return kStreamBytes / StageBytes(rows); }
 
-// Shared memory of a block. With 300 bytes more, 32 rows would leave no room for a block of decode attention (5.4 KiB, of the 228 KiB
-// of a multiprocessor).
+// Shared memory of a block. What it leaves of a multiprocessor's 228 KiB is to hold a block of decode attention of four heads, 5.4 KiB, so
+// that the product after it begins before attention has ended everywhere: with 32 rows 0.7 KiB are to spare.
 template <int32_t kRows>
 struct StreamShared {
   static constexpr int32_t kStages = StagesMax(kRows);
@@ -349,18 +349,22 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
 #endif
 }
 
-// Units of weights that are under way at once with LoRA: with more, what its few loads wait for is 5 us late, with fewer memory is
-// not always busy. They are what memory delivers in 2.8 us, in pairs: 4 on an H100 and 6 on an H200 (docs/KERNELS.md); 6 where the
-// driver does not tell.
-int32_t FindFlight(Launcher& launcher) {
-  constexpr double kSeconds = 2.8e-6;
+// Units of weights, in pairs, that memory delivers in so many seconds to each multiprocessor; where the driver does not tell, of an H200.
+int32_t UnitsIn(double seconds, Launcher& launcher) {
   int device = 0, khz = 0, bits = 0;
   launcher.Note(cudaGetDevice(&device));
   launcher.Note(cudaDeviceGetAttribute(&khz, cudaDevAttrMemoryClockRate, device));
   launcher.Note(cudaDeviceGetAttribute(&bits, cudaDevAttrGlobalMemoryBusWidth, device));
-  if (khz <= 0 || bits <= 0) return 6;
-  const double bytes = 2e3 * khz * (bits / 8.0) * kSeconds;
-  return std::max(4, 2 * static_cast<int32_t>(bytes / launcher.sm_count / kStageWeightBytes / 2 + 0.5));
+  const double bandwidth = khz > 0 && bits > 0 ? 2e3 * khz * (bits / 8.0) : 4.8e12;
+  return 2 * std::max(1, static_cast<int32_t>(bandwidth * seconds / launcher.sm_count / kStageWeightBytes / 2 + 0.5));
+}
+
+// Units of weights that are under way at once with LoRA: with more, what its few loads wait for comes late, with fewer memory is not
+// always busy. Short products end when v has come, so fewer are better there (docs/KERNELS.md).
+int32_t Flight(const ProductPlan& plan, Launcher& launcher) {
+  constexpr uint32_t kShort = 16;  // units of a block, most of which have been asked for before the inputs are there
+  static const int32_t of_long = UnitsIn(2.8e-6, launcher), of_short = UnitsIn(1.4e-6, launcher);  // GPUs of one process are alike
+  return plan.units_per_block <= kShort ? of_short : of_long;
 }
 
 template <typename T, int32_t kRows, bool kLora>
@@ -369,10 +373,7 @@ void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamA
   constexpr int32_t kShared = sizeof(StreamShared<kRows>);
   launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
   StreamLora lora = args.lora;
-  if constexpr (kLora) {
-    static const int32_t flight = FindFlight(launcher);  // GPUs of one process are alike
-    lora.flight = flight;
-  }
+  if constexpr (kLora) lora.flight = Flight(plan, launcher);
   launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), kShared, args.weight, args.x, args.y, args.rows,
                   plan.units, lora);
 }

@@ -137,27 +137,33 @@ class LoraSums {
  public:
   __device__ __forceinline__ LoraSums(const LoraSiteArgs& args, const LoraDivision& division) : args_(args), division_(division) {}
 
-  // Which rows use the two octets of a warp that multiplies: to be asked for early.
+  // Of the two octets of a warp that multiplies, which rows use them and how many items come before: to be asked for early.
   struct Members {
     uint4 low, high;
+    int32_t before_low, before_high;
   };
   __device__ __forceinline__ Members MembersOf(int32_t tile, int32_t warp) const {
-    const int32_t octet = tile * kLoraTileOctets + warp * 2;  // of a target there is an even number
-    if (octet >= division_.octets) return {};
-    return {Octet(octet).rows, Octet(octet + 1).rows};
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, octet = tile * kLoraTileOctets + lane, place = warp * 2;
+    const uint4 rows = lane < kLoraTileOctets && octet < division_.octets ? Octet(octet).rows : uint4{};
+    const int32_t up_to = ItemsUpTo(rows);
+    const uint4 low = RowsOf(rows, place), high = RowsOf(rows, place + 1);
+    const int32_t before_high = __shfl_sync(0xffffffffu, up_to, place);
+    return {low, high, before_high - ItemsOf(low), before_high};
   }
   // d: as wgmma leaves it.
   __device__ __forceinline__ void Store(int32_t tile, const Members& members, const float (&d)[kRows / 2]) const {
-    const int32_t tid = static_cast<int32_t>(threadIdx.x);
-    uint32_t* part = Part(static_cast<int32_t>(blockIdx.x), tile) + tid / 32 * 16 + tid % 32 / 4;
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+    uint32_t* part = Part(static_cast<int32_t>(blockIdx.x), tile) + lane / 4;
+    uint32_t* low = part + members.before_low * kItemWords;
+    uint32_t* high = part + members.before_high * kItemWords;
     const auto bits = [](float sum) { return isnan(sum) ? 0x7fffffffu : __float_as_uint(sum); };
 #pragma unroll
     for (int32_t j = 0; j < kRows / 8; ++j) {
 #pragma unroll
       for (int32_t side = 0; side < 2; ++side) {
-        const int32_t row = j * 8 + tid % 4 * 2 + side;
-        if (HasRow(members.low, row)) StoreRelaxed(part + row * kLoraTileColumns, bits(d[j * 4 + side]));
-        if (HasRow(members.high, row)) StoreRelaxed(part + row * kLoraTileColumns + 8, bits(d[j * 4 + 2 + side]));
+        const int32_t row = j * 8 + lane % 4 * 2 + side;
+        if (HasRow(members.low, row)) StoreRelaxed(low + RowsBefore(members.low, row) * kLoraOctetRanks, bits(d[j * 4 + side]));
+        if (HasRow(members.high, row)) StoreRelaxed(high + RowsBefore(members.high, row) * kLoraOctetRanks, bits(d[j * 4 + 2 + side]));
       }
     }
   }
@@ -175,13 +181,7 @@ class LoraSums {
     const int32_t count = min(kLoraTileOctets, division_.octets - first);
     LoraOctet octet = Octet(first + min(lane, count - 1));  // lane j has what octet j of the tile is
     if (lane >= count) octet.rows = {};
-    // Items are four ranks of an octet of a row that uses it; so many lie up to the lane's octet.
-    int32_t up_to = 2 * (__popc(octet.rows.x) + __popc(octet.rows.y) + __popc(octet.rows.z) + __popc(octet.rows.w));
-#pragma unroll
-    for (int32_t distance = 1; distance < kLoraTileOctets; distance *= 2) {
-      const int32_t before = __shfl_up_sync(0xffffffffu, up_to, distance);
-      if (lane >= distance) up_to += before;
-    }
+    const int32_t up_to = ItemsUpTo(octet.rows);
     const UnitRange share = ShareOf(__shfl_sync(0xffffffffu, up_to, kLoraTileOctets - 1), blocks, adder);
     await_inputs();
     // As many lanes for an item as make the fewest waits for memory.
@@ -230,9 +230,11 @@ class LoraSums {
   __device__ __forceinline__ int32_t* Ready(int32_t tile) const {
     return args_.tables.ready + int64_t{tile} * args_.tables.sites + args_.site;
   }
-  // [kRows][128] of a block's part of a tile: with each of both its number grows, so that none is there twice.
+  // A block's part of a tile: with each of both its number grows, so that none is there twice. It consists of items, four ranks of an
+  // octet of a row that uses it: two by two, row by row, octet by octet.
   static constexpr int32_t kPartWords = kLoraTileColumns * kRows;
-  static constexpr int32_t kPartsAtOnce = 8;  // that a lane asks for
+  static constexpr int32_t kItemWords = 4;
+  static constexpr int32_t kPartsAtOnce = kRows == 16 ? 4 : 8;  // that a lane asks for
   __device__ __forceinline__ uint32_t* Part(int32_t block, int32_t tile) const {
     return args_.v_parts + static_cast<int64_t>(block + tile) * kPartWords;
   }
@@ -241,16 +243,40 @@ class LoraSums {
     const int32_t own = (static_cast<int32_t>(blockIdx.x) - blocks.begin) * kAdders + adder;
     return {total * own / parts, total * (own + 1) / parts};
   }
+  static __device__ __forceinline__ int32_t ItemsOf(const uint4& rows) {
+    int32_t count = __popc(rows.x);
+    if constexpr (kRows > 32) count += __popc(rows.y);
+    if constexpr (kRows > 64) count += __popc(rows.z) + __popc(rows.w);
+    return 2 * count;
+  }
+  // Of the octets up to the lane's: lane j has the rows of octet j.
+  static __device__ __forceinline__ int32_t ItemsUpTo(const uint4& rows) {
+    int32_t up_to = ItemsOf(rows);
+#pragma unroll
+    for (int32_t distance = 1; distance < kLoraTileOctets; distance *= 2) {
+      const int32_t before = __shfl_up_sync(0xffffffffu, up_to, distance);
+      if (static_cast<int32_t>(threadIdx.x) % 32 >= distance) up_to += before;
+    }
+    return up_to;
+  }
+  // Rows of a set that come before this one.
+  static __device__ __forceinline__ int32_t RowsBefore(const uint4& rows, int32_t row) {
+    const uint32_t below = (1u << row % 32) - 1;
+    if (row < 32) return __popc(rows.x & below);
+    if (row < 64) return __popc(rows.x) + __popc(rows.y & below);
+    if (row < 96) return __popc(rows.x) + __popc(rows.y) + __popc(rows.z & below);
+    return __popc(rows.x) + __popc(rows.y) + __popc(rows.z) + __popc(rows.w & below);
+  }
   // Eight columns of a row, at the tile's octet `place`.
   __device__ __forceinline__ uint8_t* Sum(int32_t tile, int32_t place, int32_t row) const {
     const int32_t octet = tile * kLoraTileOctets + place;
     return args_.v_sums + (static_cast<int64_t>(octet / kLoraBlockOctets) * kRows + row) * 128 + (octet % kLoraBlockOctets ^ row % 8) * 16;
   }
-  static __device__ __forceinline__ uint4 RowsOf(const LoraOctet& octets, int32_t place) {
+  static __device__ __forceinline__ uint4 RowsOf(const uint4& octet_rows, int32_t place) {
     const auto word = [&](uint32_t value) { return __shfl_sync(0xffffffffu, value, place); };
-    uint4 rows = {word(octets.rows.x), 0, 0, 0};
-    if constexpr (kRows > 32) rows.y = word(octets.rows.y);
-    if constexpr (kRows > 64) rows.z = word(octets.rows.z), rows.w = word(octets.rows.w);
+    uint4 rows = {word(octet_rows.x), 0, 0, 0};
+    if constexpr (kRows > 32) rows.y = word(octet_rows.y);
+    if constexpr (kRows > 64) rows.z = word(octet_rows.z), rows.w = word(octet_rows.w);
     return rows;
   }
   // kLanes lanes add an item up.
@@ -269,11 +295,10 @@ class LoraSums {
       }
       const int32_t left = __shfl_sync(0xffffffffu, octets.rank - octets.rank_begin, place), first = item % 2 * 4;
       const float scale = __shfl_sync(0xffffffffu, octets.scale, place);
-      const int32_t row = RowNumber(RowsOf(octets, place), (item - before) / 2);
+      const int32_t row = RowNumber(RowsOf(octets.rows, place), (item - before) / 2);
       float4 sum = {0, 0, 0, 0};
       if (item < share.end) {
-        sum = AddParts<kLanes>(Part(blocks.begin, tile) + row * kLoraTileColumns + place * kLoraOctetRanks + first,
-                               blocks.end - blocks.begin);
+        sum = AddParts<kLanes>(Part(blocks.begin, tile) + item * kItemWords, blocks.end - blocks.begin);
       }
 #pragma unroll
       for (int32_t distance = 1; distance < kLanes; distance *= 2) {
