@@ -21,8 +21,8 @@ constexpr int32_t kStageWeightBytes = kProductTile * kUnitInputs * 2;
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kStageWeightBytes + rows * kUnitInputs * 2; }
 __host__ __device__ constexpr int32_t StagesMax(int32_t rows) { return kStreamBytes / StageBytes(rows); }
 
-// Shared memory of a block. What it leaves of a multiprocessor's 228 KiB is to hold a block of decode attention of four heads, 5.4 KiB, so
-// that the product after it begins before attention has ended everywhere: with 32 rows 0.7 KiB are to spare.
+// Shared memory of a block. What it leaves of a multiprocessor is to hold a block of decode attention of four heads, so that the product
+// after attention begins before that has ended everywhere.
 template <int32_t kRows>
 struct StreamShared {
   static constexpr int32_t kStages = StagesMax(kRows);
@@ -34,6 +34,12 @@ struct StreamShared {
   int32_t released[kConsumerWarps];  // with LoRA, of each warp: units it has read
   LoraDivision division;
 };
+constexpr size_t kMultiprocessorBytes = 228 * 1024, kSystemBytes = 1024;  // the system's of each block
+constexpr size_t kAttentionBytes = 4480;
+static_assert(sizeof(StreamShared<16>) + kAttentionBytes + 2 * kSystemBytes <= kMultiprocessorBytes);
+static_assert(sizeof(StreamShared<32>) + kAttentionBytes + 2 * kSystemBytes <= kMultiprocessorBytes);
+static_assert(sizeof(StreamShared<64>) + kAttentionBytes + 2 * kSystemBytes <= kMultiprocessorBytes);
+static_assert(sizeof(StreamShared<128>) + kAttentionBytes + 2 * kSystemBytes <= kMultiprocessorBytes);
 
 // Calls f(tile, begin, end) for what a block has of each tile, from its unit `first` on: units of the tile.
 template <typename F>

@@ -1,10 +1,11 @@
 // kernel_lab: every CUDA kernel against plain float64 loops, and its speed against what the memory or the multipliers of
 // the device at hand can do.
 //
-//   kernel_lab [--history FILE] [--commit NAME] PART...
+//   kernel_lab [--history FILE] [--commit NAME] [--batch N] PART...
 //
 // PART: layers, products, attention, lora, plan (its tables), forms, sampling, exchange, uneven (two devices): checks; bench, forms_bench:
-// kernels; step: whole steps; sites: LoRA at one site of a layer alone; sums: sums over two devices
+// kernels; step: whole steps, of one batch and without prompts if it is given; sites: LoRA at one site of a layer alone; sums: sums over two devices
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -39,23 +40,32 @@ int main(int argc, char** argv) {
   std::string file, commit = "unknown";
   std::string command = "kernel_lab";  // as recorded: what was measured, not where the program and the record lie
   std::vector<const Part*> parts;
+  int batch = 0;
   for (int i = 1; i < argc; ++i) {
     const bool has_value = i + 1 < argc;
     if (std::strcmp(argv[i], "--history") == 0 && has_value) {
       file = argv[++i];
     } else if (std::strcmp(argv[i], "--commit") == 0 && has_value) {
       commit = argv[++i];
+    } else if (std::strcmp(argv[i], "--batch") == 0 && has_value) {
+      batch = std::atoi(argv[++i]);
+      if (batch <= 0) {
+        std::fprintf(stderr, "kernel_lab: --batch %s is no number of sequences\n", argv[i]);
+        return 2;
+      }
+      command += " --batch " + std::to_string(batch);
     } else if (const Part* part = FindPart(argv[i]); part != nullptr) {
       parts.push_back(part);
       command += std::string(" ") + part->name;
     } else {
       std::fprintf(stderr, "kernel_lab: %s is no part; there are", argv[i]);
       for (const Part& known : kParts) std::fprintf(stderr, " %s", known.name);
-      std::fprintf(stderr, ", and before them --history FILE, --commit NAME\n");
+      std::fprintf(stderr, ", and before them --history FILE, --commit NAME, --batch N\n");
       return 2;
     }
   }
   Lab lab;
+  lab.batch = batch;
   if (!file.empty()) lab.history = std::make_unique<chorale::History>(file, command, commit, lab.device);
   std::printf("%s, %d multiprocessors\n", lab.device.c_str(), lab.launcher.sm_count);
   for (const Part* part : parts) {

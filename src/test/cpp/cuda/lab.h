@@ -109,6 +109,7 @@ class Lab {
   void RecordRate(const std::string& benchmark, const std::string& settings, const std::string& unit, double count,
                   double target) const;
   std::unique_ptr<History> history;  // null: nothing is recorded
+  int32_t batch = 0;                 // of whole steps; 0: all
 
   // Median microseconds of `body`, which launches `count` units of work, for one unit; captured in a graph and replayed.
   double Microseconds(int32_t count, const std::function<void()>& body);
