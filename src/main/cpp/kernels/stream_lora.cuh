@@ -157,14 +157,17 @@ class LoraSums {
     uint32_t* low = part + members.before_low * kItemWords;
     uint32_t* high = part + members.before_high * kItemWords;
     const auto bits = [](float sum) { return isnan(sum) ? 0x7fffffffu : __float_as_uint(sum); };
+    const auto store = [&](uint32_t* items, const uint4& rows, int32_t row, float value, float next) {
+      const bool has = HasRow(rows, row);
+      uint32_t* item = items + RowsBefore(rows, row) * kLoraOctetRanks;
+      if (has) StoreRelaxed(item, bits(value));
+      if (HasRow(rows, row + 1)) StoreRelaxed(item + (has ? kLoraOctetRanks : 0), bits(next));
+    };
 #pragma unroll
     for (int32_t j = 0; j < kRows / 8; ++j) {
-#pragma unroll
-      for (int32_t side = 0; side < 2; ++side) {
-        const int32_t row = j * 8 + lane % 4 * 2 + side;
-        if (HasRow(members.low, row)) StoreRelaxed(low + RowsBefore(members.low, row) * kLoraOctetRanks, bits(d[j * 4 + side]));
-        if (HasRow(members.high, row)) StoreRelaxed(high + RowsBefore(members.high, row) * kLoraOctetRanks, bits(d[j * 4 + 2 + side]));
-      }
+      const int32_t row = j * 8 + lane % 4 * 2;
+      store(low, members.low, row, d[j * 4], d[j * 4 + 1]);
+      store(high, members.high, row, d[j * 4 + 2], d[j * 4 + 3]);
     }
   }
 
