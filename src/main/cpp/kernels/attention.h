@@ -63,6 +63,13 @@ struct DecodeWork {
   int32_t* tickets = nullptr;          // [tickets], zero before the first launch; every launch leaves them zero
 };
 inline constexpr int32_t kDecodeBlocksPerSm = 3;
+inline constexpr int32_t kDecodePadding = 8;  // floats after a head's in shared memory, to spread the banks
+// Dynamic shared memory of a block, for what half of its warps hand to the other half: for each head the largest logit (base 2), the sum
+// of exponentials relative to it, and the weighted sum of values, of two warps. A group may have fewer than 8 heads, and a product is to
+// be resident beside these blocks, so it is no more than that.
+constexpr size_t DecodeSharedBytes(int32_t heads, int32_t head_dim) {
+  return sizeof(float) * 2 * heads * (head_dim + kDecodePadding + 2);
+}
 
 inline bool HasFastAttention(int32_t head_dim) { return head_dim == 64 || head_dim == 128; }
 // head_dim 64 or 128.

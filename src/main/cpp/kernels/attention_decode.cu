@@ -13,14 +13,6 @@ constexpr int32_t kAhead = 1;           // tiles that a warp fetches to L2 beyon
 constexpr float kMinusInfinity = -INFINITY;
 constexpr float kLeast = -1e30f;  // below any logit
 
-// What half of the warps hand to the other half: for each head the largest logit m (base 2), the sum l of exponentials
-// relative to it, and the weighted sum of values, of two warps. Dynamic shared memory, since a group may have fewer than
-// 8 heads, and little of it, so that the next product can be resident beside these blocks.
-constexpr int32_t Stride(int32_t head_dim) { return head_dim + 8; }  // floats of a head, to spread the banks
-constexpr size_t SharedBytes(int32_t heads, int32_t head_dim) {
-  return sizeof(float) * 2 * heads * (Stride(head_dim) + 2);
-}
-
 // Computes   out[row, head] = sum_t p_t v_t, p = softmax(scale * q.k_t) over the keys t that the row sees
 // Shapes     q, out [T, h * d] T; keys and values in pages (kv_layout.cuh); d = 64 or 128
 // Grid       as many blocks as fit on the device; each computes the items that the plan gives it (row, up to 8 query
@@ -42,8 +34,8 @@ __global__ void __launch_bounds__(kWarps * 32, kDecodeBlocksPerSm)
 AttentionDecodeKernel(const AttentionArgs args, const DecodeWork work) {
   constexpr int32_t kChunks = kHeadDim / 32;   // 16-byte chunks of a row that a lane holds
   constexpr int32_t kBlocks64 = kHeadDim / 64;
-  constexpr int32_t kStride = kHeadDim + 8;  // Stride(kHeadDim)
-  extern __shared__ float scratch[];  // [2][heads][Stride], then m and l [2][heads][2]
+  constexpr int32_t kStride = kHeadDim + kDecodePadding;
+  extern __shared__ float scratch[];  // [2][heads][kStride], then m and l [2][heads][2]
   __shared__ int32_t last;
   AllowSuccessor();
   const int32_t tid = static_cast<int32_t>(threadIdx.x);
@@ -301,7 +293,7 @@ void AttentionDecode(Launcher& launcher, Element element, const AttentionArgs& a
     using T = decltype(type);
     launcher.Launch(args.kv.head_dim == 64 ? AttentionDecodeKernel<T, 64> : AttentionDecodeKernel<T, 128>,
                     dim3(launcher.sm_count * kDecodeBlocksPerSm), dim3(kWarps * 32),
-                    SharedBytes(std::min(kDecodeHeads, args.heads / args.kv.kv_heads), args.kv.head_dim), args, work);
+                    DecodeSharedBytes(std::min(kDecodeHeads, args.heads / args.kv.kv_heads), args.kv.head_dim), args, work);
   });
 }
 

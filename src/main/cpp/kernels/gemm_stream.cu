@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/attention.h"
 #include "kernels/bulk_copy.cuh"
 #include "kernels/gemm.h"
 #include "kernels/stream_lora.cuh"
@@ -21,8 +22,7 @@ constexpr int32_t kStageWeightBytes = kProductTile * kUnitInputs * 2;
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kStageWeightBytes + rows * kUnitInputs * 2; }
 __host__ __device__ constexpr int32_t StagesMax(int32_t rows) { return kStreamBytes / StageBytes(rows); }
 
-// Shared memory of a block. What it leaves of a multiprocessor is to hold a block of decode attention of four heads, so that the product
-// after attention begins before that has ended everywhere.
+// Shared memory of a block.
 template <int32_t kRows>
 struct StreamShared {
   static constexpr int32_t kStages = StagesMax(kRows);
@@ -34,12 +34,6 @@ struct StreamShared {
   int32_t released[kConsumerWarps];  // with LoRA, of each warp: units it has read
   LoraDivision division;
 };
-constexpr size_t kMultiprocessorBytes = 228 * 1024, kSystemBytes = 1024;  // the system's of each block
-constexpr size_t kAttentionBytes = 4480;
-static_assert(sizeof(StreamShared<16>) + kAttentionBytes + 2 * kSystemBytes <= kMultiprocessorBytes);
-static_assert(sizeof(StreamShared<32>) + kAttentionBytes + 2 * kSystemBytes <= kMultiprocessorBytes);
-static_assert(sizeof(StreamShared<64>) + kAttentionBytes + 2 * kSystemBytes <= kMultiprocessorBytes);
-static_assert(sizeof(StreamShared<128>) + kAttentionBytes + 2 * kSystemBytes <= kMultiprocessorBytes);
 
 // Calls f(tile, begin, end) for what a block has of each tile, from its unit `first` on: units of the tile.
 template <typename F>
@@ -377,6 +371,9 @@ template <typename T, int32_t kRows, bool kLora>
 void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
   const auto kernel = GemmStreamKernel<T, kRows, kLora>;
   constexpr int32_t kShared = sizeof(StreamShared<kRows>);
+  // The product after decode attention begins before that has ended everywhere: beside a block of it that has four heads.
+  constexpr size_t kOfMultiprocessor = 228 * 1024, kOfSystem = 1024 + 128;  // for each block, with what is rounded up
+  static_assert(kShared + DecodeSharedBytes(4, 128) + 2 * kOfSystem <= kOfMultiprocessor);
   launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
   StreamLora lora = args.lora;
   if constexpr (kLora) lora.flight = Flight(plan, launcher);

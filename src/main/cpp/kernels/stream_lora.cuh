@@ -237,7 +237,7 @@ class LoraSums {
   // octet of a row that uses it: two by two, row by row, octet by octet.
   static constexpr int32_t kPartWords = kLoraTileColumns * kRows;
   static constexpr int32_t kItemWords = 4;
-  static constexpr int32_t kPartsAtOnce = kRows == 16 ? 4 : 8;  // that a lane asks for
+  static constexpr int32_t kPartsAtOnce = kRows == 16 ? 4 : 8;  // that a lane asks for; with 8 the registers of 16 rows do not last
   __device__ __forceinline__ uint32_t* Part(int32_t block, int32_t tile) const {
     return args_.v_parts + static_cast<int64_t>(block + tile) * kPartWords;
   }

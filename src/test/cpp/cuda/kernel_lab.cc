@@ -48,8 +48,9 @@ int main(int argc, char** argv) {
     } else if (std::strcmp(argv[i], "--commit") == 0 && has_value) {
       commit = argv[++i];
     } else if (std::strcmp(argv[i], "--batch") == 0 && has_value) {
-      batch = std::atoi(argv[++i]);
-      if (batch <= 0) {
+      char* end = nullptr;
+      batch = static_cast<int>(std::strtol(argv[++i], &end, 10));
+      if (batch <= 0 || *end != '\0') {
         std::fprintf(stderr, "kernel_lab: --batch %s is no number of sequences\n", argv[i]);
         return 2;
       }

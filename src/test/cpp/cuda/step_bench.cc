@@ -173,15 +173,20 @@ void BenchStep(Lab& lab) {
   const std::unique_ptr<CublasLt> lt = CublasLt::Load(&reason);
   std::printf("\nLlama-3-8B shape, bf16, whole decode step in a graph, context %d; read bandwidth %.3f TB/s\n", kContext,
               lab.read_bandwidth / 1e12);
+  bool known = false;
   for (const auto& [batch, target] : kBatches) {
     if (lab.batch != 0 && batch != lab.batch) continue;
+    known = true;
     const double base = BenchBase(lab, weights, lt.get(), batch, target);
     for (const Adapters& adapters : kAdapters) {
       if (adapters.count <= batch) BenchAdapters(lab, weights, lt.get(), batch, adapters, base);
     }
     std::fflush(stdout);
   }
-  if (lab.batch != 0) return;
+  if (lab.batch != 0) {
+    lab.Expect("--batch " + std::to_string(lab.batch) + " is one of 1, 32, 64 and 128", known);
+    return;
+  }
   if (lt == nullptr) {
     std::printf("  no prefill: %s\n", reason.c_str());
     return;
