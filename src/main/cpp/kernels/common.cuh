@@ -109,6 +109,15 @@ __device__ __forceinline__ uint32_t TransposeMatrix(uint32_t rows) {
   return columns;
 }
 
+// a / b without the dozens of instructions of a division: 0 <= a < 2^22, b > 0. The estimate is at most one off.
+__device__ __forceinline__ int32_t Quotient(int32_t a, int32_t b) {
+  float inverse;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(__int2float_rn(b)));
+  const int32_t estimate = __float2int_rz(__int2float_rn(a) * inverse), rest = a - estimate * b;
+  return estimate + (rest >= b ? 1 : 0) - (rest < 0 ? 1 : 0);
+}
+__device__ __forceinline__ int32_t Remainder(int32_t a, int32_t b) { return a - Quotient(a, b) * b; }
+
 // ---- memory -------------------------------------------------------------------------------------------------------
 
 __device__ __forceinline__ uint32_t SharedAddress(const void* pointer) {
@@ -157,9 +166,16 @@ __device__ __forceinline__ uint4 LoadRelaxed(const uint32_t* pointer) {
 __device__ __forceinline__ void StoreRelaxed(uint32_t* pointer, uint32_t value) {
   asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(pointer), "r"(value) : "memory");
 }
+__device__ __forceinline__ void StoreRelaxed(uint32_t* pointer, const uint2& value) {
+  asm volatile("st.relaxed.gpu.global.v2.u32 [%0], {%1,%2};" ::"l"(pointer), "r"(value.x), "r"(value.y) : "memory");
+}
 
 __device__ __forceinline__ void PrefetchToL2(const void* pointer) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(pointer));
+}
+
+__device__ __forceinline__ void StoreShared(uint32_t shared_address, const uint4& v) {
+  asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(shared_address), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }
 
 // Copies 16 bytes to shared memory in the background; zeros when `valid` is false (the source is not read then).

@@ -38,8 +38,9 @@ struct StreamShared {
 // Calls f(tile, begin, end) for what a block has of each tile, from its unit `first` on: units of the tile.
 template <typename F>
 __device__ __forceinline__ void ForTiles(int32_t first, int32_t count, int32_t per_tile, F&& f) {
+#pragma unroll 1
   for (int32_t i = first; i < first + count;) {
-    const auto tile = static_cast<int32_t>(static_cast<uint32_t>(i) / static_cast<uint32_t>(per_tile));
+    const int32_t tile = Quotient(i, per_tile);
     const int32_t end = min(first + count, (tile + 1) * per_tile);
     f(tile, i - tile * per_tile, end - tile * per_tile);
     i = end;
@@ -81,6 +82,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   if (tid == 0) {
     if (stages % 1024 != 0) __trap();
     BarrierInit(&inputs_there, 1);
+#pragma unroll 1
     for (int32_t i = 0; i < kStages; ++i) {
       BarrierInit(&full[i], 1);
       BarrierInit(&empty[i], kConsumerWarps);
@@ -90,11 +92,11 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   }
   if constexpr (kLora) {
     if (tid == 32) {  // before LoRA's tables are there: to L2, what the block has without LoRA
-      const uint32_t unit = blockIdx.x * y.units_per_block;
-#pragma unroll
-      for (uint32_t i = 0; i < kPace; ++i) {
-        PrefetchBox(&weight, static_cast<int32_t>((unit + i) % y.units_per_tile) * kUnitInputs,
-                    static_cast<int32_t>((unit + i) / y.units_per_tile) * kProductTile);
+      const auto unit = static_cast<int32_t>(blockIdx.x * y.units_per_block), per_tile = static_cast<int32_t>(y.units_per_tile);
+#pragma unroll 1
+      for (int32_t i = unit; i < unit + kPace; ++i) {
+        const int32_t tile = Quotient(i, per_tile);
+        PrefetchBox(&weight, (i - tile * per_tile) * kUnitInputs, tile * kProductTile);
       }
     }
     if (tid < kConsumerWarps) released[tid] = 0;
@@ -115,6 +117,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   // number, round after round. Those ahead of the inputs come in two parts, first what is no input.
   const auto for_parts = [&](auto&& f) {
     if constexpr (kLora) {
+#pragma unroll 1
       for (int32_t i = 0; i < division.part_count; ++i) f(division.parts[i]);
     } else {
       ForTiles(first, count, per_tile, [&](int32_t tile, int32_t begin, int32_t end) { f(LoraPart{tile, begin, end, {}, {}}); });
@@ -165,6 +168,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       };
       LoraLoader of_a_loader(lora, division);
       ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
+#pragma unroll 1
         for (int32_t part = begin; part < end; ++part, ++sequence) {
           if (sequence % kShrinkers != own) continue;
           const bool early = sequence < ahead;
@@ -184,6 +188,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       LoraLoader of_b_loader(lora, division);
       for_parts([&](const LoraPart& part) {
         sequence += part.end - part.begin;
+#pragma unroll 1
         for (int32_t block = part.blocks.begin; block < part.blocks.end; ++block, ++sequence, ++number) {
           if (number % kLoraWarps != own) continue;
           const int32_t slot = sequence % kStages;
@@ -196,6 +201,10 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
           if (tid % 32 == 0) BarrierArrive(&full[slot]);
         }
       });
+      if (own == kLoraWarps - 1) {
+        know_inputs();
+        sums.EmptyNext();
+      }
     }
     return;
   }
@@ -210,6 +219,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       for (slot += by; slot >= kStages;) slot -= kStages;
     };
     for_parts([&](const LoraPart& part) {
+#pragma unroll 1
       for (int32_t unit = part.begin; unit < part.end; ++unit, advance(1)) {
         const bool early = sequence < ahead;
         uint64_t* barrier = early ? &landed[slot] : &full[slot];
@@ -236,7 +246,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     return;
   }
   if (tid < 32) {  // a lane for each of the first inputs
-    int32_t input = (tid < of_a ? division.of_a.begin + tid : first + tid) % per_tile;
+    int32_t input = Remainder(tid < of_a ? division.of_a.begin + tid : first + tid, per_tile);
     if (kLora && tid >= of_a) {
       int32_t begin = of_a;
       for_parts([&](const LoraPart& part) {
@@ -288,6 +298,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   };
   // Units of 64 inputs, of W or A.
   const auto multiply = [&](int32_t unit_count) {
+#pragma unroll 1
     for (int32_t i = 0; i < unit_count; ++i) {
       const uint32_t stage = begin_unit();
       const uint64_t a = WgmmaDescriptor(stage + static_cast<uint32_t>(warpgroup) * 64 * 128);
@@ -303,7 +314,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   if constexpr (kLora) {
     const LoraSums<T, kRows> sums(lora.site, division);
     ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
-      const auto members = sums.MembersOf(tile, tid / 32);
+      const auto members = sums.MembersOf(tile);
       multiply(end - begin);
       end_tile();
       sums.Store(tile, members, d);
@@ -314,6 +325,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     multiply(part.end - part.begin);
     if constexpr (kLora) {
       const UnitRange octets = part.octets, blocks = part.blocks;
+#pragma unroll 1
       for (int32_t block = blocks.begin; block < blocks.end; ++block) {
         const uint32_t stage = begin_unit();
         asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // v came by ordinary copies
@@ -330,7 +342,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       }
     }
     end_tile();
-    const auto first_block = static_cast<int32_t>(static_cast<uint32_t>(tile * per_tile) / y.units_per_block);
+    const int32_t first_block = Quotient(tile * per_tile, static_cast<int32_t>(y.units_per_block));
     const int32_t partial = static_cast<int32_t>(blockIdx.x) - first_block;
     float* target = y.floats() + partial * y.partial_stride;
     const int32_t col = tile * kProductTile + tid / 32 * 16 + lane / 4;

@@ -73,6 +73,8 @@ struct LoraTables {
   LoraCounts* counts = nullptr;
   LoraOctet* octets = nullptr;
   int32_t* ready = nullptr;  // of each tile of octets: the shares of v that are there
+  uint8_t* sums = nullptr;   // v: LoraSumBytes of each of kLoraSumSites
+  int64_t sum_bytes = 0;     // of one
   int32_t sites = 0;
 };
 inline constexpr int32_t kLoraOctetRanks = 8;
@@ -80,11 +82,20 @@ inline constexpr int32_t kLoraTileOctets = 16;  // 128 columns of v
 inline constexpr int32_t kLoraTileColumns = kLoraTileOctets * kLoraOctetRanks;
 __host__ __device__ constexpr int64_t LoraTileCount(int64_t octets) { return (octets + kLoraTileOctets - 1) / kLoraTileOctets; }
 // What a product of few rows keeps of v: sums over parts of the inputs, in float32, kLoraEmpty between launches; and v itself.
-inline constexpr uint32_t kLoraEmpty = 0xffffffffu;  // a NaN that no sum gives
+inline constexpr uint32_t kLoraEmpty = 0xffffffffu;  // NaNs that no sum gives, neither in 32 bits nor in 16
+// Layers take turns at two places for the v of a site.
+inline constexpr int32_t kLoraSumSites = 2 * kLoraSites;
+// Whether those who need v of a site ask for it until each word is there, rather than for how much of it is: sooner, but one block of it
+// after another. Then it is empty before: LoraPlan empties the place of the first layer, and each product that of the next.
+__host__ __device__ constexpr bool PollsSums(int32_t octets, int32_t box_rows) { return octets <= 192 && box_rows <= 64; }
 constexpr int64_t LoraPartWords(int64_t octets, int64_t blocks, int64_t box_rows) {
   return (blocks + LoraTileCount(octets)) * kLoraTileColumns * box_rows;
 }
 constexpr int64_t LoraSumBytes(int64_t octets, int64_t box_rows) { return (octets + 7) / 8 * box_rows * 128; }
+// Where the 16 bytes of an octet of a row lie in it, in words: as a box of 64 columns does in shared memory.
+__host__ __device__ constexpr int32_t LoraSumWord(int32_t octet, int32_t row, int32_t box_rows) {
+  return (octet / 8 * box_rows + row) * 32 + (octet % 8 ^ row % 8) * 4;
+}
 
 // For kLoraGroupsMax groups and as many uses there is room, which may be read before the counts are known.
 struct LoraPlanArgs {
@@ -93,6 +104,7 @@ struct LoraPlanArgs {
   const LoraUse* uses = nullptr;         // device, any number, each of some group
   const int32_t* use_count = nullptr;    // device
   LoraTables tables;
+  int32_t box_rows = 0;                  // StreamBox of the step's rows
 };
 // The first launch of a step, and Embed (beside_plan) the second: products read the tables before they wait for anything.
 void LoraPlan(Launcher& launcher, const LoraPlanArgs& args);
@@ -117,7 +129,6 @@ struct LoraSiteArgs {
   LoraTables tables;                      // within a product of few rows, as all that follows
   int32_t site = 0;                       // in the tables
   uint32_t* v_parts = nullptr;            // LoraPartWords, of floats
-  uint8_t* v_sums = nullptr;              // LoraSumBytes
 };
 
 // Two launches: v = A x, then y += B v. groups_max: how many blocks to launch for the groups; with more groups than that,

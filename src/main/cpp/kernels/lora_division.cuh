@@ -35,7 +35,7 @@ struct LoraDivision {
   // The blocks that have units of a tile of A.
   __device__ __forceinline__ UnitRange BlocksOf(int32_t tile) const {
     if (blocks_each > 0) return {tile * blocks_each, (tile + 1) * blocks_each};
-    return {tile * per_tile / each, ((tile + 1) * per_tile - 1) / each + 1};
+    return {Quotient(tile * per_tile, each), Quotient((tile + 1) * per_tile - 1, each) + 1};
   }
 };
 
@@ -49,11 +49,11 @@ class LoraDivider {
 
   __device__ __forceinline__ void Run(LoraDivision* own) const {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, first = static_cast<int32_t>(blockIdx.x) * per_block_;
-    const int32_t end = min(first + per_block_, units_), first_tile = first / per_tile_;
-    const int32_t count = (end - 1) / per_tile_ + 1 - first_tile;
+    const int32_t end = min(first + per_block_, units_), first_tile = Quotient(first, per_tile_);
+    const int32_t count = Quotient(end - 1, per_tile_) + 1 - first_tile;
     LoraPart part{};
     if (lane < count) {
-      const int32_t tile = first_tile + (lane + StartOf(first) / per_tile_ - first_tile) % count;
+      const int32_t tile = first_tile + Remainder(lane + Quotient(StartOf(first), per_tile_) - first_tile, count);
       part = {tile, max(first - tile * per_tile_, 0), min(end - tile * per_tile_, per_tile_), {}, OctetsOf(tile)};
       part.blocks = ExpandUnits(part);
       own->parts[lane] = part;
@@ -75,10 +75,10 @@ class LoraDivider {
   __device__ __forceinline__ Shares DivideA() const {
     const auto blocks = static_cast<int32_t>(gridDim.x);
     const int32_t total = Tiles() * per_tile_, least = min(per_tile_, max(HasFew() ? 2 : 4, per_tile_ / (HasFew() ? 32 : 16)));
-    int32_t each = max((total + blocks - 1) / blocks, least), blocks_each = 0;
+    int32_t each = max(Quotient(total + blocks - 1, blocks), least), blocks_each = 0;
     if (Tiles() > 0 && Tiles() <= blocks) {  // so that no block has to do with two tiles, where it hardly costs balance
-      const int32_t of_tile = blocks / Tiles(), longer = max((per_tile_ + of_tile - 1) / of_tile, least);
-      if (longer <= each + max(1, each / 8)) each = longer, blocks_each = (per_tile_ + each - 1) / each;
+      const int32_t of_tile = Quotient(blocks, Tiles()), longer = max(Quotient(per_tile_ + of_tile - 1, of_tile), least);
+      if (longer <= each + max(1, each / 8)) each = longer, blocks_each = Quotient(per_tile_ + each - 1, each);
     }
     return {each, blocks_each};
   }
@@ -87,7 +87,7 @@ class LoraDivider {
     const int32_t total = Tiles() * per_tile_, each = shares_.each, blocks_each = shares_.blocks_each;
     if (blocks_each == 0) return {min(total, block * each), min(total, (block + 1) * each)};
     if (block >= Tiles() * blocks_each) return {};
-    const int32_t tile = block / blocks_each, begin = block % blocks_each * each;
+    const int32_t tile = Quotient(block, blocks_each), begin = (block - tile * blocks_each) * each;
     return {tile * per_tile_ + begin, tile * per_tile_ + min(begin + each, per_tile_)};
   }
 
@@ -102,7 +102,7 @@ class LoraDivider {
   // The unit with which the block of `first` begins. With the end of a tile and as much of the next it begins with the next, so that it
   // may have units of B of both; with few tiles of A there is nothing to divide.
   __device__ __forceinline__ int32_t StartOf(int32_t first) const {
-    const int32_t count = min(per_block_, units_ - first), rest = per_tile_ - first % per_tile_;
+    const int32_t count = min(per_block_, units_ - first), rest = per_tile_ - Remainder(first, per_tile_);
     return !HasFew() && rest < per_tile_ && rest < count && min(count - rest, per_tile_) >= rest ? first + rest : first;
   }
 
@@ -110,7 +110,8 @@ class LoraDivider {
   __device__ __forceinline__ UnitRange ExpandUnits(const LoraPart& part) const {
     if (part.octets.empty()) return {};
     const int32_t tile_begin = part.tile * per_tile_, tile_end = tile_begin + per_tile_;
-    const int32_t head = tile_begin / per_block_ * per_block_, tail = (tile_end - 1) / per_block_ * per_block_;  // first units of blocks
+    // First units of the blocks that have the first and the last of the tile.
+    const int32_t head = Quotient(tile_begin, per_block_) * per_block_, tail = Quotient(tile_end - 1, per_block_) * per_block_;
     int32_t from = 0, to = per_tile_;
     if (head < tile_begin && head + per_block_ < tile_end) {
       const int32_t start = StartOf(head);
@@ -123,7 +124,7 @@ class LoraDivider {
     const int32_t begin = max(part.begin, from), end = min(part.end, to);
     if (begin >= end) return {};
     const int32_t first = part.octets.begin / kLoraBlockOctets, count = (part.octets.end - 1) / kLoraBlockOctets + 1 - first;
-    return {first + count * (begin - from) / (to - from), first + count * (end - from) / (to - from)};
+    return {first + Quotient(count * (begin - from), to - from), first + Quotient(count * (end - from), to - from)};
   }
 
   const LoraSiteArgs& args_;

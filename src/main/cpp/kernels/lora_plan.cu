@@ -1,5 +1,5 @@
 #include "kernels/common.cuh"
-#include "kernels/lora_tile.cuh"
+#include "kernels/lora_sums.cuh"
 
 namespace chorale::cuda {
 namespace {
@@ -62,7 +62,8 @@ __device__ __forceinline__ void AddRows(const LoraGroup& group, int32_t first, u
   }
 }
 
-// Computes   the tables of all sites (lora.h) from the groups of the step; sets the counters of finished work to zero
+// Computes   the tables of all sites (lora.h) from the groups of the step; sets the counters of
+//            finished work to zero; empties v of the first layer
 // Grid       one block for each site of each layer, a thread for each group and use
 // Bound by   latency: two loads one after another, and a launch
 // Reference  plan_checks.cc
@@ -137,6 +138,10 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const LoraPlanArgs ar
     before += place.total;
   }
   for (int32_t i = index; i < LoraTileCount(done); i += kThreads) args.tables.ready[int64_t{i} * sites + site] = 0;
+  if (site >= kLoraSites || !PollsSums(done, args.box_rows)) return;
+  __syncthreads();  // the octets are written
+  const int32_t warp = index / 32;
+  EmptySums(args.tables, site, args.box_rows, done * warp / kWarps, done * (warp + 1) / kWarps);
 }
 
 }  // namespace

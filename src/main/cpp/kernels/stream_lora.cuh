@@ -10,6 +10,7 @@
 #include "kernels/bulk_copy.cuh"
 #include "kernels/gemm.h"
 #include "kernels/lora_division.cuh"
+#include "kernels/lora_sums.cuh"
 #include "kernels/lora_tile.cuh"
 
 namespace chorale::cuda {
@@ -126,10 +127,10 @@ class LoraLoader {
   uint32_t start_ = 0;
 };
 
-__device__ __forceinline__ bool HasRow(const uint4& rows, int32_t row) {
-  const uint32_t word = row < 32 ? rows.x : row < 64 ? rows.y : row < 96 ? rows.z : rows.w;
-  return (word >> row % 32 & 1) != 0;
+__device__ __forceinline__ uint32_t WordOf(const uint4& rows, int32_t row) {
+  return row < 32 ? rows.x : row < 64 ? rows.y : row < 96 ? rows.z : rows.w;
 }
+__device__ __forceinline__ bool HasRow(const uint4& rows, int32_t row) { return (WordOf(rows, row) >> row % 32 & 1) != 0; }
 
 // v of the tiles of A of which the block has a part: kept by the warps that multiply, added up by others.
 template <typename T, int32_t kRows>
@@ -137,25 +138,20 @@ class LoraSums {
  public:
   __device__ __forceinline__ LoraSums(const LoraSiteArgs& args, const LoraDivision& division) : args_(args), division_(division) {}
 
-  // Of the two octets of a warp that multiplies, which rows use them and how many items come before: to be asked for early.
-  struct Members {
-    uint4 low, high;
-    int32_t before_low, before_high;
-  };
-  __device__ __forceinline__ Members MembersOf(int32_t tile, int32_t warp) const {
-    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, octet = tile * kLoraTileOctets + lane, place = warp * 2;
-    const uint4 rows = lane < kLoraTileOctets && octet < division_.octets ? Octet(octet).rows : uint4{};
-    const int32_t up_to = ItemsUpTo(rows);
-    const uint4 low = RowsOf(rows, place), high = RowsOf(rows, place + 1);
-    const int32_t before_high = __shfl_sync(0xffffffffu, up_to, place);
-    return {low, high, before_high - ItemsOf(low), before_high};
+  // Which rows use the octet threadIdx.x % 32 of a tile: to be asked for early.
+  __device__ __forceinline__ uint4 MembersOf(int32_t tile) const {
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, octet = tile * kLoraTileOctets + lane;
+    return lane < kLoraTileOctets && octet < division_.octets ? Octet(octet).rows : uint4{};
   }
   // d: as wgmma leaves it.
-  __device__ __forceinline__ void Store(int32_t tile, const Members& members, const float (&d)[kRows / 2]) const {
-    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+  __device__ __forceinline__ void Store(int32_t tile, const uint4& members, const float (&d)[kRows / 2]) const {
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, place = static_cast<int32_t>(threadIdx.x) / 32 * 2;
+    const int32_t up_to = ItemsUpTo(members);
+    const uint4 of_low = RowsOf(members, place), of_high = RowsOf(members, place + 1);
+    const int32_t before_high = __shfl_sync(0xffffffffu, up_to, place);
     uint32_t* part = Part(static_cast<int32_t>(blockIdx.x), tile) + lane / 4;
-    uint32_t* low = part + members.before_low * kItemWords;
-    uint32_t* high = part + members.before_high * kItemWords;
+    uint32_t* low = part + (before_high - ItemsOf(of_low)) * kItemWords;
+    uint32_t* high = part + before_high * kItemWords;
     const auto bits = [](float sum) { return isnan(sum) ? 0x7fffffffu : __float_as_uint(sum); };
     const auto store = [&](uint32_t* items, const uint4& rows, int32_t row, float value, float next) {
       const bool has = HasRow(rows, row);
@@ -166,8 +162,8 @@ class LoraSums {
 #pragma unroll
     for (int32_t j = 0; j < kRows / 8; ++j) {
       const int32_t row = j * 8 + lane % 4 * 2;
-      store(low, members.low, row, d[j * 4], d[j * 4 + 1]);
-      store(high, members.high, row, d[j * 4 + 2], d[j * 4 + 3]);
+      store(low, of_low, row, d[j * 4], d[j * 4 + 1]);
+      store(high, of_high, row, d[j * 4 + 2], d[j * 4 + 3]);
     }
   }
 
@@ -201,14 +197,19 @@ class LoraSums {
     } else {
       AddShare<1>(tile, octet, up_to, share, blocks);
     }
+    if (Polls()) return;
     __syncwarp();
     if (lane == 0) AddRelease(Ready(tile), 1);
   }
 
-  // By a warp: lets a block of 64 columns of v come to `target` when they are there, a row's 128 bytes in pieces of 16, piece c at
-  // place c ^ (row % 8), zeros where a row does not use an octet; the barrier counts each lane's. By ordinary copies, as other blocks
-  // have just written it by ordinary stores. used_by: rows that use octet threadIdx.x % 8.
+  // By a warp: lets a block of 64 columns of v come to `target`, a row's 128 bytes in pieces of 16, piece c at place c ^ (row % 8), zeros
+  // where a row does not use an octet; the barrier counts each lane's. By ordinary copies, as other blocks have just written it by
+  // ordinary stores. used_by: rows that use octet threadIdx.x % 8.
   __device__ __forceinline__ void Copy(int32_t block, const uint4& used_by, uint32_t target, uint64_t* barrier) {
+    if (Polls()) {
+      CopyPolled(block, used_by, target);
+      return;
+    }
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
     const int32_t tile = block * kLoraBlockOctets / kLoraTileOctets;
     if (tile != there_) {
@@ -217,21 +218,61 @@ class LoraSums {
       __syncwarp();
       there_ = tile;
     }
-    const uint8_t* source = args_.v_sums + static_cast<int64_t>(block) * kRows * 128;
+    const uint32_t* source = SumsOf(args_.tables, args_.site) + block * kRows * 32;
 #pragma unroll
     for (int32_t i = 0; i < kRows / 4; ++i) {
       const int32_t row = i * 4 + lane / 8, place = row * 128 + (lane % 8 ^ row % 8) * 16;
-      CopyAsync16(target + static_cast<uint32_t>(place), source + place, HasRow(used_by, row));
+      CopyAsync16(target + static_cast<uint32_t>(place), source + place / 4, HasRow(used_by, row));
     }
     asm volatile("cp.async.mbarrier.arrive.shared::cta.b64 [%0];" ::"r"(SharedAddress(barrier)) : "memory");
   }
 
+  // By a warp of each block, when the inputs are there: empties where the same site of the next layer will have v.
+  __device__ __forceinline__ void EmptyNext() const {
+    const int32_t next = args_.site + kLoraSites;
+    if (next >= args_.tables.sites) return;
+    const int32_t octets = args_.tables.counts[next].ends[3];
+    if (!PollsSums(octets, kRows)) return;
+    const auto block = static_cast<int32_t>(blockIdx.x), blocks = static_cast<int32_t>(gridDim.x);
+    EmptySums(args_.tables, next, kRows, Quotient(octets * block, blocks), Quotient(octets * (block + 1), blocks));
+  }
+
  private:
+  __device__ __forceinline__ bool Polls() const { return PollsSums(division_.octets, kRows); }
+  // Waits for each piece as it comes.
+  __device__ __forceinline__ void CopyPolled(int32_t block, const uint4& used_by, uint32_t target) const {
+    constexpr int32_t kAtOnce = kRows == 32 ? 8 : 4;  // pieces of a lane; their rows are in one word
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+    const uint32_t* source = SumsOf(args_.tables, args_.site) + block * kRows * 32;
+#pragma unroll 1
+    for (int32_t first = lane / 8; first < kRows; first += kAtOnce * 4) {
+      const uint32_t word = WordOf(used_by, first) >> first % 32;
+      const auto place = [&](int32_t i) {
+        const int32_t row = first + i * 4;
+        return row * 128 + (lane % 8 ^ row % 8) * 16;
+      };
+      uint4 pieces[kAtOnce];
+      bool there;
+      do {
+        there = true;
+#pragma unroll
+        for (int32_t i = 0; i < kAtOnce; ++i) pieces[i] = (word >> i * 4 & 1) != 0 ? LoadRelaxed(source + place(i) / 4) : uint4{};
+#pragma unroll
+        for (int32_t i = 0; i < kAtOnce; ++i) there = there && !HasEmpty(pieces[i]);
+      } while (!there);
+#pragma unroll
+      for (int32_t i = 0; i < kAtOnce; ++i) StoreShared(target + static_cast<uint32_t>(place(i)), pieces[i]);
+    }
+  }
+
   __device__ __forceinline__ const LoraOctet& Octet(int32_t octet) const {
     return args_.tables.octets[int64_t{octet} * args_.tables.sites + args_.site];
   }
   __device__ __forceinline__ int32_t* Ready(int32_t tile) const {
     return args_.tables.ready + int64_t{tile} * args_.tables.sites + args_.site;
+  }
+  static __device__ __forceinline__ bool HasEmpty(const uint4& words) {
+    return words.x == kLoraEmpty || words.y == kLoraEmpty || words.z == kLoraEmpty || words.w == kLoraEmpty;
   }
   // A block's part of a tile: with each of both its number grows, so that none is there twice. It consists of items, four ranks of an
   // octet of a row that uses it: two by two, row by row, octet by octet.
@@ -270,11 +311,6 @@ class LoraSums {
     if (row < 96) return __popc(rows.x) + __popc(rows.y) + __popc(rows.z & below);
     return __popc(rows.x) + __popc(rows.y) + __popc(rows.z) + __popc(rows.w & below);
   }
-  // Eight columns of a row, at the tile's octet `place`.
-  __device__ __forceinline__ uint8_t* Sum(int32_t tile, int32_t place, int32_t row) const {
-    const int32_t octet = tile * kLoraTileOctets + place;
-    return args_.v_sums + (static_cast<int64_t>(octet / kLoraBlockOctets) * kRows + row) * 128 + (octet % kLoraBlockOctets ^ row % 8) * 16;
-  }
   static __device__ __forceinline__ uint4 RowsOf(const uint4& octet_rows, int32_t place) {
     const auto word = [&](uint32_t value) { return __shfl_sync(0xffffffffu, value, place); };
     uint4 rows = {word(octet_rows.x), 0, 0, 0};
@@ -290,15 +326,15 @@ class LoraSums {
 #pragma unroll 1
     for (int32_t begin = share.begin; begin < share.end; begin += 32 / kLanes) {
       const int32_t item = begin + lane / kLanes;
-      int32_t place = 0, before = 0;
+      int32_t place = 0;  // of the first octet that ends after the item
 #pragma unroll
-      for (int32_t j = 0; j + 1 < kLoraTileOctets; ++j) {
-        const int32_t end = __shfl_sync(0xffffffffu, up_to, j);
-        if (item >= end) place = j + 1, before = end;
+      for (int32_t step = kLoraTileOctets / 2; step > 0; step /= 2) {
+        if (item >= __shfl_sync(0xffffffffu, up_to, place + step - 1)) place += step;
       }
       const int32_t left = __shfl_sync(0xffffffffu, octets.rank - octets.rank_begin, place), first = item % 2 * 4;
       const float scale = __shfl_sync(0xffffffffu, octets.scale, place);
-      const int32_t row = RowNumber(RowsOf(octets.rows, place), (item - before) / 2);
+      const uint4 rows = RowsOf(octets.rows, place);
+      const int32_t row = RowNumber(rows, (item - __shfl_sync(0xffffffffu, up_to, place) + ItemsOf(rows)) / 2);
       float4 sum = {0, 0, 0, 0};
       if (item < share.end) {
         sum = AddParts<kLanes>(Part(blocks.begin, tile) + item * kItemWords, blocks.end - blocks.begin);
@@ -310,55 +346,53 @@ class LoraSums {
       }
       if (item >= share.end || lane % kLanes != 0) continue;
       const auto column = [&](int32_t rank, float value) { return first + rank < left ? value * scale : 0.0f; };
-      *reinterpret_cast<uint2*>(Sum(tile, place, row) + first * 2) = {PackPair<T>(column(0, sum.x), column(1, sum.y)),
-                                                                      PackPair<T>(column(2, sum.z), column(3, sum.w))};
+      StoreRelaxed(SumsOf(args_.tables, args_.site) + LoraSumWord(tile * kLoraTileOctets + place, row, kRows) + first / 2,
+                   {PackPair<T>(column(0, sum.x), column(1, sum.y)), PackPair<T>(column(2, sum.z), column(3, sum.w))});
     }
   }
   // The row of the bit that has so many before it.
   static __device__ __forceinline__ int32_t RowNumber(const uint4& rows, int32_t before) {
     uint32_t word = rows.x;
-    int32_t base = 0;
+    int32_t row = 0;
     const auto skip = [&](uint32_t next) {
       const int32_t count = __popc(word);
-      if (before < count) return;
-      before -= count, word = next, base += 32;
+      if (before >= count) before -= count, word = next, row += 32;
     };
-    if constexpr (kRows > 32) {
-      if (before >= __popc(rows.x)) skip(rows.y);
-    }
+    if constexpr (kRows > 32) skip(rows.y);
     if constexpr (kRows > 64) {
-      if (base == 32) skip(rows.z);
-      if (base == 64) skip(rows.w);
+      if (row == 32) skip(rows.z);
+      if (row == 64) skip(rows.w);
     }
-    for (; before > 0; --before) word &= word - 1;
-    return base + __ffs(static_cast<int32_t>(word)) - 1;
+#pragma unroll
+    for (int32_t half = 16; half > 0; half /= 2) {
+      const int32_t count = __popc(word & ((1u << half) - 1));
+      if (before >= count) before -= count, word >>= half, row += half;
+    }
+    return row;
   }
-  // Every kLanes-th part, from the lane's on.
+  // Adds up every kLanes-th part, from the lane's on, and leaves these empty.
   template <int32_t kLanes>
   static __device__ __forceinline__ float4 AddParts(uint32_t* source, int32_t parts) {
+    constexpr int32_t kStride = kLanes * kPartWords;
+    const int32_t own = static_cast<int32_t>(threadIdx.x) % kLanes;
     float4 sum = {0, 0, 0, 0};
+    source += own * kPartWords;
 #pragma unroll 1
-    for (int32_t first = static_cast<int32_t>(threadIdx.x) % kLanes; first < parts; first += kPartsAtOnce * kLanes) {
+    for (int32_t left = parts - own; left > 0; left -= kPartsAtOnce * kLanes, source += kPartsAtOnce * kStride) {
       uint4 part[kPartsAtOnce];
       bool there;
       do {
         there = true;
 #pragma unroll
-        for (int32_t j = 0; j < kPartsAtOnce; ++j) {
-          const int32_t index = first + j * kLanes;
-          part[j] = index < parts ? LoadRelaxed(source + index * kPartWords) : uint4{};
-        }
+        for (int32_t j = 0; j < kPartsAtOnce; ++j) part[j] = j * kLanes < left ? LoadRelaxed(source + j * kStride) : uint4{};
 #pragma unroll
-        for (int32_t j = 0; j < kPartsAtOnce; ++j) {
-          there = there && part[j].x != kLoraEmpty && part[j].y != kLoraEmpty && part[j].z != kLoraEmpty && part[j].w != kLoraEmpty;
-        }
+        for (int32_t j = 0; j < kPartsAtOnce; ++j) there = there && !HasEmpty(part[j]);
       } while (!there);
 #pragma unroll
       for (int32_t j = 0; j < kPartsAtOnce; ++j) {
         sum.x += __uint_as_float(part[j].x), sum.y += __uint_as_float(part[j].y);
         sum.z += __uint_as_float(part[j].z), sum.w += __uint_as_float(part[j].w);
-        const int32_t index = first + j * kLanes;
-        if (index < parts) *reinterpret_cast<uint4*>(source + index * kPartWords) = {kLoraEmpty, kLoraEmpty, kLoraEmpty, kLoraEmpty};
+        if (j * kLanes < left) *reinterpret_cast<uint4*>(source + j * kStride) = {kLoraEmpty, kLoraEmpty, kLoraEmpty, kLoraEmpty};
       }
     }
     return sum;

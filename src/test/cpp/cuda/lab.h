@@ -163,16 +163,20 @@ class LoraMemory {
   LoraMemory(const std::vector<LoraGroup>& groups, int32_t layers, int32_t rows, int32_t blocks)
       : sites_(layers * kLoraSites), octet_count_(OctetCount(groups)), counts_(sites_), octets_(sites_ * octet_count_),
         ready_(sites_ * LoraTileCount(octet_count_)), parts_(LoraPartWords(octet_count_, blocks, StreamBox(rows))),
-        sums_(LoraSumBytes(octet_count_, StreamBox(rows))) {
+        sums_(kLoraSumSites * LoraSumBytes(octet_count_, StreamBox(rows))) {
     cudaMemset(parts_.data(), 0xff, parts_.size() * sizeof(uint32_t));
     cudaDeviceSynchronize();
   }
-  LoraTables tables() const { return {counts_.data(), octets_.data(), ready_.data(), static_cast<int32_t>(sites_)}; }
+  LoraTables tables() const {
+    return {counts_.data(), octets_.data(), ready_.data(), sums_.data(), static_cast<int64_t>(sums_.size()) / kLoraSumSites,
+            static_cast<int32_t>(sites_)};
+  }
+  // As the products of the layer before would.
+  void EmptySums(cudaStream_t stream) const { Must(cudaMemsetAsync(sums_.data(), 0xff, sums_.size(), stream), "v"); }
   void Place(int32_t site, LoraSiteArgs* args) const {
     args->tables = tables();
     args->site = site;
     args->v_parts = parts_.data();
-    args->v_sums = sums_.data();
   }
 
  private:

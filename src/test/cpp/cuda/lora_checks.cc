@@ -315,10 +315,12 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     gemm.rows = rows;
     memory.Place(kLayer * kLoraSites + s.site, &args);
     const DeviceArray<int32_t> d_use_count(std::vector<int32_t>{static_cast<int32_t>(uses.size())});
-    const LoraPlanArgs plan_args{d_groups.data(), d_count.data(), d_uses.data(), d_use_count.data(), memory.tables()};
+    const LoraPlanArgs plan_args{d_groups.data(), d_count.data(), d_uses.data(), d_use_count.data(), memory.tables(),
+                                 StreamBox(rows)};
     const StepBeginning beginning(element);
     const auto run = [&](bool with) {
       Must(cudaMemsetAsync(plan_args.tables.counts, 0, sizeof(LoraCounts) * plan_args.tables.sites, lab.launcher.stream), "counts");
+      memory.EmptySums(lab.launcher.stream);
       beginning.Launch(lab.launcher, plan_args);
       gemm.lora.site = with ? args : LoraSiteArgs{};
       GemmStream(lab.launcher, element, plan, gemm);

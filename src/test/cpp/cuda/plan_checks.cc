@@ -61,9 +61,10 @@ void CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_mo
   std::vector<LoraMatrix> matrices;
   std::vector<int32_t> first_matrix;
   const DeviceArray<int32_t> pages(4096);  // only their addresses count
-  for (int32_t row = 0; static_cast<int32_t>(groups.size()) < group_count;) {
-    LoraGroup group{row, lab.Uniform(1, rows_most), static_cast<int32_t>(uses.size()), 0, 0, 0};
-    row += group.row_count;
+  int32_t row_count = 0;
+  while (static_cast<int32_t>(groups.size()) < group_count) {
+    LoraGroup group{row_count, lab.Uniform(1, rows_most), static_cast<int32_t>(uses.size()), 0, 0, 0};
+    row_count += group.row_count;
     if (!groups.empty() && lab.Uniform(0, 7) == 0) {
       group.use_begin = groups.back().use_begin;
     } else {
@@ -92,16 +93,32 @@ void CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_mo
   const DeviceArray<LoraUse> d_uses(use_room);
   const DeviceArray<int32_t> d_group_count(std::vector<int32_t>{group_total}), d_use_count(std::vector<int32_t>{use_total});
   const LoraTables tables = memory.tables();
-  LoraPlan(lab.launcher, {d_groups.data(), d_group_count.data(), d_uses.data(), d_use_count.data(), tables});
+  const int32_t box_rows = StreamBox(row_count);
+  std::vector<uint8_t> want_sums(kLoraSumSites * tables.sum_bytes), got_sums(want_sums.size());
+  Must(cudaMemset(tables.sums, 0, want_sums.size()), "v");
+  LoraPlan(lab.launcher, {d_groups.data(), d_group_count.data(), d_uses.data(), d_use_count.data(), tables, box_rows});
   lab.Finish("lora_plan");
   const size_t room = static_cast<size_t>(kSiteCount) * std::max(1, groups[0].v_cols / kLoraOctetRanks);
   const Tables want = WantedTables(groups, uses, matrices, first_matrix, room);
   Tables got{std::vector<LoraCounts>(kSiteCount), std::vector<LoraOctet>(room)};
   Must(cudaMemcpy(got.counts.data(), tables.counts, kSiteCount * sizeof(LoraCounts), cudaMemcpyDeviceToHost), "download");
   Must(cudaMemcpy(got.octets.data(), tables.octets, room * sizeof(LoraOctet), cudaMemcpyDeviceToHost), "download");
+  for (int32_t site = 0; site < kLoraSites; ++site) {  // of the first layer
+    const int32_t octets = want.counts[site].ends[3];
+    for (int32_t octet = 0; octet < octets && PollsSums(octets, box_rows); ++octet) {
+      const uint4& rows = want.octets[int64_t{octet} * kSiteCount + site].rows;
+      for (int32_t row = 0; row < row_count; ++row) {
+        const uint32_t word = row < 32 ? rows.x : row < 64 ? rows.y : row < 96 ? rows.z : rows.w;
+        const int64_t place = site * tables.sum_bytes + int64_t{4} * LoraSumWord(octet, row, box_rows);
+        if ((word >> row % 32 & 1) != 0) std::fill_n(want_sums.begin() + place, 16, uint8_t{0xff});
+      }
+    }
+  }
+  Must(cudaMemcpy(got_sums.data(), tables.sums, got_sums.size(), cudaMemcpyDeviceToHost), "download");
   const std::string name = std::to_string(group_count) + " groups, " + std::to_string(use_total) + " uses";
   lab.Expect("counts of octets of " + name, SameBits(got.counts, want.counts));
   lab.Expect("octets of " + name, SameBits(got.octets, want.octets));
+  lab.Expect("empty v of " + name, SameBits(got_sums, want_sums));
 }
 
 }  // namespace

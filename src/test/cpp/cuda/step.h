@@ -232,7 +232,7 @@ class Step {
     groups_ = Upload(WithRoom(groups));
     group_count_ = Upload(std::vector<int32_t>{group_count_host_});
     use_count_ = Upload(std::vector<int32_t>{adapters_});
-    lora_plan_ = {groups_->data(), group_count_->data(), uses_->data(), use_count_->data(), lora_memory_->tables()};
+    lora_plan_ = {groups_->data(), group_count_->data(), uses_->data(), use_count_->data(), lora_memory_->tables(), StreamBox(rows_)};
     lab_.Expect("maps of the pool", EncodePoolMaps(kElement, pool_->data(), pool_->size(), &stream_lora_));
     v_ = std::make_unique<DeviceArray<float>>(v_floats);
     mlp_lora_ = layouts[0].at(0, kGate).rank() > 0;

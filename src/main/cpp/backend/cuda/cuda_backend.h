@@ -245,9 +245,9 @@ class CudaBackend final : public Backend {
   const chorale::cuda::LoraGroup* device_narrow_groups_ = nullptr;
   const int32_t* device_narrow_group_count_ = nullptr;
   DeviceMemory lora_v_;
-  DeviceMemory lora_counts_, lora_octets_, lora_ready_;
+  DeviceMemory lora_counts_, lora_octets_, lora_ready_, lora_sums_;
   LoraTables lora_tables_;          // in these; no sites in a step that has no use for them
-  DeviceMemory lora_v_parts_, lora_v_sums_;
+  DeviceMemory lora_v_parts_;
   StreamLora stream_lora_{};        // maps of the pool
 
   // Of the step's rows whose adapters do more than that; empty in nearly all steps.

@@ -32,7 +32,7 @@ void CudaBackend::Embed(const EmbedParams& params) {
   if (peers_ != nullptr) peers_->BeginPass();
   const bool has_plan = lora_tables_.sites > 0;
   if (has_plan) {
-    LoraPlan(launcher_, {device_groups_, device_group_count_, device_uses_, device_use_count_, lora_tables_});
+    LoraPlan(launcher_, {device_groups_, device_group_count_, device_uses_, device_use_count_, lora_tables_, StreamBox(rows_)});
   }
   const CudaMatrix& table = Matrix(params.table);
   EmbedArgs args;
@@ -67,12 +67,14 @@ void CudaBackend::AddNorm(const AddNormParams& params) {
   cuda::AddNorm(launcher_, element_, rows_, args);
 }
 
-// Whether adapters have a part in the linear. In a recorded step that is so wherever any could, as the next may have others.
+// Whether adapters have a part in the linear. In a recorded step that is so wherever any could, as the next may have others; and within
+// products of few rows, as that of one layer makes room for v of the next.
 bool CudaBackend::LoraArgs(const LoraSite& site, const CudaActivation& x, const CudaMatrix& weight,
                            LoraSiteArgs* args) {
   if (site.layer < 0 || lora_groups_max_ == 0) return false;
-  bool used = padded_ && (kind_.lora == LoraReach::kAll || (kind_.lora == LoraReach::kAttention && site.first <= kO));
-  for (size_t use = 0; use < lora_uses_.size() && !padded_; ++use) {
+  const bool anywhere = padded_ || lora_tables_.sites > 0;
+  bool used = anywhere && (kind_.lora == LoraReach::kAll || (kind_.lora == LoraReach::kAttention && site.first <= kO));
+  for (size_t use = 0; use < lora_uses_.size() && !anywhere; ++use) {
     const size_t first = (use * spec_.layers + site.layer) * kTargets + site.first;
     for (int32_t t = 0; t < site.count; ++t) used = used || lora_matrices_[first + t].rank > 0;
   }
@@ -104,7 +106,6 @@ bool CudaBackend::LoraArgs(const LoraSite& site, const CudaActivation& x, const 
   args->tables = lora_tables_;
   args->site = site.layer * kSites + SiteOf(site.first);
   args->v_parts = lora_v_parts_.as<uint32_t>();
-  args->v_sums = lora_v_sums_.as<uint8_t>();
   return true;
 }
 

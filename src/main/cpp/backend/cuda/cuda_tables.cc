@@ -294,7 +294,8 @@ Status CudaBackend::ReserveLoraTables() {
   int64_t octets = 0;
   for (int32_t cols : lora_use_cols_) octets += cols / kLoraOctetRanks;
   CHORALE_RETURN_IF_ERROR(ReserveOctets(std::bit_ceil(static_cast<uint64_t>(octets))));
-  lora_tables_ = {lora_counts_.as<LoraCounts>(), lora_octets_.as<LoraOctet>(), lora_ready_.as<int32_t>(), spec_.layers * kSites};
+  lora_tables_ = {lora_counts_.as<LoraCounts>(), lora_octets_.as<LoraOctet>(), lora_ready_.as<int32_t>(), lora_sums_.as<uint8_t>(),
+                  lora_sums_.bytes() / kLoraSumSites, spec_.layers * kSites};
   return Status::Ok();
 }
 
@@ -307,7 +308,7 @@ Status CudaBackend::ReserveOctets(int64_t octets) {
   CHORALE_RETURN_IF_ERROR(reserve(&lora_octets_, octets, sizeof(LoraOctet)));
   CHORALE_RETURN_IF_ERROR(reserve(&lora_ready_, LoraTileCount(octets), sizeof(int32_t)));
   const int32_t box_rows = StreamBox(std::min(rows_max_, kStreamRowsMax));
-  CHORALE_RETURN_IF_ERROR(Reserve(&lora_v_sums_, LoraSumBytes(octets, box_rows), "rank activations"));
+  CHORALE_RETURN_IF_ERROR(Reserve(&lora_sums_, kLoraSumSites * LoraSumBytes(octets, box_rows), "rank activations"));
   const int64_t parts_before = lora_v_parts_.bytes();
   CHORALE_RETURN_IF_ERROR(Reserve(&lora_v_parts_, 4 * LoraPartWords(octets, launcher_.sm_count, box_rows), "rank activations"));
   if (lora_v_parts_.bytes() != parts_before) {
