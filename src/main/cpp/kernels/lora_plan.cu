@@ -62,8 +62,8 @@ __device__ __forceinline__ void AddRows(const LoraGroup& group, int32_t first, u
   }
 }
 
-// Computes   the tables of all sites (lora.h) from the groups of the step; sets the counters of
-//            finished work to zero; empties v of the first layer
+// Computes   the tables of all sites (lora.h) from the groups of the step; sets the counters of finished work to zero; empties v of the
+//            first layer
 // Grid       one block for each site of each layer, a thread for each group and use
 // Bound by   latency: two loads one after another, and a launch
 // Reference  plan_checks.cc

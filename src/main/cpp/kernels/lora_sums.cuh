@@ -11,7 +11,7 @@ __device__ __forceinline__ uint32_t* SumsOf(const LoraTables& tables, int32_t si
   return reinterpret_cast<uint32_t*>(tables.sums + site % kLoraSumSites * tables.sum_bytes);
 }
 
-// By a warp: empties v of the octets [begin, end) of a site, where rows use them.
+// By a warp, for a site whose v is polled: empties v of its octets [begin, end), where rows use them.
 __device__ __forceinline__ void EmptySums(const LoraTables& tables, int32_t site, int32_t box_rows, int32_t begin, int32_t end) {
   const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
   uint32_t* sums = SumsOf(tables, site);

@@ -203,8 +203,8 @@ class LoraSums {
   }
 
   // By a warp: lets a block of 64 columns of v come to `target`, a row's 128 bytes in pieces of 16, piece c at place c ^ (row % 8), zeros
-  // where a row does not use an octet; the barrier counts each lane's. By ordinary copies, as other blocks have just written it by
-  // ordinary stores. used_by: rows that use octet threadIdx.x % 8.
+  // where a row does not use an octet; what is under way still the barrier counts. By ordinary copies, as other blocks have just written
+  // it by ordinary stores. used_by: rows that use octet threadIdx.x % 8.
   __device__ __forceinline__ void Copy(int32_t block, const uint4& used_by, uint32_t target, uint64_t* barrier) {
     if (Polls()) {
       CopyPolled(block, used_by, target);
