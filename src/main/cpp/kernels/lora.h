@@ -66,13 +66,17 @@ struct alignas(16) LoraOctet {
   int32_t reserved = 0;
   uint4 rows = {};  // bit r % 32 of word r / 32: row r uses it
 };
+__host__ __device__ constexpr uint32_t WordOf(const uint4& rows, int32_t row) {
+  return row < 32 ? rows.x : row < 64 ? rows.y : row < 96 ? rows.z : rows.w;
+}
+__host__ __device__ constexpr bool HasRow(const uint4& rows, int32_t row) { return (WordOf(rows, row) >> row % 32 & 1) != 0; }
 // Entry i of a site lies at [i * sites + site], site = layer * kLoraSites + its number in the layer: so nothing moves when
 // there is room for more.
 inline constexpr int32_t kLoraSites = 4;
 struct LoraTables {
   LoraCounts* counts = nullptr;
   LoraOctet* octets = nullptr;
-  int32_t* ready = nullptr;  // of each tile of octets: the shares of v that are there
+  int32_t* ready = nullptr;  // of each tile of octets: the shares of v that are there, where it is counted
   uint8_t* sums = nullptr;   // v: LoraSumBytes of each of kLoraSumSites
   int64_t sum_bytes = 0;     // of one
   int32_t sites = 0;
@@ -85,9 +89,13 @@ __host__ __device__ constexpr int64_t LoraTileCount(int64_t octets) { return (oc
 inline constexpr uint32_t kLoraEmpty = 0xffffffffu;  // NaNs that no sum gives, neither in 32 bits nor in 16
 // Layers take turns at two places for the v of a site.
 inline constexpr int32_t kLoraSumSites = 2 * kLoraSites;
-// Whether those who need v of a site ask for it until each word is there, rather than for how much of it is: sooner, but one block of it
-// after another. Then it is empty before: LoraPlan empties the place of the first layer, and each product that of the next.
-__host__ __device__ constexpr bool PollsSums(int32_t octets, int32_t box_rows) { return octets <= 192 && box_rows <= 64; }
+// Whether those who need v of a site ask for it until each word is there (polled), rather than for how much of it is (counted): sooner,
+// but one block of it after another, so that it pays up to so many octets and rows. Polled it is empty before: LoraPlan empties the place
+// of the first layer, and each product that of the next.
+inline constexpr int32_t kLoraPolledOctets = 192, kLoraPolledRows = 64;
+__host__ __device__ constexpr bool PollsSums(int32_t octets, int32_t box_rows) {
+  return octets <= kLoraPolledOctets && box_rows <= kLoraPolledRows;
+}
 constexpr int64_t LoraPartWords(int64_t octets, int64_t blocks, int64_t box_rows) {
   return (blocks + LoraTileCount(octets)) * kLoraTileColumns * box_rows;
 }

@@ -127,11 +127,6 @@ class LoraLoader {
   uint32_t start_ = 0;
 };
 
-__device__ __forceinline__ uint32_t WordOf(const uint4& rows, int32_t row) {
-  return row < 32 ? rows.x : row < 64 ? rows.y : row < 96 ? rows.z : rows.w;
-}
-__device__ __forceinline__ bool HasRow(const uint4& rows, int32_t row) { return (WordOf(rows, row) >> row % 32 & 1) != 0; }
-
 // v of the tiles of A of which the block has a part: kept by the warps that multiply, added up by others.
 template <typename T, int32_t kRows>
 class LoraSums {
@@ -203,8 +198,8 @@ class LoraSums {
   }
 
   // By a warp: lets a block of 64 columns of v come to `target`, a row's 128 bytes in pieces of 16, piece c at place c ^ (row % 8), zeros
-  // where a row does not use an octet; what is under way still the barrier counts. By ordinary copies, as other blocks have just written
-  // it by ordinary stores. used_by: rows that use octet threadIdx.x % 8.
+  // where a row does not use an octet. Polled it is there in the end, counted its copies may still be under way, and the barrier waits for
+  // them. Not by bulk copies, as other blocks have just written it by ordinary stores. used_by: rows that use octet threadIdx.x % 8.
   __device__ __forceinline__ void Copy(int32_t block, const uint4& used_by, uint32_t target, uint64_t* barrier) {
     if (Polls()) {
       CopyPolled(block, used_by, target);

@@ -108,9 +108,8 @@ void CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_mo
     for (int32_t octet = 0; octet < octets && PollsSums(octets, box_rows); ++octet) {
       const uint4& rows = want.octets[int64_t{octet} * kSiteCount + site].rows;
       for (int32_t row = 0; row < row_count; ++row) {
-        const uint32_t word = row < 32 ? rows.x : row < 64 ? rows.y : row < 96 ? rows.z : rows.w;
         const int64_t place = site * tables.sum_bytes + int64_t{4} * LoraSumWord(octet, row, box_rows);
-        if ((word >> row % 32 & 1) != 0) std::fill_n(want_sums.begin() + place, 16, uint8_t{0xff});
+        if (HasRow(rows, row)) std::fill_n(want_sums.begin() + place, 16, uint8_t{0xff});
       }
     }
   }
