@@ -21,9 +21,13 @@ ProductPlan PlanProduct(int32_t cols, int32_t inputs, int32_t blocks);
 // ---- sm_90: few rows, weights at the speed of memory ---------------------------------------------------------------
 
 inline constexpr int32_t kStreamRowsMax = 128;
-inline constexpr int32_t kStreamLoraParts = 16;  // with LoRA a block has some of at most so many tiles
+// Whether LoRA can be within a product, and what LoraPlan has to know of that.
 constexpr bool CanHaveLora(const ProductPlan& plan) {
   return plan.units_per_block / plan.units_per_tile + 2 <= static_cast<uint32_t>(kStreamLoraParts);
+}
+constexpr LoraProduct LoraProductOf(const ProductPlan& plan, const int32_t (&outputs)[kLoraSiteTargets]) {
+  return {plan.blocks, plan.units, static_cast<int32_t>(plan.units_per_tile), static_cast<int32_t>(plan.units_per_block),
+          {outputs[0], outputs[1], outputs[2]}};
 }
 
 // Tensor maps, made once for each weight and for each activation buffer.

@@ -70,6 +70,36 @@ __host__ __device__ constexpr uint32_t WordOf(const uint4& rows, int32_t row) {
   return row < 32 ? rows.x : row < 64 ? rows.y : row < 96 ? rows.z : rows.w;
 }
 __host__ __device__ constexpr bool HasRow(const uint4& rows, int32_t row) { return (WordOf(rows, row) >> row % 32 & 1) != 0; }
+
+struct UnitRange {
+  int32_t begin = 0, end = 0;
+
+  __host__ __device__ constexpr bool empty() const { return begin >= end; }
+};
+// What a block has of a tile of outputs: the units [begin, end) of its weights, and after these units of B, blocks of 64 columns of v.
+struct LoraPart {
+  int32_t tile = 0, begin = 0, end = 0;
+  UnitRange blocks, octets;  // octets: of the target that has the tile
+};
+inline constexpr int32_t kStreamLoraParts = 16;  // with LoRA a block has some of at most so many tiles
+// What a block of a product of few rows has to do (lora_division.cuh): units of A, tile after tile, then parts of tiles of outputs. Written
+// by LoraPlan, so that no product has to find it out before it asks for anything.
+struct alignas(16) LoraDivision {
+  int32_t per_tile = 0, octets = 0;   // units of a tile; octets of all targets
+  UnitRange of_a;
+  int32_t each = 0, blocks_each = 0;  // units of A of a block; blocks of a tile of A, if these have to do with no other
+  int32_t ahead = 0;                  // units up to the first of B
+  int32_t part_count = 0;
+  LoraPart parts[kStreamLoraParts];
+};
+// The product of a site, as ProductPlan and LoraSiteArgs have it; no blocks where LoRA is not within it.
+struct LoraProduct {
+  int32_t blocks = 0, units = 0, units_per_tile = 1, units_per_block = 1;
+  int32_t outputs[kLoraSiteTargets] = {};
+
+  bool operator==(const LoraProduct&) const = default;
+};
+
 // Entry i of a site lies at [i * sites + site], site = layer * kLoraSites + its number in the layer: so nothing moves when
 // there is room for more.
 inline constexpr int32_t kLoraSites = 4;
@@ -80,6 +110,8 @@ struct LoraTables {
   uint8_t* sums = nullptr;   // v: LoraSumBytes of each of kLoraSumSites
   int64_t sum_bytes = 0;     // of one
   int32_t sites = 0;
+  LoraDivision* divisions = nullptr;  // that of a block at [site * blocks + block]
+  int32_t blocks = 0;                 // of any product
 };
 inline constexpr int32_t kLoraOctetRanks = 8;
 inline constexpr int32_t kLoraTileOctets = 16;  // 128 columns of v
@@ -113,6 +145,7 @@ struct LoraPlanArgs {
   const int32_t* use_count = nullptr;    // device
   LoraTables tables;
   int32_t box_rows = 0;                  // StreamBox of the step's rows
+  LoraProduct products[kLoraSites];      // of a layer
 };
 // The first launch of a step, and Embed (beside_plan) the second: products read the tables before they wait for anything.
 void LoraPlan(Launcher& launcher, const LoraPlanArgs& args);

@@ -1,6 +1,7 @@
 // Which units of A and B within a product of few rows (stream_lora.cuh) are whose, and in which order a block does what it has.
 #pragma once
 
+#include "kernels/common.cuh"
 #include "kernels/gemm.h"
 #include "kernels/lora.h"
 
@@ -11,60 +12,39 @@ inline constexpr int32_t kLoraFewTiles = 4;       // of A: fewer cost the wait f
 inline constexpr int32_t kLoraLateUnits = 24;     // of a block, after which v is there
 inline constexpr int32_t kLoraLateUnitsFew = 48;  // of W, with few tiles
 
-struct UnitRange {
-  int32_t begin, end;
+// The blocks that have units of a tile of A.
+__device__ __forceinline__ UnitRange BlocksOf(const LoraDivision& division, int32_t tile) {
+  const int32_t per_tile = division.per_tile, each = division.each, blocks_each = division.blocks_each;
+  if (blocks_each > 0) return {tile * blocks_each, (tile + 1) * blocks_each};
+  return {Quotient(tile * per_tile, each), Quotient((tile + 1) * per_tile - 1, each) + 1};
+}
 
-  __device__ __forceinline__ bool empty() const { return begin >= end; }
-};
-
-// What a block has of a tile of outputs: the units [begin, end) of its weights, and after these units of B, blocks of 64 columns of v.
-struct LoraPart {
-  int32_t tile, begin, end;
-  UnitRange blocks, octets;  // octets: of the target that has the tile
-};
-
-// What a block has to do, in shared memory: units of A, tile after tile, then parts of tiles of outputs.
-struct LoraDivision {
-  int32_t per_tile, octets;   // units of a tile; octets of all targets
-  UnitRange of_a;
-  int32_t each, blocks_each;  // units of A of a block; blocks of a tile of A, if these have to do with no other
-  int32_t ahead;              // units up to the first of B
-  int32_t part_count;
-  LoraPart parts[kStreamLoraParts];
-
-  // The blocks that have units of a tile of A.
-  __device__ __forceinline__ UnitRange BlocksOf(int32_t tile) const {
-    if (blocks_each > 0) return {tile * blocks_each, (tile + 1) * blocks_each};
-    return {Quotient(tile * per_tile, each), Quotient((tile + 1) * per_tile - 1, each) + 1};
-  }
-};
-
-// Divides the units of a product, as one warp of each block.
+// Divides the units of a product, for one block.
 class LoraDivider {
  public:
-  __device__ __forceinline__ LoraDivider(const LoraSiteArgs& args, const Product& y, int32_t units)
-      : args_(args), ends_(*reinterpret_cast<const int4*>(args.tables.counts + args.site)),
-        per_tile_(static_cast<int32_t>(y.units_per_tile)), per_block_(static_cast<int32_t>(y.units_per_block)), units_(units),
-        shares_(DivideA()), late_(HasFew() ? kLoraLateUnitsFew : kLoraLateUnits - shares_.each) {}
+  // ends: LoraCounts' of the site.
+  __device__ __forceinline__ LoraDivider(const LoraProduct& product, const int32_t (&ends)[4], int32_t block)
+      : product_(product), ends_(ends), block_(block), per_tile_(product.units_per_tile), per_block_(product.units_per_block),
+        units_(product.units), shares_(DivideA()), late_(HasFew() ? kLoraLateUnitsFew : kLoraLateUnits - shares_.each) {}
 
   __device__ __forceinline__ void Run(LoraDivision* own) const {
-    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, first = static_cast<int32_t>(blockIdx.x) * per_block_;
-    const int32_t end = min(first + per_block_, units_), first_tile = Quotient(first, per_tile_);
-    const int32_t count = Quotient(end - 1, per_tile_) + 1 - first_tile;
-    LoraPart part{};
-    if (lane < count) {
-      const int32_t tile = first_tile + Remainder(lane + Quotient(StartOf(first), per_tile_) - first_tile, count);
-      part = {tile, max(first - tile * per_tile_, 0), min(end - tile * per_tile_, per_tile_), {}, OctetsOf(tile)};
+    const int32_t first = block_ * per_block_, end = min(first + per_block_, units_), first_tile = Quotient(first, per_tile_);
+    const int32_t count = Quotient(end - 1, per_tile_) + 1 - first_tile, turn = Quotient(StartOf(first), per_tile_) - first_tile;
+    int32_t ahead = 0;  // of the outputs
+    bool before_b = true;
+#pragma unroll 1
+    for (int32_t i = 0; i < count; ++i) {
+      const int32_t tile = first_tile + Remainder(i + turn, count);
+      LoraPart part{tile, max(first - tile * per_tile_, 0), min(end - tile * per_tile_, per_tile_), {}, OctetsOf(tile)};
       part.blocks = ExpandUnits(part);
-      own->parts[lane] = part;
+      own->parts[i] = part;
+      if (before_b) ahead += part.end - part.begin;
+      if (!part.blocks.empty()) before_b = false;
     }
-    const uint32_t with_b = __ballot_sync(0xffffffffu, !part.blocks.empty());
-    const bool ahead = with_b == 0 || lane < __ffs(static_cast<int32_t>(with_b));
-    const uint32_t units_ahead = __reduce_add_sync(0xffffffffu, static_cast<uint32_t>(ahead ? part.end - part.begin : 0));
-    if (lane != 0) return;
-    own->per_tile = per_tile_, own->octets = ends_.w, own->part_count = count;
-    own->of_a = OfA(), own->each = shares_.each, own->blocks_each = shares_.blocks_each;
-    own->ahead = own->of_a.end - own->of_a.begin + static_cast<int32_t>(units_ahead);
+    const UnitRange of_a = OfA();
+    own->per_tile = per_tile_, own->octets = ends_[3], own->part_count = count;
+    own->of_a = of_a, own->each = shares_.each, own->blocks_each = shares_.blocks_each;
+    own->ahead = of_a.end - of_a.begin + ahead;
   }
 
  private:
@@ -73,8 +53,8 @@ class LoraDivider {
   };
   // A in equal parts, none of which is too short: of few tiles in more of them, as hardly any block has one.
   __device__ __forceinline__ Shares DivideA() const {
-    const auto blocks = static_cast<int32_t>(gridDim.x);
-    const int32_t total = Tiles() * per_tile_, least = min(per_tile_, max(HasFew() ? 2 : 4, per_tile_ / (HasFew() ? 32 : 16)));
+    const int32_t blocks = product_.blocks, total = Tiles() * per_tile_;
+    const int32_t least = min(per_tile_, max(HasFew() ? 2 : 4, per_tile_ / (HasFew() ? 32 : 16)));
     int32_t each = max(Quotient(total + blocks - 1, blocks), least), blocks_each = 0;
     if (Tiles() > 0 && Tiles() <= blocks) {  // so that no block has to do with two tiles, where it hardly costs balance
       const int32_t of_tile = Quotient(blocks, Tiles()), longer = max(Quotient(per_tile_ + of_tile - 1, of_tile), least);
@@ -83,20 +63,19 @@ class LoraDivider {
     return {each, blocks_each};
   }
   __device__ __forceinline__ UnitRange OfA() const {
-    const auto block = static_cast<int32_t>(blockIdx.x);
     const int32_t total = Tiles() * per_tile_, each = shares_.each, blocks_each = shares_.blocks_each;
-    if (blocks_each == 0) return {min(total, block * each), min(total, (block + 1) * each)};
-    if (block >= Tiles() * blocks_each) return {};
-    const int32_t tile = Quotient(block, blocks_each), begin = (block - tile * blocks_each) * each;
+    if (blocks_each == 0) return {min(total, block_ * each), min(total, (block_ + 1) * each)};
+    if (block_ >= Tiles() * blocks_each) return {};
+    const int32_t tile = Quotient(block_, blocks_each), begin = (block_ - tile * blocks_each) * each;
     return {tile * per_tile_ + begin, tile * per_tile_ + min(begin + each, per_tile_)};
   }
 
-  __device__ __forceinline__ int32_t Tiles() const { return (ends_.w + kLoraTileOctets - 1) / kLoraTileOctets; }
+  __device__ __forceinline__ int32_t Tiles() const { return (ends_[3] + kLoraTileOctets - 1) / kLoraTileOctets; }
   __device__ __forceinline__ bool HasFew() const { return Tiles() < kLoraFewTiles; }
 
   __device__ __forceinline__ UnitRange OctetsOf(int32_t tile) const {
-    const int32_t output = tile * kProductTile, first = args_.outputs[0], second = first + args_.outputs[1];
-    return output < first ? UnitRange{0, ends_.x} : output < second ? UnitRange{ends_.x, ends_.y} : UnitRange{ends_.y, ends_.z};
+    const int32_t output = tile * kProductTile, first = product_.outputs[0], second = first + product_.outputs[1];
+    return output < first ? UnitRange{0, ends_[0]} : output < second ? UnitRange{ends_[0], ends_[1]} : UnitRange{ends_[1], ends_[2]};
   }
 
   // The unit with which the block of `first` begins. With the end of a tile and as much of the next it begins with the next, so that it
@@ -127,8 +106,9 @@ class LoraDivider {
     return {first + Quotient(count * (begin - from), to - from), first + Quotient(count * (end - from), to - from)};
   }
 
-  const LoraSiteArgs& args_;
-  const int4 ends_;
+  const LoraProduct& product_;
+  const int32_t (&ends_)[4];
+  const int32_t block_;
   const int32_t per_tile_, per_block_, units_;
   const Shares shares_;
   const int32_t late_;  // units of W of a block, after which v is there

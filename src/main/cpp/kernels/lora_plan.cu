@@ -1,4 +1,5 @@
 #include "kernels/common.cuh"
+#include "kernels/lora_division.cuh"
 #include "kernels/lora_sums.cuh"
 
 namespace chorale::cuda {
@@ -62,12 +63,12 @@ __device__ __forceinline__ void AddRows(const LoraGroup& group, int32_t first, u
   }
 }
 
-// Computes   the tables of all sites (lora.h) from the groups of the step; sets the counters of finished work to zero; empties v of the
+// Computes   the tables of all sites (lora.h) from the groups of the step, and what each block of their products has to do; sets the counters of finished work to zero; empties v of the
 //            first layer
 // Grid       one block for each site of each layer, a thread for each group and use
 // Bound by   latency: two loads one after another, and a launch
 // Reference  plan_checks.cc
-__global__ void __launch_bounds__(kThreads) LoraPlanKernel(const LoraPlanArgs args) {
+__global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant__ LoraPlanArgs args) {
   __shared__ uint64_t sums[kWarps];
   __shared__ alignas(16) uint32_t rows[kThreads][4];  // of the uses at hand
   WaitForPredecessor();
@@ -108,6 +109,10 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const LoraPlanArgs ar
   }
   counts.ends[3] = done;
   if (index == 0) args.tables.counts[site] = counts;
+  const LoraProduct& product = args.products[site % kLoraSites];
+  LoraDivision* divisions = args.tables.divisions + int64_t{site} * args.tables.blocks;
+#pragma unroll 1
+  for (int32_t block = index; block < product.blocks; block += kThreads) LoraDivider(product, counts.ends, block).Run(&divisions[block]);
 
   uint64_t before = 0;  // of the uses before those at hand
 #pragma unroll 1

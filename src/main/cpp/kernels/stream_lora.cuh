@@ -171,7 +171,7 @@ class LoraSums {
   template <typename F>
   __device__ __forceinline__ void AddUp(int32_t tile, int32_t adder, F&& await_inputs) const {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, first = tile * kLoraTileOctets;
-    const UnitRange blocks = division_.BlocksOf(tile);
+    const UnitRange blocks = BlocksOf(division_, tile);
     const int32_t count = min(kLoraTileOctets, division_.octets - first);
     LoraOctet octet = Octet(first + min(lane, count - 1));  // lane j has what octet j of the tile is
     if (lane >= count) octet.rows = {};
@@ -208,7 +208,7 @@ class LoraSums {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
     const int32_t tile = block * kLoraBlockOctets / kLoraTileOctets;
     if (tile != there_) {
-      const UnitRange blocks = division_.BlocksOf(tile);
+      const UnitRange blocks = BlocksOf(division_, tile);
       while (LoadAcquire(Ready(tile)) < (blocks.end - blocks.begin) * kAdders) __nanosleep(20);
       __syncwarp();
       there_ = tile;

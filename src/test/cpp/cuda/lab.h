@@ -162,14 +162,14 @@ class LoraMemory {
  public:
   LoraMemory(const std::vector<LoraGroup>& groups, int32_t layers, int32_t rows, int32_t blocks)
       : sites_(layers * kLoraSites), octet_count_(OctetCount(groups)), counts_(sites_), octets_(sites_ * octet_count_),
-        ready_(sites_ * LoraTileCount(octet_count_)), parts_(LoraPartWords(octet_count_, blocks, StreamBox(rows))),
+        divisions_(sites_ * blocks), blocks_(blocks), ready_(sites_ * LoraTileCount(octet_count_)), parts_(LoraPartWords(octet_count_, blocks, StreamBox(rows))),
         sums_(kLoraSumSites * LoraSumBytes(octet_count_, StreamBox(rows))) {
     cudaMemset(parts_.data(), 0xff, parts_.size() * sizeof(uint32_t));
     cudaDeviceSynchronize();
   }
   LoraTables tables() const {
     return {counts_.data(), octets_.data(), ready_.data(), sums_.data(), static_cast<int64_t>(sums_.size()) / kLoraSumSites,
-            static_cast<int32_t>(sites_)};
+            static_cast<int32_t>(sites_), divisions_.data(), blocks_};
   }
   // As the products of the layer before would.
   void EmptySums(cudaStream_t stream) const { Must(cudaMemsetAsync(sums_.data(), 0xff, sums_.size(), stream), "v"); }
@@ -189,6 +189,8 @@ class LoraMemory {
   int64_t sites_, octet_count_;
   DeviceArray<LoraCounts> counts_;
   DeviceArray<LoraOctet> octets_;
+  DeviceArray<LoraDivision> divisions_;
+  int32_t blocks_;
   DeviceArray<int32_t> ready_;
   DeviceArray<uint32_t> parts_;
   DeviceArray<uint8_t> sums_;

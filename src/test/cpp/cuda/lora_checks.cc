@@ -284,6 +284,7 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   if (lab.launcher.sm_major == 9 && group_rows == kLoraGroupRowsMany && tiles) {
     DeviceArray<Half> d_base(int64_t{cols} * stride);
     FillNormal(lab.launcher, element, d_base.data(), d_base.size(), 5, 0.1f);
+    lab.Finish("weights");  // products ask for them before they wait for anything
     GemmManyArgs many{.rows = rows, .cols = cols, .inputs = s.inputs};
     lab.Expect("maps", EncodeStreamMap(element, d_base.data(), cols, s.inputs, stride, kProductTile, &many.weight) &&
                            EncodeStreamMap(element, d_x.data(), rows, s.inputs, stride, kProductTile, &many.x));
@@ -303,6 +304,7 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   if (lab.launcher.sm_major == 9 && group_rows == kLoraGroupRows && tiles && s.inputs % kProductTile == 0) {
     DeviceArray<Half> d_base(int64_t{cols} * stride);
     FillNormal(lab.launcher, element, d_base.data(), d_base.size(), 5, 0.1f);
+    lab.Finish("weights");  // products ask for them before they wait for anything
     const ProductPlan plan = PlanProduct(cols, s.inputs, lab.launcher.sm_count);
     const int64_t part = int64_t{rows} * cols;
     const LoraMemory memory(groups, kLayers, rows, plan.blocks);
@@ -315,8 +317,8 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     gemm.rows = rows;
     memory.Place(kLayer * kLoraSites + s.site, &args);
     const DeviceArray<int32_t> d_use_count(std::vector<int32_t>{static_cast<int32_t>(uses.size())});
-    const LoraPlanArgs plan_args{d_groups.data(), d_count.data(), d_uses.data(), d_use_count.data(), memory.tables(),
-                                 StreamBox(rows)};
+    LoraPlanArgs plan_args{d_groups.data(), d_count.data(), d_uses.data(), d_use_count.data(), memory.tables(), StreamBox(rows)};
+    plan_args.products[s.site] = LoraProductOf(plan, args.outputs);
     const StepBeginning beginning(element);
     const auto run = [&](bool with) {
       Must(cudaMemsetAsync(plan_args.tables.counts, 0, sizeof(LoraCounts) * plan_args.tables.sites, lab.launcher.stream), "counts");

@@ -1,9 +1,9 @@
-// LoRA's tables as LoraPlan makes them, bit for bit as plain loops do.
+// LoRA's tables as LoraPlan makes them, bit for bit as plain loops do; and that blocks have everything once between them.
 #include <algorithm>
 #include <cstring>
 
 #include "cuda/lab.h"
-#include "kernels/lora.h"
+#include "kernels/gemm.h"
 
 namespace chorale::cuda {
 namespace {
@@ -54,6 +54,55 @@ bool SameBits(const std::vector<T>& got, const std::vector<T>& want) {
   return std::memcmp(got.data(), want.data(), want.size() * sizeof(T)) == 0;
 }
 
+bool AllOnce(const std::vector<int32_t>& times) {
+  return std::ranges::all_of(times, [](int32_t count) { return count == 1; });
+}
+
+// Whether the blocks of a product have each unit of W, of A and of B once, and each what belongs to its tiles.
+bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const LoraDivision* divisions) {
+  const int32_t octets = counts.ends[3], per_tile = product.units_per_tile, tiles = product.units / per_tile;
+  std::vector<int32_t> of_w(product.units), of_a(LoraTileCount(octets) * per_tile);
+  std::vector<std::vector<int32_t>> of_b(tiles);
+  const auto octets_of = [&](int32_t tile) {
+    int32_t target = 0;
+    for (int32_t end = product.outputs[0]; tile * kProductTile >= end; end += product.outputs[target]) ++target;
+    return UnitRange{target == 0 ? 0 : counts.ends[target - 1], counts.ends[target]};
+  };
+  const auto blocks_of = [](const UnitRange& range) {  // of 64 columns
+    return range.empty() ? UnitRange{} : UnitRange{range.begin / 8, (range.end - 1) / 8 + 1};
+  };
+  for (int32_t tile = 0; tile < tiles; ++tile) {
+    const UnitRange blocks = blocks_of(octets_of(tile));
+    of_b[tile].resize(blocks.end - blocks.begin);
+  }
+  for (int32_t block = 0; block < product.blocks; ++block) {
+    const LoraDivision& own = divisions[block];
+    if (own.per_tile != per_tile || own.octets != octets || own.part_count < 1 || own.part_count > kStreamLoraParts) return false;
+    if (own.of_a.begin < 0 || own.of_a.end > static_cast<int32_t>(of_a.size())) return false;
+    for (int32_t unit = own.of_a.begin; unit < own.of_a.end; ++unit) ++of_a[unit];
+    int32_t ahead = std::max(0, own.of_a.end - own.of_a.begin), begin = block * product.units_per_block;
+    bool before_b = true;
+    for (int32_t p = 0; p < own.part_count; ++p) {
+      const LoraPart& part = own.parts[p];
+      if (part.tile < 0 || part.tile >= tiles || part.begin < 0 || part.end > per_tile || part.begin >= part.end) return false;
+      const UnitRange range = octets_of(part.tile), blocks = blocks_of(range);
+      if (part.octets.begin != range.begin || part.octets.end != range.end) return false;
+      for (int32_t unit = part.begin; unit < part.end; ++unit) {
+        const int32_t of_all = part.tile * per_tile + unit;
+        if (of_all < begin || of_all >= begin + product.units_per_block) return false;
+        ++of_w[of_all];
+      }
+      if (before_b) ahead += part.end - part.begin;
+      if (part.blocks.empty()) continue;
+      before_b = false;
+      if (part.blocks.begin < blocks.begin || part.blocks.end > blocks.end) return false;
+      for (int32_t of_v = part.blocks.begin; of_v < part.blocks.end; ++of_v) ++of_b[part.tile][of_v - blocks.begin];
+    }
+    if (own.ahead != ahead) return false;
+  }
+  return AllOnce(of_w) && AllOnce(of_a) && std::ranges::all_of(of_b, AllOnce);
+}
+
 // Groups of 1 to `rows_most` rows with as many uses as `uses_most` or fewer, sometimes those of the group before.
 void CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_most, const std::vector<int32_t>& ranks) {
   std::vector<LoraGroup> groups;
@@ -96,7 +145,18 @@ void CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_mo
   const int32_t box_rows = StreamBox(row_count);
   std::vector<uint8_t> want_sums(kLoraSumSites * tables.sum_bytes), got_sums(want_sums.size());
   Must(cudaMemset(tables.sums, 0, want_sums.size()), "v");
-  LoraPlan(lab.launcher, {d_groups.data(), d_group_count.data(), d_uses.data(), d_use_count.data(), tables, box_rows});
+  LoraPlanArgs args{d_groups.data(), d_group_count.data(), d_uses.data(), d_use_count.data(), tables, box_rows};
+  const auto product_of = [&](std::initializer_list<int32_t> widths, int32_t inputs) {
+    int32_t outputs[kLoraSiteTargets] = {}, cols = 0;
+    std::ranges::copy(widths, outputs);
+    for (int32_t width : widths) cols += width;
+    return LoraProductOf(PlanProduct(cols, inputs, lab.launcher.sm_count), outputs);
+  };
+  args.products[0] = product_of({4096, 1024, 1024}, 4096);
+  args.products[1] = product_of({896}, 896);
+  args.products[2] = product_of({128 * lab.Uniform(1, 112), 128 * lab.Uniform(1, 112)}, 128 * lab.Uniform(1, 64));
+  args.products[3] = product_of({128 * lab.Uniform(1, 64)}, 128 * lab.Uniform(1, 112));
+  LoraPlan(lab.launcher, args);
   lab.Finish("lora_plan");
   const size_t room = static_cast<size_t>(kSiteCount) * std::max(1, groups[0].v_cols / kLoraOctetRanks);
   const Tables want = WantedTables(groups, uses, matrices, first_matrix, room);
@@ -118,6 +178,12 @@ void CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_mo
   lab.Expect("counts of octets of " + name, SameBits(got.counts, want.counts));
   lab.Expect("octets of " + name, SameBits(got.octets, want.octets));
   lab.Expect("empty v of " + name, SameBits(got_sums, want_sums));
+  std::vector<LoraDivision> divisions(static_cast<size_t>(kSiteCount) * tables.blocks);
+  Must(cudaMemcpy(divisions.data(), tables.divisions, divisions.size() * sizeof(LoraDivision), cudaMemcpyDeviceToHost), "download");
+  for (int32_t site = 0; site < kSiteCount; ++site) {
+    lab.Expect("division of site " + std::to_string(site) + " of " + name,
+               DividesAll(args.products[site % kLoraSites], want.counts[site], divisions.data() + int64_t{site} * tables.blocks));
+  }
 }
 
 }  // namespace

@@ -233,6 +233,10 @@ class Step {
     group_count_ = Upload(std::vector<int32_t>{group_count_host_});
     use_count_ = Upload(std::vector<int32_t>{adapters_});
     lora_plan_ = {groups_->data(), group_count_->data(), uses_->data(), use_count_->data(), lora_memory_->tables(), StreamBox(rows_)};
+    for (int32_t site = 0; site < kLoraSites; ++site) {
+      const Matrix& m = w_.layers[0][site];
+      lora_plan_.products[site] = LoraProductOf(PlanProduct(m.cols, m.inputs, lab_.launcher.sm_count), kSiteShapes[site].outputs);
+    }
     lab_.Expect("maps of the pool", EncodePoolMaps(kElement, pool_->data(), pool_->size(), &stream_lora_));
     v_ = std::make_unique<DeviceArray<float>>(v_floats);
     mlp_lora_ = layouts[0].at(0, kGate).rank() > 0;
@@ -307,23 +311,25 @@ class Step {
     return args.y;
   }
 
+  struct SiteShape {
+    int32_t first, count, outputs[3];
+  };
+  static constexpr SiteShape kSiteShapes[] = {{kQ, 3, {kHidden, 1024, 1024}},
+                                              {kO, 1, {kHidden, 0, 0}},
+                                              {kGate, 2, {kIntermediate, kIntermediate, 0}},
+                                              {kDown, 1, {kHidden, 0, 0}}};
+
   bool LoraArgs(int32_t layer, int32_t site, const Matrix& m, const Activation& x, const Parts& parts, LoraSiteArgs* args) {
-    static constexpr struct {
-      int32_t first, count, outputs[3];
-    } kSites[] = {{kQ, 3, {kHidden, 1024, 1024}},
-                  {kO, 1, {kHidden, 0, 0}},
-                  {kGate, 2, {kIntermediate, kIntermediate, 0}},
-                  {kDown, 1, {kHidden, 0, 0}}};
     if (!parts.lora || adapters_ == 0 || (site >= 2 && !mlp_lora_) || (lora_sites >> site & 1) == 0) return false;
     args->groups = groups_->data();
     args->group_count = group_count_->data();
     args->uses = uses_->data();
     args->pool = {pool_->data(), geometry_.page_bytes, static_cast<uint32_t>(geometry_.slice_bytes)};
     args->layer = layer;
-    args->targets = kSites[site].count;
-    args->first_target = kSites[site].first;
+    args->targets = kSiteShapes[site].count;
+    args->first_target = kSiteShapes[site].first;
     args->inputs = args->columns = m.inputs;
-    std::copy_n(kSites[site].outputs, 3, args->outputs);
+    std::copy_n(kSiteShapes[site].outputs, 3, args->outputs);
     args->x = x.memory->data();
     args->v = v_->data();
     lora_memory_->Place(layer * kLoraSites + site, args);

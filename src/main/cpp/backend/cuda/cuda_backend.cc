@@ -149,7 +149,10 @@ Status CudaBackend::Settle() {
   CHORALE_RETURN_IF_ERROR(Reserve(&decode_out_, 4 * items * kDecodeHeads * spec_.head_dim, "attention"));
   CHORALE_RETURN_IF_ERROR(Reserve(&decode_stats_, 8 * items * kDecodeHeads, "attention"));
   CHORALE_RETURN_IF_ERROR(Reserve(&decode_tickets_, 4 * rows * head_blocks, "attention"));
-  if (launcher_.sm_major == 9 && !shard_.cuts_both_factors()) CHORALE_RETURN_IF_ERROR(ReserveOctets(kOctetsFirst));
+  if (launcher_.sm_major == 9 && !shard_.cuts_both_factors()) {
+    CHORALE_RETURN_IF_ERROR(PlanLoraProducts());
+    CHORALE_RETURN_IF_ERROR(ReserveOctets(kOctetsFirst));
+  }
   const int64_t widest = std::max<int64_t>(4 * Padded(spec_.hidden), 2 * Padded(OutWidth(spec_, kQ)));
   const int64_t left = std::clamp(rows_max_ / kNarrowRowsLeast, 1, kStreamRowsMax);
   CHORALE_RETURN_IF_ERROR(Reserve(&narrow_rows_, left * widest, "the last layer's rows"));

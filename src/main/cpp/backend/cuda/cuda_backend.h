@@ -141,6 +141,7 @@ class CudaBackend final : public Backend {
   void AddRows();
   Status AddLora(const LoraBatch& lora);
   Status ReserveLoraTables();
+  Status PlanLoraProducts();
   Status ReserveOctets(int64_t octets);  // of all adapters of a step, at a site
   void AddLoraUse(const chorale::LoraUse& use);
   int64_t AddNarrowGroups(int64_t v_floats);
@@ -245,8 +246,9 @@ class CudaBackend final : public Backend {
   const chorale::cuda::LoraGroup* device_narrow_groups_ = nullptr;
   const int32_t* device_narrow_group_count_ = nullptr;
   DeviceMemory lora_v_;
-  DeviceMemory lora_counts_, lora_octets_, lora_ready_, lora_sums_;
+  DeviceMemory lora_counts_, lora_octets_, lora_divisions_, lora_ready_, lora_sums_;
   LoraTables lora_tables_;          // in these; no sites in a step that has no use for them
+  std::array<LoraProduct, kSites> lora_products_;  // of a layer
   DeviceMemory lora_v_parts_;
   StreamLora stream_lora_{};        // maps of the pool
 

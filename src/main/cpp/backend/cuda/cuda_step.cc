@@ -32,7 +32,9 @@ void CudaBackend::Embed(const EmbedParams& params) {
   if (peers_ != nullptr) peers_->BeginPass();
   const bool has_plan = lora_tables_.sites > 0;
   if (has_plan) {
-    LoraPlan(launcher_, {device_groups_, device_group_count_, device_uses_, device_use_count_, lora_tables_, StreamBox(rows_)});
+    LoraPlanArgs plan{device_groups_, device_group_count_, device_uses_, device_use_count_, lora_tables_, StreamBox(rows_)};
+    std::ranges::copy(lora_products_, plan.products);
+    LoraPlan(launcher_, plan);
   }
   const CudaMatrix& table = Matrix(params.table);
   EmbedArgs args;
@@ -172,8 +174,8 @@ void CudaBackend::Gemm(const GemmParams& params) {
   CudaActivation& y = Cuda(params.y);
   LoraSiteArgs lora;
   const bool has_lora = LoraArgs(params.lora, x, weight, &lora);
-  const bool within = has_lora && CanStream(weight, x, rows_) && lora_tables_.sites > 0 && HasWholeTiles(lora) &&
-                      lora.columns % kProductTile == 0 && !kind_.gains && CanHaveLora(weight.split);  // in the product's launch
+  const bool within = has_lora && CanStream(weight, x, rows_) && lora_tables_.sites > 0 && !kind_.gains &&  // in the product's launch
+                      lora_products_[lora.site % kSites] == LoraProductOf(weight.split, lora.outputs);
   if (has_lora && !within) {
     LoraShrink(launcher_, element_, LoraBlocks(), lora);
     SumRanksOverShards(params.lora, lora);
