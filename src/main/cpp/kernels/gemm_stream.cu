@@ -102,14 +102,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     if (tid < kConsumerWarps) released[tid] = 0;
     if (tid < 32) zeros[tid] = 0;
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // the tensor cores read zeros
-    if (tid >= kProducer && tid < kThreads) {
-      constexpr int32_t kPieces = sizeof(LoraDivision) / 16;
-      static_assert(kPieces * 16 == sizeof(LoraDivision) && kPieces <= 32);
-      const LoraTables& tables = lora.site.tables;
-      const LoraDivision* planned = tables.divisions + (int64_t{lora.site.site} * tables.blocks + blockIdx.x);
-      const int32_t piece = tid % 32;
-      if (piece < kPieces) reinterpret_cast<uint4*>(&division)[piece] = reinterpret_cast<const uint4*>(planned)[piece];
-    }
+    if (tid >= kProducer && tid < kThreads) LoadDivision(lora.site, &division);
   }
   __syncthreads();
   const int32_t first = static_cast<int32_t>(blockIdx.x * y.units_per_block);

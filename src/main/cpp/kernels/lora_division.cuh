@@ -12,6 +12,15 @@ inline constexpr int32_t kLoraFewTiles = 4;       // of A: fewer cost the wait f
 inline constexpr int32_t kLoraLateUnits = 24;     // of a block, after which v is there
 inline constexpr int32_t kLoraLateUnitsFew = 48;  // of W, with few tiles
 
+// By a warp: what LoraPlan has found for its block.
+__device__ __forceinline__ void LoadDivision(const LoraSiteArgs& args, LoraDivision* own) {
+  constexpr int32_t kPieces = sizeof(LoraDivision) / 16;
+  static_assert(kPieces * 16 == sizeof(LoraDivision) && kPieces <= 32);
+  const LoraDivision* planned = args.tables.divisions + (int64_t{args.site} * args.tables.blocks + blockIdx.x);
+  const int32_t piece = static_cast<int32_t>(threadIdx.x) % 32;
+  if (piece < kPieces) reinterpret_cast<uint4*>(own)[piece] = reinterpret_cast<const uint4*>(planned)[piece];
+}
+
 // The blocks that have units of a tile of A.
 __device__ __forceinline__ UnitRange BlocksOf(const LoraDivision& division, int32_t tile) {
   const int32_t per_tile = division.per_tile, each = division.each, blocks_each = division.blocks_each;

@@ -63,8 +63,8 @@ __device__ __forceinline__ void AddRows(const LoraGroup& group, int32_t first, u
   }
 }
 
-// Computes   the tables of all sites (lora.h) from the groups of the step, and what each block of their products has to do; sets the counters of finished work to zero; empties v of the
-//            first layer
+// Computes   the tables of all sites (lora.h) from the groups of the step, and what each block of their products has to do; sets the
+//            counters of finished work to zero; empties v of the first layer
 // Grid       one block for each site of each layer, a thread for each group and use
 // Bound by   latency: two loads one after another, and a launch
 // Reference  plan_checks.cc
@@ -112,7 +112,9 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
   const LoraProduct& product = args.products[site % kLoraSites];
   LoraDivision* divisions = args.tables.divisions + int64_t{site} * args.tables.blocks;
 #pragma unroll 1
-  for (int32_t block = index; block < product.blocks; block += kThreads) LoraDivider(product, counts.ends, block).Run(&divisions[block]);
+  for (int32_t block = index; block < product.blocks; block += kThreads) {
+    LoraDivider(product, counts.ends, block).Run(&divisions[block]);
+  }
 
   uint64_t before = 0;  // of the uses before those at hand
 #pragma unroll 1

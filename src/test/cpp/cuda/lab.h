@@ -162,8 +162,8 @@ class LoraMemory {
  public:
   LoraMemory(const std::vector<LoraGroup>& groups, int32_t layers, int32_t rows, int32_t blocks)
       : sites_(layers * kLoraSites), octet_count_(OctetCount(groups)), counts_(sites_), octets_(sites_ * octet_count_),
-        divisions_(sites_ * blocks), blocks_(blocks), ready_(sites_ * LoraTileCount(octet_count_)), parts_(LoraPartWords(octet_count_, blocks, StreamBox(rows))),
-        sums_(kLoraSumSites * LoraSumBytes(octet_count_, StreamBox(rows))) {
+        divisions_(sites_ * blocks), blocks_(blocks), ready_(sites_ * LoraTileCount(octet_count_)),
+        parts_(LoraPartWords(octet_count_, blocks, StreamBox(rows))), sums_(kLoraSumSites * LoraSumBytes(octet_count_, StreamBox(rows))) {
     cudaMemset(parts_.data(), 0xff, parts_.size() * sizeof(uint32_t));
     cudaDeviceSynchronize();
   }
