@@ -3,19 +3,14 @@
 
 #include <cuda.h>
 
+#include <algorithm>
+
 #include "kernels/launch.h"
 #include "kernels/lora.h"
 
 namespace chorale::cuda {
 
-// How a product of `cols` outputs and `inputs` inputs is cut for `blocks` blocks.
-struct ProductPlan {
-  int32_t blocks = 0;
-  int32_t units = 0;
-  uint32_t units_per_tile = 0;
-  uint32_t units_per_block = 0;
-  int32_t partials_max = 0;  // of any tile
-};
+// Cuts a product of `cols` outputs and `inputs` inputs for `blocks` blocks.
 ProductPlan PlanProduct(int32_t cols, int32_t inputs, int32_t blocks);
 
 // ---- sm_90: few rows, weights at the speed of memory ---------------------------------------------------------------
@@ -26,8 +21,11 @@ constexpr bool CanHaveLora(const ProductPlan& plan) {
   return plan.units_per_block / plan.units_per_tile + 2 <= static_cast<uint32_t>(kStreamLoraParts);
 }
 constexpr LoraProduct LoraProductOf(const ProductPlan& plan, const int32_t (&outputs)[kLoraSiteTargets]) {
-  return {plan.blocks, plan.units, static_cast<int32_t>(plan.units_per_tile), static_cast<int32_t>(plan.units_per_block),
-          {outputs[0], outputs[1], outputs[2]}};
+  return {plan, {outputs[0], outputs[1], outputs[2]}};
+}
+// Whether the columns of each target are whole tiles of B.
+constexpr bool HasWholeTiles(const int32_t (&outputs)[kLoraSiteTargets]) {
+  return std::ranges::all_of(outputs, [](int32_t cols) { return cols % kProductTile == 0; });
 }
 
 // Tensor maps, made once for each weight and for each activation buffer.

@@ -87,6 +87,17 @@ struct Product {
   __host__ __device__ float* floats() const { return static_cast<float*>(data); }
 };
 
+// How a product is cut for so many blocks (PlanProduct, gemm.h).
+struct ProductPlan {
+  int32_t blocks = 0;
+  int32_t units = 0;
+  uint32_t units_per_tile = 0;
+  uint32_t units_per_block = 0;
+  int32_t partials_max = 0;  // of any tile
+
+  bool operator==(const ProductPlan&) const = default;
+};
+
 inline constexpr int32_t kProductTile = 128;
 inline constexpr int32_t kUnitInputs = 64;
 inline constexpr int32_t kProductPartialsMax = 6;

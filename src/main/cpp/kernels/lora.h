@@ -92,10 +92,10 @@ struct alignas(16) LoraDivision {
   int32_t part_count = 0;
   LoraPart parts[kStreamLoraParts];
 };
-// The product of a site, as ProductPlan and LoraSiteArgs have it; no blocks where LoRA is not within it.
+// The product of a site; no blocks where LoRA is not within it.
 struct LoraProduct {
-  int32_t blocks = 0, units = 0, units_per_tile = 1, units_per_block = 1;
-  int32_t outputs[kLoraSiteTargets] = {};
+  ProductPlan plan;
+  int32_t outputs[kLoraSiteTargets] = {};  // of each target
 
   bool operator==(const LoraProduct&) const = default;
 };
@@ -115,6 +115,7 @@ struct LoraTables {
 };
 inline constexpr int32_t kLoraOctetRanks = 8;
 inline constexpr int32_t kLoraTileOctets = 16;  // 128 columns of v
+inline constexpr int32_t kLoraBlockOctets = 8;   // 64 columns, of a unit of B
 inline constexpr int32_t kLoraTileColumns = kLoraTileOctets * kLoraOctetRanks;
 __host__ __device__ constexpr int64_t LoraTileCount(int64_t octets) { return (octets + kLoraTileOctets - 1) / kLoraTileOctets; }
 // What a product of few rows keeps of v: sums over parts of the inputs, in float32, kLoraEmpty between launches; and v itself.
@@ -131,10 +132,12 @@ __host__ __device__ constexpr bool PollsSums(int32_t octets, int32_t box_rows) {
 constexpr int64_t LoraPartWords(int64_t octets, int64_t blocks, int64_t box_rows) {
   return (blocks + LoraTileCount(octets)) * kLoraTileColumns * box_rows;
 }
-constexpr int64_t LoraSumBytes(int64_t octets, int64_t box_rows) { return (octets + 7) / 8 * box_rows * 128; }
+constexpr int64_t LoraSumBytes(int64_t octets, int64_t box_rows) {
+  return (octets + kLoraBlockOctets - 1) / kLoraBlockOctets * box_rows * 128;
+}
 // Where the 16 bytes of an octet of a row lie in it, in words: as a box of 64 columns does in shared memory.
 __host__ __device__ constexpr int32_t LoraSumWord(int32_t octet, int32_t row, int32_t box_rows) {
-  return (octet / 8 * box_rows + row) * 32 + (octet % 8 ^ row % 8) * 4;
+  return (octet / kLoraBlockOctets * box_rows + row) * 32 + (octet % kLoraBlockOctets ^ row % 8) * 4;
 }
 
 // For kLoraGroupsMax groups and as many uses there is room, which may be read before the counts are known.

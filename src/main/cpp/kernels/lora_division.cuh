@@ -7,7 +7,6 @@
 
 namespace chorale::cuda {
 
-inline constexpr int32_t kLoraBlockOctets = 8;  // of a unit of B
 inline constexpr int32_t kLoraFewTiles = 4;       // of A: fewer cost the wait for v rather than bytes
 inline constexpr int32_t kLoraLateUnits = 24;     // of a block, after which v is there
 inline constexpr int32_t kLoraLateUnitsFew = 48;  // of W, with few tiles
@@ -31,10 +30,10 @@ __device__ __forceinline__ UnitRange BlocksOf(const LoraDivision& division, int3
 // Divides the units of a product, for one block.
 class LoraDivider {
  public:
-  // ends: LoraCounts' of the site.
-  __device__ __forceinline__ LoraDivider(const LoraProduct& product, const int32_t (&ends)[4], int32_t block)
-      : product_(product), ends_(ends), block_(block), per_tile_(product.units_per_tile), per_block_(product.units_per_block),
-        units_(product.units), shares_(DivideA()), late_(HasFew() ? kLoraLateUnitsFew : kLoraLateUnits - shares_.each) {}
+  __device__ __forceinline__ LoraDivider(const LoraProduct& product, const LoraCounts& counts, int32_t block)
+      : product_(product), ends_(counts.ends), block_(block), per_tile_(static_cast<int32_t>(product.plan.units_per_tile)),
+        per_block_(static_cast<int32_t>(product.plan.units_per_block)), units_(product.plan.units), shares_(DivideA()),
+        late_(HasFew() ? kLoraLateUnitsFew : kLoraLateUnits - shares_.each) {}
 
   __device__ __forceinline__ void Run(LoraDivision* own) const {
     const int32_t first = block_ * per_block_, end = min(first + per_block_, units_), first_tile = Quotient(first, per_tile_);
@@ -62,7 +61,7 @@ class LoraDivider {
   };
   // A in equal parts, none of which is too short: of few tiles in more of them, as hardly any block has one.
   __device__ __forceinline__ Shares DivideA() const {
-    const int32_t blocks = product_.blocks, total = Tiles() * per_tile_;
+    const int32_t blocks = product_.plan.blocks, total = Tiles() * per_tile_;
     const int32_t least = min(per_tile_, max(HasFew() ? 2 : 4, per_tile_ / (HasFew() ? 32 : 16)));
     int32_t each = max(Quotient(total + blocks - 1, blocks), least), blocks_each = 0;
     if (Tiles() > 0 && Tiles() <= blocks) {  // so that no block has to do with two tiles, where it hardly costs balance

@@ -112,8 +112,8 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
   const LoraProduct& product = args.products[site % kLoraSites];
   LoraDivision* divisions = args.tables.divisions + int64_t{site} * args.tables.blocks;
 #pragma unroll 1
-  for (int32_t block = index; block < product.blocks; block += kThreads) {
-    LoraDivider(product, counts.ends, block).Run(&divisions[block]);
+  for (int32_t block = index; block < product.plan.blocks; block += kThreads) {
+    LoraDivider(product, counts, block).Run(&divisions[block]);
   }
 
   uint64_t before = 0;  // of the uses before those at hand

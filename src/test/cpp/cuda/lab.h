@@ -168,8 +168,14 @@ class LoraMemory {
     cudaDeviceSynchronize();
   }
   LoraTables tables() const {
-    return {counts_.data(), octets_.data(), ready_.data(), sums_.data(), static_cast<int64_t>(sums_.size()) / kLoraSumSites,
-            static_cast<int32_t>(sites_), divisions_.data(), blocks_};
+    return {.counts = counts_.data(),
+            .octets = octets_.data(),
+            .ready = ready_.data(),
+            .sums = sums_.data(),
+            .sum_bytes = static_cast<int64_t>(sums_.size()) / kLoraSumSites,
+            .sites = static_cast<int32_t>(sites_),
+            .divisions = divisions_.data(),
+            .blocks = blocks_};
   }
   // As the products of the layer before would.
   void EmptySums(cudaStream_t stream) const { Must(cudaMemsetAsync(sums_.data(), 0xff, sums_.size(), stream), "v"); }

@@ -60,8 +60,10 @@ bool AllOnce(const std::vector<int32_t>& times) {
 
 // Whether the blocks of a product have each unit of W, of A and of B once, and each what belongs to its tiles.
 bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const LoraDivision* divisions) {
-  const int32_t octets = counts.ends[3], per_tile = product.units_per_tile, tiles = product.units / per_tile;
-  std::vector<int32_t> of_w(product.units), of_a(LoraTileCount(octets) * per_tile);
+  const ProductPlan& plan = product.plan;
+  const auto per_tile = static_cast<int32_t>(plan.units_per_tile), per_block = static_cast<int32_t>(plan.units_per_block);
+  const int32_t octets = counts.ends[3], tiles = plan.units / per_tile;
+  std::vector<int32_t> of_w(plan.units), of_a(LoraTileCount(octets) * per_tile);
   std::vector<std::vector<int32_t>> of_b(tiles);
   const auto octets_of = [&](int32_t tile) {
     int32_t target = 0;
@@ -69,18 +71,18 @@ bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const Lora
     return UnitRange{target == 0 ? 0 : counts.ends[target - 1], counts.ends[target]};
   };
   const auto blocks_of = [](const UnitRange& range) {  // of 64 columns
-    return range.empty() ? UnitRange{} : UnitRange{range.begin / 8, (range.end - 1) / 8 + 1};
+    return range.empty() ? UnitRange{} : UnitRange{range.begin / kLoraBlockOctets, (range.end - 1) / kLoraBlockOctets + 1};
   };
   for (int32_t tile = 0; tile < tiles; ++tile) {
     const UnitRange blocks = blocks_of(octets_of(tile));
     of_b[tile].resize(blocks.end - blocks.begin);
   }
-  for (int32_t block = 0; block < product.blocks; ++block) {
+  for (int32_t block = 0; block < plan.blocks; ++block) {
     const LoraDivision& own = divisions[block];
     if (own.per_tile != per_tile || own.octets != octets || own.part_count < 1 || own.part_count > kStreamLoraParts) return false;
     if (own.of_a.begin < 0 || own.of_a.end > static_cast<int32_t>(of_a.size())) return false;
     for (int32_t unit = own.of_a.begin; unit < own.of_a.end; ++unit) ++of_a[unit];
-    int32_t ahead = std::max(0, own.of_a.end - own.of_a.begin), begin = block * product.units_per_block;
+    int32_t ahead = std::max(0, own.of_a.end - own.of_a.begin), begin = block * per_block;
     bool before_b = true;
     for (int32_t p = 0; p < own.part_count; ++p) {
       const LoraPart& part = own.parts[p];
@@ -89,7 +91,7 @@ bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const Lora
       if (part.octets.begin != range.begin || part.octets.end != range.end) return false;
       for (int32_t unit = part.begin; unit < part.end; ++unit) {
         const int32_t of_all = part.tile * per_tile + unit;
-        if (of_all < begin || of_all >= begin + product.units_per_block) return false;
+        if (of_all < begin || of_all >= begin + per_block) return false;
         ++of_w[of_all];
       }
       if (before_b) ahead += part.end - part.begin;

@@ -18,10 +18,6 @@ int32_t SiteOf(int32_t first_target) {
   return site;
 }
 
-bool HasWholeTiles(const LoraSiteArgs& lora) {  // of B
-  return std::ranges::all_of(lora.outputs, [](int32_t outputs) { return outputs % kProductTile == 0; });
-}
-
 }  // namespace
 
 KvPages CudaBackend::Kv(int32_t layer) const {
@@ -74,9 +70,9 @@ void CudaBackend::AddNorm(const AddNormParams& params) {
 bool CudaBackend::LoraArgs(const LoraSite& site, const CudaActivation& x, const CudaMatrix& weight,
                            LoraSiteArgs* args) {
   if (site.layer < 0 || lora_groups_max_ == 0) return false;
-  const bool anywhere = padded_ || lora_tables_.sites > 0;
-  bool used = anywhere && (kind_.lora == LoraReach::kAll || (kind_.lora == LoraReach::kAttention && site.first <= kO));
-  for (size_t use = 0; use < lora_uses_.size() && !anywhere; ++use) {
+  const bool by_reach = padded_ || lora_tables_.sites > 0;
+  bool used = by_reach && (kind_.lora == LoraReach::kAll || (kind_.lora == LoraReach::kAttention && site.first <= kO));
+  for (size_t use = 0; use < lora_uses_.size() && !by_reach; ++use) {
     const size_t first = (use * spec_.layers + site.layer) * kTargets + site.first;
     for (int32_t t = 0; t < site.count; ++t) used = used || lora_matrices_[first + t].rank > 0;
   }
@@ -165,7 +161,7 @@ bool CudaBackend::CanMultiplyMany(const CudaMatrix& weight, const CudaActivation
 // Whether the own kernel can add B v: few adapters for each of its tiles, whose columns are whole tiles of B, and nothing to
 // be done to the product before.
 bool CudaBackend::HasLoraWithin(const LoraSiteArgs& lora) const {
-  return HasWholeTiles(lora) && !narrow_ && lora.first_output == 0 && !kind_.gains && lora_tile_chunks_ <= kManyChunksMost;
+  return HasWholeTiles(lora.outputs) && !narrow_ && lora.first_output == 0 && !kind_.gains && lora_tile_chunks_ <= kManyChunksMost;
 }
 
 void CudaBackend::Gemm(const GemmParams& params) {

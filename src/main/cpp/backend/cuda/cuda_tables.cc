@@ -294,8 +294,14 @@ Status CudaBackend::ReserveLoraTables() {
   int64_t octets = 0;
   for (int32_t cols : lora_use_cols_) octets += cols / kLoraOctetRanks;
   CHORALE_RETURN_IF_ERROR(ReserveOctets(std::bit_ceil(static_cast<uint64_t>(octets))));
-  lora_tables_ = {lora_counts_.as<LoraCounts>(), lora_octets_.as<LoraOctet>(), lora_ready_.as<int32_t>(), lora_sums_.as<uint8_t>(),
-                  lora_sums_.bytes() / kLoraSumSites, spec_.layers * kSites, lora_divisions_.as<LoraDivision>(), launcher_.sm_count};
+  lora_tables_ = {.counts = lora_counts_.as<LoraCounts>(),
+                  .octets = lora_octets_.as<LoraOctet>(),
+                  .ready = lora_ready_.as<int32_t>(),
+                  .sums = lora_sums_.as<uint8_t>(),
+                  .sum_bytes = lora_sums_.bytes() / kLoraSumSites,
+                  .sites = spec_.layers * kSites,
+                  .divisions = lora_divisions_.as<LoraDivision>(),
+                  .blocks = launcher_.sm_count};
   return Status::Ok();
 }
 
@@ -305,13 +311,12 @@ Status CudaBackend::PlanLoraProducts() {
     const auto [first, count] = kSiteTargets[site];
     const auto inputs = static_cast<int32_t>(InWidth(spec_, first));
     int32_t outputs[kLoraSiteTargets] = {}, cols = 0;
-    bool has_whole_tiles = inputs % kProductTile == 0;
     for (int32_t t = 0; t < count; ++t) {
       cols += outputs[t] = static_cast<int32_t>(OutWidth(spec_, static_cast<Target>(first + t)));
-      has_whole_tiles = has_whole_tiles && outputs[t] % kProductTile == 0;
     }
     const ProductPlan plan = PlanProduct(cols, inputs, launcher_.sm_count);
-    lora_products_[site] = has_whole_tiles && CanHaveLora(plan) ? LoraProductOf(plan, outputs) : LoraProduct{};
+    const bool within = HasWholeTiles(outputs) && inputs % kProductTile == 0 && CanHaveLora(plan);
+    lora_products_[site] = within ? LoraProductOf(plan, outputs) : LoraProduct{};
   }
   const int64_t divisions = int64_t{spec_.layers} * kSites * launcher_.sm_count;
   return Reserve(&lora_divisions_, divisions * static_cast<int64_t>(sizeof(LoraDivision)), "LoRA tables");
