@@ -1,17 +1,22 @@
 package io.chorale.api;
 
 import io.chorale.serving.Lifecycle;
+import io.netty.util.concurrent.EventExecutor;
+import io.netty.util.concurrent.Future;
 import io.quarkus.vertx.http.runtime.filters.Filters;
+import io.vertx.core.Vertx;
 import io.vertx.core.http.HttpServerResponse;
 import io.vertx.core.http.HttpVersion;
 import io.vertx.ext.web.RoutingContext;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Singleton;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Set;
 import java.util.WeakHashMap;
+import java.util.concurrent.TimeUnit;
 
 /**
  * The exchanges that have begun and not ended: who stops waits for them. Quarkus could count them, but is not told of the
@@ -27,8 +32,11 @@ public class OpenExchanges {
 
     private final Lifecycle lifecycle;
 
-    OpenExchanges(Lifecycle lifecycle) {
+    private final Vertx vertx;
+
+    OpenExchanges(Lifecycle lifecycle, Vertx vertx) {
         this.lifecycle = lifecycle;
+        this.vertx = vertx;
     }
 
     void register(@Observes Filters filters) {
@@ -47,11 +55,12 @@ public class OpenExchanges {
 
     /** Waits until those that are open now have ended; false: not all have, within this time. */
     public boolean awaitEnd(Duration max) throws InterruptedException {
+        long deadline = System.nanoTime() + max.toNanos();
+        awaitReads(deadline);
         List<RoutingContext> left;
         synchronized (open) {
             left = List.copyOf(open);
         }
-        long deadline = System.nanoTime() + max.toNanos();
         while (!left.stream().allMatch(OpenExchanges::hasEnded)) {
             if (System.nanoTime() - deadline >= 0) {
                 return false;
@@ -59,6 +68,19 @@ public class OpenExchanges {
             Thread.sleep(LOOK_MILLIS);
         }
         return true;
+    }
+
+    /** A request whose bytes have come has begun, too: lets each event loop read once more. */
+    @SuppressWarnings("deprecation") // it is to become internal, and nothing else names the event loops
+    private void awaitReads(long deadline) throws InterruptedException {
+        List<Future<?>> turns = new ArrayList<>();
+        for (EventExecutor loop : vertx.nettyEventLoopGroup()) {
+            // Later, as what is due runs after reading, and what is not delayed may run before.
+            turns.add(loop.schedule(() -> {}, LOOK_MILLIS, TimeUnit.MILLISECONDS));
+        }
+        for (Future<?> turn : turns) {
+            turn.await(Math.max(0, deadline - System.nanoTime()), TimeUnit.NANOSECONDS);
+        }
     }
 
     private static boolean hasEnded(RoutingContext exchange) {
