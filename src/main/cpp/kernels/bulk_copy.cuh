@@ -56,6 +56,16 @@ __device__ __forceinline__ void CopyBox(uint32_t target, const CUtensorMap* map,
       : "memory");
 }
 
+// The same of a map of three dimensions.
+__device__ __forceinline__ void CopyBox(uint32_t target, const CUtensorMap* map, int32_t first, int32_t second, int32_t third,
+                                        uint64_t* barrier, uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint "
+      "[%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(target),
+      "l"(map), "r"(first), "r"(second), "r"(third), "r"(SharedAddress(barrier)), "l"(policy)
+      : "memory");
+}
+
 // Lets the box come to L2.
 __device__ __forceinline__ void PrefetchBox(const CUtensorMap* map, int32_t col, int32_t row) {
   asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(map), "r"(col), "r"(row) : "memory");

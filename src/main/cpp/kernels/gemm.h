@@ -18,7 +18,7 @@ ProductPlan PlanProduct(int32_t cols, int32_t inputs, int32_t blocks);
 inline constexpr int32_t kStreamRowsMax = 128;
 // Whether LoRA can be within a product, and what LoraPlan has to know of that.
 constexpr bool CanHaveLora(const ProductPlan& plan) {
-  return plan.units_per_block / plan.units_per_tile + 2 <= static_cast<uint32_t>(kStreamLoraParts);
+  return plan.units_per_block / plan.units_per_tile + 2 <= static_cast<uint32_t>(kStreamLoraParts) && plan.blocks <= kLoraBlocksMax;
 }
 constexpr LoraProduct LoraProductOf(const ProductPlan& plan, const int32_t (&outputs)[kLoraSiteTargets]) {
   return {plan, {outputs[0], outputs[1], outputs[2]}};
@@ -35,14 +35,19 @@ int32_t StreamBox(int32_t rows);
 bool EncodeStreamMap(Element element, const void* matrix, int64_t rows, int64_t cols, int64_t stride, int32_t box_rows,
                      CUtensorMap* map);
 
-// The page pool as a matrix of 128 columns, in boxes of 64, 16, 8 rows and of one.
+// For LoraPatch, of an activation buffer with a multiple of 64 columns: boxes of 8 rows, of each 64 columns 8 times.
+bool EncodePatchMap(Element element, const void* matrix, int64_t rows, int64_t cols, int64_t stride, CUtensorMap* map);
+
 struct StreamLora {
+  CUtensorMap x;  // by EncodePatchMap
+  // The page pool as a matrix of 128 columns, in boxes of 64, 16, 8 rows and of one, by EncodePoolMaps.
   CUtensorMap blocks;
   CUtensorMap pairs;
   CUtensorMap octets;
   CUtensorMap ranks;
-  int32_t flight = 0;  // set by GemmStream
-  LoraSiteArgs site;   // without groups: no LoRA. At most kLoraGroupsMax groups; all widths are multiples of kProductTile
+  int32_t flight = 0;           // set by GemmStream, as the next
+  uint32_t slices_inverse = 0;  // 2^32 / site.pool.slice_bytes
+  LoraSiteArgs site;            // without groups: no LoRA. At most kLoraGroupsMax groups; all widths are multiples of kProductTile
 };
 // pool: `bytes` of it, a multiple of 256.
 bool EncodePoolMaps(Element element, const void* pool, int64_t bytes, StreamLora* lora);

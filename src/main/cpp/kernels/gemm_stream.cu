@@ -19,6 +19,7 @@ __host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return rows 
 
 constexpr int32_t kStreamBytes = 220 * 1024;  // as many stages as leave room for small kernels
 constexpr int32_t kStageWeightBytes = kProductTile * kUnitInputs * 2;
+static_assert(2 * kLoraPatchBytes <= kStageWeightBytes);
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kStageWeightBytes + rows * kUnitInputs * 2; }
 __host__ __device__ constexpr int32_t StagesMax(int32_t rows) { return kStreamBytes / StageBytes(rows); }
 
@@ -57,7 +58,7 @@ __device__ __forceinline__ void ForTiles(int32_t first, int32_t count, int32_t p
 //            are filled with weights BEFORE the kernel waits for its predecessor, two as others have landed, and the rest
 //            as soon as the inputs are there: while small kernels run, memory keeps streaming.
 // LoRA       with kLora units of A come before and units of B among those of W (stream_lora.cuh), copied by three warps
-//            more: adapters cost the bytes they have and no launch
+//            more: adapters cost the bytes they have and no launch. Units of a patch are multiplied by mma.sync, a warp for each
 // Requires   sm_90a; bases 16-byte aligned, row strides multiples of 16 bytes
 // Bound by   bytes: 2 N K; weights are marked to leave L2 first, so that activations and partial sums stay there
 // Reference  cpu_reference.cc Gemm
@@ -108,10 +109,13 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   const int32_t first = static_cast<int32_t>(blockIdx.x * y.units_per_block);
   const int32_t count = min(static_cast<int32_t>(y.units_per_block), units - first);
   const int32_t per_tile = static_cast<int32_t>(y.units_per_tile);
-  const auto copy_x = [&](int32_t part, int32_t slot) {
+  const auto keep_in_l2 = [] {
     uint64_t keep;
     asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(keep));
-    CopyBox(stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &x, part * kUnitInputs, 0, &full[slot], keep);
+    return keep;
+  };
+  const auto copy_x = [&](int32_t part, int32_t slot) {
+    CopyBox(stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &x, part * kUnitInputs, 0, &full[slot], keep_in_l2());
   };
   // The block's units go in one sequence: those of A, then of each tile those of W and those of B. A unit has the stage of its
   // number, round after round. Those ahead of the inputs come in two parts, first what is no input.
@@ -124,6 +128,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     }
   };
   const int32_t of_a = kLora ? division.of_a.end - division.of_a.begin : 0;
+  const auto in_patches = [&] { return kLora && kRows <= kLoraPolledRows && division.splits > 0; };
   const int32_t ahead = min(kLora ? division.ahead : count, kStages);
   // Waits until the unit has a stage. With LoRA several warps copy, none of which follows every phase of a barrier, so that the warps that
   // read count instead; who waits is a whole warp. A count needs no order: it is written when the reads of wgmma have ended, and whoever
@@ -174,7 +179,11 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
           const bool early = sequence < ahead;
           const int32_t slot = sequence % kStages;
           uint64_t* barrier = early ? &landed[slot] : &full[slot];
-          of_a_loader.FindShrink(tile, part);
+          if (in_patches()) {
+            of_a_loader.FindPatch(part);
+          } else {
+            of_a_loader.FindShrink(tile, part);
+          }
           copy(of_a_loader, barrier);
           if (!early) know_inputs();
           if (tid % 32 != 0) continue;
@@ -182,16 +191,16 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
           if (!early) copy_x(part, slot);
         }
       });
-      if (const int32_t adder = own - (kLoraWarps - LoraSums<T, kRows>::kAdders); adder >= 0) {
+      if (const int32_t adder = own - (kLoraWarps - LoraSums<T, kRows>::kAdders); adder >= 0 && !in_patches()) {
         ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t, int32_t) { sums.AddUp(tile, adder, know_inputs); });
       }
-      LoraLoader of_b_loader(lora, division);
       for_parts([&](const LoraPart& part) {
         sequence += part.end - part.begin;
 #pragma unroll 1
         for (int32_t block = part.blocks.begin; block < part.blocks.end; ++block, ++sequence, ++number) {
           if (number % kLoraWarps != own) continue;
           const int32_t slot = sequence % kStages;
+          LoraLoader of_b_loader(lora, division);
           of_b_loader.FindExpand(part, block);
           const uint4 used_by = of_b_loader.RowsOfOctet<kRows>();
           copy(of_b_loader, &full[slot]);
@@ -234,7 +243,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
           if (!inputs_known) WaitForPredecessor();
           inputs_known = true;
           await_stage(last);
-          if (kLora && unit - part.begin >= lora.flight) await_landed(last - lora.flight);
+          if (kLora && !in_patches() && unit - part.begin >= lora.flight) await_landed(last - lora.flight);
         }
         if (tid != kProducer) continue;
         BarrierArriveExpecting(barrier, early ? kStageWeightBytes : kStage);
@@ -256,7 +265,11 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     }
     WaitForPredecessor();
     static_assert(kStages <= 32);
-    if (tid < ahead) {
+    if (in_patches() && tid < of_a) {
+      BarrierArriveExpecting(&full[tid], kLoraPatchBytes);
+      CopyBox(stages + static_cast<uint32_t>(tid) * kStage + kLoraPatchBytes, &lora.x, 0, division.patch.row,
+              (division.of_a.begin + tid) * kLoraPatchParts, &full[tid], keep_in_l2());
+    } else if (tid < ahead) {
       BarrierArriveExpecting(&full[tid], kStage - kStageWeightBytes);
       copy_x(input, tid);
     }
@@ -311,9 +324,38 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     }
   };
 
+  if constexpr (kLora && kRows <= kLoraPolledRows) {
+    if (in_patches() && of_a > 0) {  // a warp for each unit; the first adds up what they find
+      static_assert(kLoraPatchUnits <= kConsumerWarps && kLoraPatchUnits < kStages);
+      const LoraSums<T, kRows> sums(lora.site, division);
+      const int32_t warp = tid / 32;
+      const auto found = [&](int32_t unit) { return reinterpret_cast<float2*>(stage_bytes[unit]) + lane; };
+      const auto own = sums.FindPatch();
+      if (warp < of_a) {
+        BarrierWait(&landed[warp], 0);
+        BarrierWait(&full[warp], 0);
+        const uint32_t stage = stages + static_cast<uint32_t>(warp) * kStage;
+        float d[2][4] = {};
+        MultiplyPatch<T>(stage, stage + kLoraPatchBytes, min(kLoraPatchParts, per_tile - (division.of_a.begin + warp) * kLoraPatchParts), d);
+        *found(warp) = {d[0][0] + d[1][0], d[0][1] + d[1][1]};
+      }
+      asm volatile("bar.sync 1, %0;" ::"n"(kConsumerWarps * 32) : "memory");
+      if (warp == 0) {
+        float2 sum = {0, 0};
+#pragma unroll 1
+        for (int32_t unit = 0; unit < of_a; ++unit) sum = {sum.x + found(unit)->x, sum.y + found(unit)->y};
+        sums.StorePatch(own, sum);
+      }
+      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // before weights come where that was kept
+      __syncwarp();
+      if (lane == 0) StoreRelaxedShared(&released[warp], of_a);
+      sequence = slot = of_a;
+    }
+  }
   if constexpr (kLora) {
     const LoraSums<T, kRows> sums(lora.site, division);
-    ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
+    const int32_t of_tiles = in_patches() ? 0 : of_a;
+    ForTiles(division.of_a.begin, of_tiles, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
       const auto members = sums.MembersOf(tile);
       multiply(end - begin);
       end_tile();
@@ -375,7 +417,7 @@ int32_t UnitsIn(double seconds, Launcher& launcher) {
 // always busy. Short products end when v has come, so fewer are better there (docs/KERNELS.md).
 int32_t Flight(const ProductPlan& plan, Launcher& launcher) {
   constexpr uint32_t kShort = 16;  // units of a block, most of which have been asked for before the inputs are there
-  static const int32_t of_long = UnitsIn(2.8e-6, launcher), of_short = UnitsIn(1.4e-6, launcher);  // GPUs of one process are alike
+  static const int32_t of_long = UnitsIn(3.2e-6, launcher), of_short = UnitsIn(1.4e-6, launcher);  // GPUs of one process are alike
   return plan.units_per_block <= kShort ? of_short : of_long;
 }
 
@@ -388,7 +430,10 @@ void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamA
   static_assert(kShared + DecodeSharedBytes(4, 128) + 2 * kOfSystem <= kOfMultiprocessor);
   launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
   StreamLora lora = args.lora;
-  if constexpr (kLora) lora.flight = Flight(plan, launcher);
+  if constexpr (kLora) {
+    lora.flight = Flight(plan, launcher);
+    lora.slices_inverse = 0xffffffffu / lora.site.pool.slice_bytes;
+  }
   launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), kShared, args.weight, args.x, args.y, args.rows,
                   plan.units, lora);
 }

@@ -1,6 +1,8 @@
 // LoRA on groups of rows: v = A x, then y += B v, the weights read where they lie in the adapter's pages.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/exchange.h"
 #include "kernels/launch.h"
 
@@ -81,6 +83,21 @@ struct LoraPart {
   int32_t tile = 0, begin = 0, end = 0;
   UnitRange blocks, octets;  // octets: of the target that has the tile
 };
+// In short products v consists of patches, rows [row, row + kLoraPatchRows) of one octet, as far as they use it. A block has at most one,
+// of all inputs or of one of `splits` shares of them: who needs v adds so many values up, and nobody else has to wait for others' parts.
+struct LoraPatch {
+  int32_t octet = -1;  // negative: none
+  int32_t row = 0;
+  int32_t split = 0;   // which share of the inputs
+};
+inline constexpr int32_t kLoraPatchRows = 8;
+inline constexpr int32_t kLoraPatchParts = 8;          // of kUnitInputs inputs each, a unit of A of a patch
+inline constexpr int32_t kLoraPatchUnits = 4;          // that a block has at most, so that there are stages left for weights
+inline constexpr int32_t kLoraSplitsMax = 2;
+inline constexpr int32_t kLoraPatchesMax = kLoraGroupsMax;  // of a site, times the splits
+inline constexpr uint32_t kLoraPatchedUnits = 32;      // of W, of a block: in longer products one with a patch would end late
+__host__ __device__ constexpr int32_t LoraPatchUnitsOf(int32_t units_per_tile) { return (units_per_tile + kLoraPatchParts - 1) / kLoraPatchParts; }
+inline constexpr int32_t kLoraBlocksMax = 2 * kLoraGroupsMax;  // of a product
 inline constexpr int32_t kStreamLoraParts = 16;  // with LoRA a block has some of at most so many tiles
 // What a block of a product of few rows has to do (lora_division.cuh): units of A, tile after tile, then parts of tiles of outputs. Written
 // by LoraPlan, so that no product has to find it out before it asks for anything.
@@ -90,6 +107,8 @@ struct alignas(16) LoraDivision {
   int32_t each = 0, blocks_each = 0;  // units of A of a block; blocks of a tile of A, if these have to do with no other
   int32_t ahead = 0;                  // units up to the first of B
   int32_t part_count = 0;
+  int32_t splits = 0;                 // of a patch, whose units of_a are then; 0: v does not consist of patches
+  LoraPatch patch;
   LoraPart parts[kStreamLoraParts];
 };
 // The product of a site; no blocks where LoRA is not within it.
@@ -133,9 +152,12 @@ constexpr int64_t LoraPartWords(int64_t octets, int64_t blocks, int64_t box_rows
   return (blocks + LoraTileCount(octets)) * kLoraTileColumns * box_rows;
 }
 constexpr int64_t LoraSumBytes(int64_t octets, int64_t box_rows) {
-  return (octets + kLoraBlockOctets - 1) / kLoraBlockOctets * box_rows * 128;
+  const auto bytes = [](int64_t of_octets, int64_t rows) { return (of_octets + kLoraBlockOctets - 1) / kLoraBlockOctets * rows * 128; };
+  const int64_t polled = bytes(std::min<int64_t>(octets, kLoraPolledOctets), std::min<int64_t>(box_rows, kLoraPolledRows));
+  return std::max(bytes(octets, box_rows), kLoraSplitsMax * polled);
 }
-// Where the 16 bytes of an octet of a row lie in it, in words: as a box of 64 columns does in shared memory.
+// Where the 16 bytes of an octet of a row lie in it, in words: as a box of 64 columns does in shared memory. Those of all splits of a patch
+// lie side by side, so that all is that many times as far from the beginning.
 __host__ __device__ constexpr int32_t LoraSumWord(int32_t octet, int32_t row, int32_t box_rows) {
   return (octet / kLoraBlockOctets * box_rows + row) * 32 + (octet % kLoraBlockOctets ^ row % 8) * 4;
 }

@@ -32,10 +32,15 @@ class LoraDivider {
  public:
   __device__ __forceinline__ LoraDivider(const LoraProduct& product, const LoraCounts& counts, int32_t block)
       : product_(product), ends_(counts.ends), block_(block), per_tile_(static_cast<int32_t>(product.plan.units_per_tile)),
-        per_block_(static_cast<int32_t>(product.plan.units_per_block)), units_(product.plan.units), shares_(DivideA()),
+        per_block_(static_cast<int32_t>(product.plan.units_per_block)), units_(product.plan.units), shares_(ShareA()),
         late_(HasFew() ? kLoraLateUnitsFew : kLoraLateUnits - shares_.each) {}
 
-  __device__ __forceinline__ void Run(LoraDivision* own) const {
+  struct Outputs {
+    int32_t ahead;  // units of W up to the first of B
+    bool has_b;
+  };
+  // What the block has of W and of B.
+  __device__ __forceinline__ Outputs DivideOutputs(LoraDivision* own) const {
     const int32_t first = block_ * per_block_, end = min(first + per_block_, units_), first_tile = Quotient(first, per_tile_);
     const int32_t count = Quotient(end - 1, per_tile_) + 1 - first_tile, turn = Quotient(StartOf(first), per_tile_) - first_tile;
     int32_t ahead = 0;  // of the outputs
@@ -49,10 +54,15 @@ class LoraDivider {
       if (before_b) ahead += part.end - part.begin;
       if (!part.blocks.empty()) before_b = false;
     }
-    const UnitRange of_a = OfA();
     own->per_tile = per_tile_, own->octets = ends_[3], own->part_count = count;
-    own->of_a = of_a, own->each = shares_.each, own->blocks_each = shares_.blocks_each;
-    own->ahead = of_a.end - of_a.begin + ahead;
+    own->each = shares_.each, own->blocks_each = shares_.blocks_each;
+    return {ahead, !before_b};
+  }
+  // And of A: units of the patch, where there are splits, or else its equal part.
+  __device__ __forceinline__ void DivideA(const Outputs& outputs, int32_t splits, const LoraPatch& patch, LoraDivision* own) const {
+    const UnitRange of_a = splits > 0 ? OfPatch(splits, patch) : OfA();
+    own->of_a = of_a, own->splits = splits, own->patch = patch;
+    own->ahead = of_a.end - of_a.begin + outputs.ahead;
   }
 
  private:
@@ -60,7 +70,7 @@ class LoraDivider {
     int32_t each, blocks_each;  // as LoraDivision's
   };
   // A in equal parts, none of which is too short: of few tiles in more of them, as hardly any block has one.
-  __device__ __forceinline__ Shares DivideA() const {
+  __device__ __forceinline__ Shares ShareA() const {
     const int32_t blocks = product_.plan.blocks, total = Tiles() * per_tile_;
     const int32_t least = min(per_tile_, max(HasFew() ? 2 : 4, per_tile_ / (HasFew() ? 32 : 16)));
     int32_t each = max(Quotient(total + blocks - 1, blocks), least), blocks_each = 0;
@@ -69,6 +79,10 @@ class LoraDivider {
       if (longer <= each + max(1, each / 8)) each = longer, blocks_each = Quotient(per_tile_ + each - 1, each);
     }
     return {each, blocks_each};
+  }
+  __device__ __forceinline__ UnitRange OfPatch(int32_t splits, const LoraPatch& patch) const {
+    const int32_t units = patch.octet < 0 ? 0 : LoraPatchUnitsOf(per_tile_);
+    return {Quotient(units * patch.split, splits), Quotient(units * (patch.split + 1), splits)};
   }
   __device__ __forceinline__ UnitRange OfA() const {
     const int32_t total = Tiles() * per_tile_, each = shares_.each, blocks_each = shares_.blocks_each;

@@ -63,6 +63,54 @@ __device__ __forceinline__ void AddRows(const LoraGroup& group, int32_t first, u
   }
 }
 
+// Calls f(row) for the first row of each patch of an octet that these rows, all below 64, use.
+template <typename F>
+__device__ __forceinline__ void ForPatches(const uint4& rows, F&& f) {
+  uint64_t left = rows.x | static_cast<uint64_t>(rows.y) << 32;
+  while (left != 0) {
+    const int32_t row = __ffsll(static_cast<long long>(left)) - 1;
+    left &= ~(uint64_t{(1U << kLoraPatchRows) - 1} << row);
+    f(row);
+  }
+}
+// By how many blocks each patch is to be found; 0: v does not come in patches, as there are too many or too much of each.
+__device__ __forceinline__ int32_t SplitsOf(const ProductPlan& plan, uint64_t patches) {
+  const int32_t units = LoraPatchUnitsOf(static_cast<int32_t>(plan.units_per_tile)), splits = (units + kLoraPatchUnits - 1) / kLoraPatchUnits;
+  return splits <= kLoraSplitsMax && patches * splits <= min(plan.blocks, kLoraPatchesMax) ? splits : 0;
+}
+
+// What all blocks of a product have to do. Patches go first to blocks that have nothing of B. A barrier, as Scan.
+__device__ __forceinline__ void DivideProduct(const LoraProduct& product, const LoraCounts& counts, const LoraPatch (&patches)[kLoraPatchesMax],
+                                              int32_t patch_count, int32_t splits, uint64_t (&sums)[kWarps], LoraDivision* divisions) {
+  constexpr int32_t kRounds = kLoraBlocksMax / kThreads;
+  static_assert(kRounds == 2);
+  const auto index = static_cast<int32_t>(threadIdx.x);
+  LoraDivider::Outputs outputs[kRounds];
+  uint64_t without_b = 0;  // blocks, a count for each round
+#pragma unroll
+  for (int32_t i = 0; i < kRounds; ++i) {
+    const int32_t block = index + i * kThreads;
+    if (block >= product.plan.blocks) continue;
+    outputs[i] = LoraDivider(product, counts, block).DivideOutputs(&divisions[block]);
+    if (!outputs[i].has_b) without_b |= uint64_t{1} << i * kCountBits;
+  }
+  const Place place = Scan(without_b, sums);
+  const int32_t of_first = CountOf(place.total, 0), of_both = of_first + CountOf(place.total, 1);
+#pragma unroll
+  for (int32_t i = 0; i < kRounds; ++i) {
+    const int32_t block = index + i * kThreads;
+    if (block >= product.plan.blocks) continue;
+    const int32_t before = CountOf(place.before, i) + (i > 0 ? of_first : 0), turn = outputs[i].has_b ? of_both + block - before : before;
+    LoraPatch patch;
+    if (turn < patch_count * splits) {
+      const int32_t split = Quotient(turn, patch_count);
+      patch = patches[turn - split * patch_count];
+      patch.split = split;
+    }
+    LoraDivider(product, counts, block).DivideA(outputs[i], splits, patch, &divisions[block]);
+  }
+}
+
 // Computes   the tables of all sites (lora.h) from the groups of the step, and what each block of their products has to do; sets the
 //            counters of finished work to zero; empties v of the first layer
 // Grid       one block for each site of each layer, a thread for each group and use
@@ -71,6 +119,7 @@ __device__ __forceinline__ void AddRows(const LoraGroup& group, int32_t first, u
 __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant__ LoraPlanArgs args) {
   __shared__ uint64_t sums[kWarps];
   __shared__ alignas(16) uint32_t rows[kThreads][4];  // of the uses at hand
+  __shared__ LoraPatch patches[kLoraPatchesMax];
   WaitForPredecessor();
   AllowSuccessor();  // Embed, which need not wait for what has ended now (launch.h)
   const auto site = static_cast<int32_t>(blockIdx.x), index = static_cast<int32_t>(threadIdx.x);
@@ -110,11 +159,33 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
   counts.ends[3] = done;
   if (index == 0) args.tables.counts[site] = counts;
   const LoraProduct& product = args.products[site % kLoraSites];
-  LoraDivision* divisions = args.tables.divisions + int64_t{site} * args.tables.blocks;
+  int32_t splits = 0, patch_count = 0;
+  if (PollsSums(done, args.box_rows) && use_count <= kThreads && product.plan.units_per_block <= kLoraPatchedUnits) {
+    const uint4 own_rows = *reinterpret_cast<const uint4*>(rows[index]);
+    int32_t of_octet = 0;
+    ForPatches(own_rows, [&](int32_t) { ++of_octet; });
+    int32_t own_octets = 0;
+#pragma unroll
+    for (int32_t t = 0; t < kLoraSiteTargets; ++t) own_octets += OctetCount(matrices[t]);
+    __syncthreads();
+    const Place of_patches = Scan(static_cast<uint64_t>(own_octets * of_octet), sums);
+    splits = SplitsOf(product.plan, of_patches.total);
+    if (splits > 0) {
+      patch_count = static_cast<int32_t>(of_patches.total);
+      auto patch = static_cast<int32_t>(of_patches.before);
+#pragma unroll
+      for (int32_t t = 0; t < kLoraSiteTargets; ++t) {
+        const int32_t begin = begins[t] + CountOf(place.before, t), end = begin + OctetCount(matrices[t]);
 #pragma unroll 1
-  for (int32_t block = index; block < product.plan.blocks; block += kThreads) {
-    LoraDivider(product, counts, block).Run(&divisions[block]);
+        for (int32_t octet = begin; octet < end; ++octet) {
+          ForPatches(own_rows, [&](int32_t row) { patches[patch++] = {octet, row, 0}; });
+        }
+      }
+    }
   }
+
+  __syncthreads();  // the patches are listed
+  DivideProduct(product, counts, patches, patch_count, splits, sums, args.tables.divisions + int64_t{site} * args.tables.blocks);
 
   uint64_t before = 0;  // of the uses before those at hand
 #pragma unroll 1
@@ -148,7 +219,7 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
   if (site >= kLoraSites || !PollsSums(done, args.box_rows)) return;
   __syncthreads();  // the octets are written
   const int32_t warp = index / 32;
-  EmptySums(args.tables, site, args.box_rows, done * warp / kWarps, done * (warp + 1) / kWarps);
+  EmptySums(args.tables, site, args.box_rows, splits, done * warp / kWarps, done * (warp + 1) / kWarps);
 }
 
 }  // namespace

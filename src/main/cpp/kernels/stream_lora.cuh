@@ -5,6 +5,8 @@
 // for the rows of others. 128 of them are a tile of A, like 128 outputs a tile of the weights, and a unit of either is 64 inputs.
 // 64 of them are what a unit of B multiplies for 128 outputs. Blocks do their units of A first (lora_division.cuh); when all parts of
 // a tile are there, those who have one add up a share of v each. Units of B come after the weights of the same outputs.
+// In short products v comes in patches instead, 8 rows of an octet of all inputs or of half of them (LoraPatch): a unit of A is then
+// 8 ranks of 512 inputs, which meet 8 rows of x, and v is there without anybody waiting for parts.
 #pragma once
 
 #include "kernels/bulk_copy.cuh"
@@ -17,7 +19,9 @@ namespace chorale::cuda {
 
 inline constexpr int32_t kLoraWarps = 3;  // of a block, which copy B; all but the last copy A
 inline constexpr int32_t kLoraRowBytes = kLoraTile * 2;
-inline constexpr int32_t kLoraOctetBytes = kLoraOctetRanks * 128;  // in a stage
+inline constexpr int32_t kLoraOctetBytes = kLoraOctetRanks * 128;  // of 64 inputs or columns, in a stage
+inline constexpr int32_t kLoraPatchBytes = kLoraPatchParts * kLoraOctetBytes;  // of A in a unit of a patch, before as many of x
+static_assert(kLoraPatchRows == kLoraOctetRanks);
 static_assert(kLoraTile == kProductTile && kLoraTileColumns == kProductTile);
 
 // What one warp does to let units of A and B come: lane j < 16 finds the j-th octet of a unit, 64 columns of each of its ranks. Those
@@ -25,8 +29,7 @@ static_assert(kLoraTile == kProductTile && kLoraTileColumns == kProductTile);
 class LoraLoader {
  public:
   __device__ __forceinline__ LoraLoader(const StreamLora& lora, const LoraDivision& division)
-      : lora_(lora), division_(division), lane_(static_cast<int32_t>(threadIdx.x) % 32),
-        slices_inverse_(0xffffffffu / lora.site.pool.slice_bytes) {
+      : lora_(lora), division_(division), lane_(static_cast<int32_t>(threadIdx.x) % 32) {
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once_));
   }
 
@@ -36,6 +39,14 @@ class LoraLoader {
     there_ = lane_ < 16 && octet < division_.octets;
     if (there_) Choose(octet);
     Find(there_ ? octet_.a_offset : 0, part / 2, part % 2);
+  }
+  // Finds a unit of A of the block's patch: its parts, 64 inputs of 8 ranks each.
+  __device__ __forceinline__ void FindPatch(int32_t unit) {
+    const int32_t part = unit * kLoraPatchParts + lane_;
+    there_ = lane_ < kLoraPatchParts && part < division_.per_tile;
+    Choose(division_.patch.octet);
+    Find(octet_.a_offset, part / 2, part % 2);
+    boxes_ = row_ < 0 ? 0 : 1;
   }
   // Finds a unit of B: a block of 64 columns of v for 128 outputs. Ranks that there are not meet zeros of v, and are finite.
   __device__ __forceinline__ void FindExpand(const LoraPart& part, int32_t block) {
@@ -100,7 +111,7 @@ class LoraLoader {
   }
   // A quotient without division: both numbers are far below 2^32, so the estimate is at most two too low.
   __device__ __forceinline__ uint32_t PageOf(uint32_t place) const {
-    const uint32_t slice = lora_.site.pool.slice_bytes, page = __umulhi(place, slices_inverse_), rest = place - page * slice;
+    const uint32_t slice = lora_.site.pool.slice_bytes, page = __umulhi(place, lora_.slices_inverse), rest = place - page * slice;
     return page + (rest >= slice ? 1 : 0) + (rest >= 2 * slice ? 1 : 0);
   }
   // Of the pool as a matrix of 128 columns.
@@ -118,7 +129,6 @@ class LoraLoader {
   const StreamLora& lora_;
   const LoraDivision& division_;
   const int32_t lane_;
-  const uint32_t slices_inverse_;
   uint64_t read_once_;
   LoraOctet octet_;
   int32_t chosen_ = -1, page_ = -1, page_row_ = 0;  // what is known
@@ -127,7 +137,31 @@ class LoraLoader {
   uint32_t start_ = 0;
 };
 
-// v of the tiles of A of which the block has a part: kept by the warps that multiply, added up by others.
+// By a warp: adds the products of a unit of A of a patch, of so many parts, as Mma leaves them: d[0] and d[1] of row lane / 4 of the patch, of
+// ranks 2 (lane % 4) and the next one; in two sums, so that no product waits for the one before.
+template <typename T>
+__device__ __forceinline__ void MultiplyPatch(uint32_t ranks, uint32_t x, int32_t parts, float (&d)[2][4]) {
+  const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, line = lane % 8;
+#pragma unroll 2
+  for (int32_t part = 0; part < parts; ++part) {
+#pragma unroll
+    for (int32_t half = 0; half < 2; ++half) {
+      const auto place = static_cast<uint32_t>(part * kLoraOctetBytes + line * 128 + ((half * 4 + lane / 8) ^ line) * 16);
+      uint32_t of_a[4], of_x[4];
+      LoadMatrices(of_a, ranks + place);
+      LoadMatrices(of_x, x + place);
+      Mma<T>(d[0], of_x[0], 0, of_x[1], 0, of_a[0], of_a[1]);
+      Mma<T>(d[1], of_x[2], 0, of_x[3], 0, of_a[2], of_a[3]);
+    }
+  }
+}
+template <typename T>
+__device__ __forceinline__ uint32_t AddPairs(uint32_t a, uint32_t b) {
+  const float2 of_a = UnpackPair<T>(a), of_b = UnpackPair<T>(b);
+  return PackPair<T>(of_a.x + of_b.x, of_a.y + of_b.y);
+}
+
+// v of the tiles of A of which the block has a part: kept by the warps that multiply, added up by others. Or of the block's patch.
 template <typename T, int32_t kRows>
 class LoraSums {
  public:
@@ -137,6 +171,27 @@ class LoraSums {
   __device__ __forceinline__ uint4 MembersOf(int32_t tile) const {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, octet = tile * kLoraTileOctets + lane;
     return lane < kLoraTileOctets && octet < division_.octets ? Octet(octet).rows : uint4{};
+  }
+  // Of the block's patch a lane has two ranks, 2 (lane % 4) and the next one, of row lane / 4.
+  struct OfPatch {
+    int32_t ranks;  // how many of these the adapter has; negative: the row does not use the octet
+    float scale;
+  };
+  // To be asked for early.
+  __device__ __forceinline__ OfPatch FindPatch() const {
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+    const LoraOctet& octet = Octet(division_.patch.octet);
+    if (!HasRow(octet.rows, division_.patch.row + lane / 4)) return {-1, 0};
+    return {max(octet.rank - octet.rank_begin - lane % 4 * 2, 0), octet.scale};
+  }
+  // By a warp: scaled and rounded, zero beyond a rank.
+  __device__ __forceinline__ void StorePatch(const OfPatch& own, const float2& sum) const {
+    if (own.ranks < 0) return;
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
+    const LoraPatch& patch = division_.patch;
+    StoreRelaxed(SumsOf(args_.tables, args_.site) + LoraSumWord(patch.octet, patch.row + lane / 4, kRows) * division_.splits + patch.split * 4 +
+                     lane % 4,
+                 PackPair<T>(own.ranks > 0 ? sum.x * own.scale : 0.0f, own.ranks > 1 ? sum.y * own.scale : 0.0f));
   }
   // d: as wgmma leaves it.
   __device__ __forceinline__ void Store(int32_t tile, const uint4& members, const float (&d)[kRows / 2]) const {
@@ -202,7 +257,12 @@ class LoraSums {
   // them. Not by bulk copies, as other blocks have just written it by ordinary stores. used_by: rows that use octet threadIdx.x % 8.
   __device__ __forceinline__ void Copy(int32_t block, const uint4& used_by, uint32_t target, uint64_t* barrier) {
     if (Polls()) {
-      CopyPolled(block, used_by, target);
+      static_assert(kLoraSplitsMax == 2);
+      if (division_.splits == 2) {
+        CopyPolled<2>(block, used_by, target);
+      } else {
+        CopyPolled<1>(block, used_by, target);
+      }
       return;
     }
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
@@ -229,16 +289,18 @@ class LoraSums {
     const int32_t octets = args_.tables.counts[next].ends[3];
     if (!PollsSums(octets, kRows)) return;
     const auto block = static_cast<int32_t>(blockIdx.x), blocks = static_cast<int32_t>(gridDim.x);
-    EmptySums(args_.tables, next, kRows, Quotient(octets * block, blocks), Quotient(octets * (block + 1), blocks));
+    const int32_t splits = args_.tables.divisions[int64_t{next} * args_.tables.blocks].splits;
+    EmptySums(args_.tables, next, kRows, splits, Quotient(octets * block, blocks), Quotient(octets * (block + 1), blocks));
   }
 
  private:
   __device__ __forceinline__ bool Polls() const { return PollsSums(division_.octets, kRows); }
-  // Waits for each piece as it comes.
+  // Waits for each piece as it comes, and adds up what the splits of a patch have found.
+  template <int32_t kSplits>
   __device__ __forceinline__ void CopyPolled(int32_t block, const uint4& used_by, uint32_t target) const {
-    constexpr int32_t kAtOnce = kRows == 32 ? 8 : 4;  // pieces of a lane; their rows are in one word
+    constexpr int32_t kAtOnce = (kRows == 32 ? 8 : 4) / kSplits;  // pieces of a lane; their rows are in one word
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
-    const uint32_t* source = SumsOf(args_.tables, args_.site) + block * kRows * 32;
+    const uint32_t* source = SumsOf(args_.tables, args_.site) + block * kRows * 32 * kSplits;
 #pragma unroll 1
     for (int32_t first = lane / 8; first < kRows; first += kAtOnce * 4) {
       const uint32_t word = WordOf(used_by, first) >> first % 32;
@@ -246,17 +308,27 @@ class LoraSums {
         const int32_t row = first + i * 4;
         return row * 128 + (lane % 8 ^ row % 8) * 16;
       };
-      uint4 pieces[kAtOnce];
+      uint4 pieces[kAtOnce * kSplits];
       bool there;
       do {
         there = true;
 #pragma unroll
-        for (int32_t i = 0; i < kAtOnce; ++i) pieces[i] = (word >> i * 4 & 1) != 0 ? LoadRelaxed(source + place(i) / 4) : uint4{};
+        for (int32_t i = 0; i < kAtOnce * kSplits; ++i) {
+          const bool used = (word >> i / kSplits * 4 & 1) != 0;
+          pieces[i] = used ? LoadRelaxed(source + place(i / kSplits) / 4 * kSplits + i % kSplits * 4) : uint4{};
+        }
 #pragma unroll
-        for (int32_t i = 0; i < kAtOnce; ++i) there = there && !HasEmpty(pieces[i]);
+        for (int32_t i = 0; i < kAtOnce * kSplits; ++i) there = there && !HasEmpty(pieces[i]);
       } while (!there);
 #pragma unroll
-      for (int32_t i = 0; i < kAtOnce; ++i) StoreShared(target + static_cast<uint32_t>(place(i)), pieces[i]);
+      for (int32_t i = 0; i < kAtOnce; ++i) {
+        uint4 sum = pieces[i * kSplits];
+        if constexpr (kSplits == 2) {
+          const uint4& more = pieces[i * 2 + 1];
+          sum = {AddPairs<T>(sum.x, more.x), AddPairs<T>(sum.y, more.y), AddPairs<T>(sum.z, more.z), AddPairs<T>(sum.w, more.w)};
+        }
+        StoreShared(target + static_cast<uint32_t>(place(i)), sum);
+      }
     }
   }
 

@@ -1,4 +1,6 @@
 // Tensor maps of the products of few and of many rows (gemm.h, gemm_many.h).
+#include <algorithm>
+
 #include "kernels/gemm.h"
 
 namespace chorale::cuda {
@@ -19,20 +21,31 @@ EncodeFunction FindEncode() {
   return reinterpret_cast<EncodeFunction>(function);
 }
 
+// Of 16-bit elements, in boxes whose rows are 128 bytes; strides in bytes, from the second dimension on.
+template <uint32_t kDimensions>
+bool Encode(Element element, const void* matrix, const cuuint64_t (&sizes)[kDimensions], const cuuint64_t (&strides)[kDimensions - 1],
+            const cuuint32_t (&box)[kDimensions], CUtensorMap* map) {
+  static const EncodeFunction encode = FindEncode();
+  if (encode == nullptr) return false;
+  cuuint32_t steps[kDimensions];
+  std::ranges::fill(steps, 1);
+  return encode(map, element == Element::kBf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, kDimensions,
+                const_cast<void*>(matrix), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
 }  // namespace
 
 bool EncodeStreamMap(Element element, const void* matrix, int64_t rows, int64_t cols, int64_t stride, int32_t box_rows,
                      CUtensorMap* map) {
-  static const EncodeFunction encode = FindEncode();
-  if (encode == nullptr) return false;
-  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)};
-  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(stride) * 2};
-  const cuuint32_t box[2] = {kUnitInputs, static_cast<cuuint32_t>(box_rows)};
-  const cuuint32_t steps[2] = {1, 1};
-  return encode(map, element == Element::kBf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2,
-                const_cast<void*>(matrix), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+  return Encode<2>(element, matrix, {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)}, {static_cast<cuuint64_t>(stride) * 2},
+                   {kUnitInputs, static_cast<cuuint32_t>(box_rows)}, map);
+}
+
+bool EncodePatchMap(Element element, const void* matrix, int64_t rows, int64_t cols, int64_t stride, CUtensorMap* map) {
+  return Encode<3>(element, matrix, {kUnitInputs, static_cast<cuuint64_t>(rows), static_cast<cuuint64_t>(cols / kUnitInputs)},
+                   {static_cast<cuuint64_t>(stride) * 2, kUnitInputs * 2}, {kUnitInputs, kLoraPatchRows, kLoraPatchParts}, map);
 }
 
 bool EncodePoolMaps(Element element, const void* pool, int64_t bytes, StreamLora* lora) {

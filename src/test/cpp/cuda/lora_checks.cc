@@ -310,9 +310,11 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     const LoraMemory memory(groups, kLayers, rows, plan.blocks);
     DeviceArray<float> product(plan.partials_max * part);
     GemmStreamArgs gemm;
+    CUtensorMap patch_map;
     lab.Expect("maps", EncodeStreamMap(element, d_base.data(), cols, s.inputs, stride, kProductTile, &gemm.weight) &&
                            EncodeStreamMap(element, d_x.data(), rows, s.inputs, stride, StreamBox(rows), &gemm.x) &&
-                           EncodePoolMaps(element, d_pool.data(), d_pool.size(), &gemm.lora));
+                           EncodePoolMaps(element, d_pool.data(), d_pool.size(), &gemm.lora) &&
+                           EncodePatchMap(element, d_x.data(), rows, s.inputs, stride, &patch_map));
     gemm.y = {product.data(), part, cols, plan.units_per_tile, plan.units_per_block};
     gemm.rows = rows;
     memory.Place(kLayer * kLoraSites + s.site, &args);
@@ -325,6 +327,7 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
       memory.EmptySums(lab.launcher.stream);
       beginning.Launch(lab.launcher, plan_args);
       gemm.lora.site = with ? args : LoraSiteArgs{};
+      gemm.lora.x = patch_map;
       GemmStream(lab.launcher, element, plan, gemm);
       lab.Finish("lora within a product of few rows");
       return product.Download();
@@ -384,6 +387,8 @@ void CheckLora(Lab& lab) {
       CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows);
       CheckSite(lab, element, {8, 128, kSiteDown, kDown, 1, 14336, {1024, 0, 0}}, usual, group_rows);
       if (group_rows == kLoraGroupRows) {  // 57 and 114 rows
+        CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 2432, {1024, 0, 0}}, usual, group_rows);  // patches of five units, the last short
+        CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 640, {1024, 0, 0}}, {1, 4, 8, 24}, group_rows, 3);
         CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows, 3);
         CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 4096, {4096, 0, 0}}, mixed, group_rows, 3);
         CheckSite(lab, element, {8, 128, kSiteGateUp, kGate, 2, 1024, {3584, 3584, 0}}, mixed, group_rows, 6);

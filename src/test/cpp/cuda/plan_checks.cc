@@ -58,13 +58,20 @@ bool AllOnce(const std::vector<int32_t>& times) {
   return std::ranges::all_of(times, [](int32_t count) { return count == 1; });
 }
 
-// Whether the blocks of a product have each unit of W, of A and of B once, and each what belongs to its tiles.
-bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const LoraDivision* divisions) {
+// Whether the blocks of a product have each unit of W, of A and of B once, or in place of those of A each row of v once of each split, and
+// each what belongs to its tiles. rows: of each octet.
+bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const LoraDivision* divisions, const std::vector<uint4>& rows) {
   const ProductPlan& plan = product.plan;
   const auto per_tile = static_cast<int32_t>(plan.units_per_tile), per_block = static_cast<int32_t>(plan.units_per_block);
   const int32_t octets = counts.ends[3], tiles = plan.units / per_tile;
   std::vector<int32_t> of_w(plan.units), of_a(LoraTileCount(octets) * per_tile);
   std::vector<std::vector<int32_t>> of_b(tiles);
+  const int32_t splits = divisions[0].splits;
+  const bool patched = splits > 0;
+  int32_t of_patches = 0, of_octets = 0;  // rows of octets
+  for (const uint4& used_by : rows) {
+    for (int32_t row = 0; row < kStreamRowsMax; ++row) of_octets += HasRow(used_by, row) ? 1 : 0;
+  }
   const auto octets_of = [&](int32_t tile) {
     int32_t target = 0;
     for (int32_t end = product.outputs[0]; tile * kProductTile >= end; end += product.outputs[target]) ++target;
@@ -80,8 +87,26 @@ bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const Lora
   for (int32_t block = 0; block < plan.blocks; ++block) {
     const LoraDivision& own = divisions[block];
     if (own.per_tile != per_tile || own.octets != octets || own.part_count < 1 || own.part_count > kStreamLoraParts) return false;
-    if (own.of_a.begin < 0 || own.of_a.end > static_cast<int32_t>(of_a.size())) return false;
-    for (int32_t unit = own.of_a.begin; unit < own.of_a.end; ++unit) ++of_a[unit];
+    if (own.splits != splits || own.of_a.begin < 0) return false;
+    if (patched) {
+      const LoraPatch& patch = own.patch;
+      const int32_t patch_units = patch.octet < 0 ? 0 : LoraPatchUnitsOf(per_tile);
+      if (patch.octet >= octets || patch.split < 0 || patch.split >= splits || own.of_a.end - own.of_a.begin > kLoraPatchUnits) return false;
+      if (own.of_a.begin != patch_units * patch.split / splits || own.of_a.end != patch_units * (patch.split + 1) / splits) return false;
+      for (int32_t row = patch.row; patch.octet >= 0 && row < patch.row + kLoraPatchRows; ++row) {
+        if (!HasRow(rows[patch.octet], row)) continue;
+        ++of_patches;
+        if (std::any_of(divisions, divisions + block, [&](const LoraDivision& other) {
+              return other.patch.octet == patch.octet && other.patch.split == patch.split && row >= other.patch.row &&
+                     row < other.patch.row + kLoraPatchRows;
+            })) {
+          return false;
+        }
+      }
+    } else {
+      if (own.of_a.end > static_cast<int32_t>(of_a.size())) return false;
+      for (int32_t unit = own.of_a.begin; unit < own.of_a.end; ++unit) ++of_a[unit];
+    }
     int32_t ahead = std::max(0, own.of_a.end - own.of_a.begin), begin = block * per_block;
     bool before_b = true;
     for (int32_t p = 0; p < own.part_count; ++p) {
@@ -102,7 +127,7 @@ bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const Lora
     }
     if (own.ahead != ahead) return false;
   }
-  return AllOnce(of_w) && AllOnce(of_a) && std::ranges::all_of(of_b, AllOnce);
+  return AllOnce(of_w) && (patched ? of_patches == of_octets * splits : AllOnce(of_a)) && std::ranges::all_of(of_b, AllOnce);
 }
 
 // Groups of 1 to `rows_most` rows with as many uses as `uses_most` or fewer, sometimes those of the group before.
@@ -165,13 +190,16 @@ void CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_mo
   Tables got{std::vector<LoraCounts>(kSiteCount), std::vector<LoraOctet>(room)};
   Must(cudaMemcpy(got.counts.data(), tables.counts, kSiteCount * sizeof(LoraCounts), cudaMemcpyDeviceToHost), "download");
   Must(cudaMemcpy(got.octets.data(), tables.octets, room * sizeof(LoraOctet), cudaMemcpyDeviceToHost), "download");
+  std::vector<LoraDivision> divisions(static_cast<size_t>(kSiteCount) * tables.blocks);
+  Must(cudaMemcpy(divisions.data(), tables.divisions, divisions.size() * sizeof(LoraDivision), cudaMemcpyDeviceToHost), "download");
   for (int32_t site = 0; site < kLoraSites; ++site) {  // of the first layer
+    const int64_t splits = std::max(1, divisions[int64_t{site} * tables.blocks].splits);
     const int32_t octets = want.counts[site].ends[3];
     for (int32_t octet = 0; octet < octets && PollsSums(octets, box_rows); ++octet) {
       const uint4& rows = want.octets[int64_t{octet} * kSiteCount + site].rows;
       for (int32_t row = 0; row < row_count; ++row) {
-        const int64_t place = site * tables.sum_bytes + int64_t{4} * LoraSumWord(octet, row, box_rows);
-        if (HasRow(rows, row)) std::fill_n(want_sums.begin() + place, 16, uint8_t{0xff});
+        const int64_t place = site * tables.sum_bytes + int64_t{4} * splits * LoraSumWord(octet, row, box_rows);
+        if (HasRow(rows, row)) std::fill_n(want_sums.begin() + place, 16 * splits, uint8_t{0xff});
       }
     }
   }
@@ -180,11 +208,11 @@ void CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_mo
   lab.Expect("counts of octets of " + name, SameBits(got.counts, want.counts));
   lab.Expect("octets of " + name, SameBits(got.octets, want.octets));
   lab.Expect("empty v of " + name, SameBits(got_sums, want_sums));
-  std::vector<LoraDivision> divisions(static_cast<size_t>(kSiteCount) * tables.blocks);
-  Must(cudaMemcpy(divisions.data(), tables.divisions, divisions.size() * sizeof(LoraDivision), cudaMemcpyDeviceToHost), "download");
   for (int32_t site = 0; site < kSiteCount; ++site) {
+    std::vector<uint4> rows;
+    for (int32_t octet = 0; octet < want.counts[site].ends[3]; ++octet) rows.push_back(want.octets[int64_t{octet} * kSiteCount + site].rows);
     lab.Expect("division of site " + std::to_string(site) + " of " + name,
-               DividesAll(args.products[site % kLoraSites], want.counts[site], divisions.data() + int64_t{site} * tables.blocks));
+               DividesAll(args.products[site % kLoraSites], want.counts[site], divisions.data() + int64_t{site} * tables.blocks, rows));
   }
 }
 
@@ -194,6 +222,10 @@ void CheckLoraPlan(Lab& lab) {
   CheckPlan(lab, 1, 1, 1, {16});
   CheckPlan(lab, 4, kLoraGroupRows, 1, {8});
   CheckPlan(lab, 16, kLoraGroupRows, 1, {8, 16, 32, 64});
+  CheckPlan(lab, 16, 4, 1, {8, 16, 32, 64});
+  CheckPlan(lab, 60, 1, 1, {8, 16});
+  CheckPlan(lab, 64, 1, 1, {16});      // as many patches as there may be
+  CheckPlan(lab, 64, 1, 1, {16, 24});  // more
   CheckPlan(lab, 16, kLoraGroupRows, 3, {0, 1, 4, 8, 16, 24, 33, 64});
   CheckPlan(lab, 128, 1, 1, {0, 8, 16});
   CheckPlan(lab, 128, 1, 4, {0, 0, 4, 8, 24});  // more uses than threads

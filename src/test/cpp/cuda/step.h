@@ -164,7 +164,7 @@ class Step {
  private:
   struct Activation {  // [rows, cols] of 16 bits, and its map
     std::unique_ptr<DeviceArray<uint8_t>> memory;
-    CUtensorMap map{};
+    CUtensorMap map{}, patch_map{};
     int32_t cols = 0;
   };
 
@@ -247,7 +247,8 @@ class Step {
       a.memory = std::make_unique<DeviceArray<uint8_t>>(int64_t{2} * rows * cols);
       FillNormal(lab_.launcher, kElement, a.memory->data(), a.memory->size() / 2, 17, 1.0f);
       a.cols = cols;
-      lab_.Expect("map", EncodeStreamMap(kElement, a.memory->data(), rows, cols, cols, StreamBox(rows), &a.map));
+      lab_.Expect("map", EncodeStreamMap(kElement, a.memory->data(), rows, cols, cols, StreamBox(rows), &a.map) &&
+                             EncodePatchMap(kElement, a.memory->data(), rows, cols, cols, &a.patch_map));
     };
     make(x_, rows_, kHidden);
     make(q_, rows_, kHidden);
@@ -306,6 +307,7 @@ class Step {
     if (lora != nullptr) {
       args.lora = stream_lora_;
       args.lora.site = *lora;
+      args.lora.x = x.patch_map;
     }
     GemmStream(lab_.launcher, kElement, plan, args);
     return args.y;

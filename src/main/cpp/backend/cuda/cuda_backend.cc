@@ -279,6 +279,10 @@ Result<std::unique_ptr<Activation>> CudaBackend::MakeActivation(ActivationKind k
       activation->mapped = activation->mapped && EncodeStreamMap(element_, activation->memory.data(), rows_max, cols,
                                                                  stride, 16 << i, &activation->maps[i]);
     }
+    if (cols % kUnitInputs == 0) {
+      activation->mapped = activation->mapped && EncodePatchMap(element_, activation->memory.data(), rows_max, cols, stride,
+                                                                &activation->patch_map);
+    }
   }
   const CudaActivation*& widest = kind == ActivationKind::kInput ? widest_input_ : widest_product_;
   if (kind != ActivationKind::kResidual && (widest == nullptr || widest->memory.bytes() < bytes)) widest = activation.get();

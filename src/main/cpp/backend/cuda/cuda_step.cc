@@ -135,6 +135,7 @@ Product CudaBackend::Multiply(const CudaMatrix& weight, const CudaActivation& x,
     if (lora != nullptr) {
       args.lora = stream_lora_;
       args.lora.site = *lora;
+      args.lora.x = x.patch_map;
     }
     args.y = product;
     GemmStream(launcher_, element_, plan, args);

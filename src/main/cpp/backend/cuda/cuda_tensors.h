@@ -45,6 +45,7 @@ struct CudaActivation final : Activation {
   DeviceMemory memory;
   // kInput: [rows_max, stride] of 16 bits
   CUtensorMap maps[kStreamBoxes]{};
+  CUtensorMap patch_map{};  // where a patch of v may come of it: with a multiple of 64 columns
   bool mapped = false;
   // kProduct: how the last linear left it, and what its readers still have to add
   mutable Product product;
