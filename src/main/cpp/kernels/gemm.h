@@ -39,15 +39,15 @@ bool EncodeStreamMap(Element element, const void* matrix, int64_t rows, int64_t 
 bool EncodePatchMap(Element element, const void* matrix, int64_t rows, int64_t cols, int64_t stride, CUtensorMap* map);
 
 struct StreamLora {
-  CUtensorMap x;  // by EncodePatchMap
   // The page pool as a matrix of 128 columns, in boxes of 64, 16, 8 rows and of one, by EncodePoolMaps.
   CUtensorMap blocks;
   CUtensorMap pairs;
   CUtensorMap octets;
   CUtensorMap ranks;
-  int32_t flight = 0;           // set by GemmStream, as the next
-  uint32_t slices_inverse = 0;  // 2^32 / site.pool.slice_bytes
-  LoraSiteArgs site;            // without groups: no LoRA. At most kLoraGroupsMax groups; all widths are multiples of kProductTile
+  int32_t flight = 0;    // set by GemmStream
+  LoraSiteArgs site;     // without groups: no LoRA. At most kLoraGroupsMax groups; all widths are multiples of kProductTile
+  CUtensorMap x;         // by EncodePatchMap
+  bool patches = false;  // some product of a layer may have patches (CanHavePatches): then all take the kernel for these
 };
 // pool: `bytes` of it, a multiple of 256.
 bool EncodePoolMaps(Element element, const void* pool, int64_t bytes, StreamLora* lora);

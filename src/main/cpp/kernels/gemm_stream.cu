@@ -58,13 +58,14 @@ __device__ __forceinline__ void ForTiles(int32_t first, int32_t count, int32_t p
 //            are filled with weights BEFORE the kernel waits for its predecessor, two as others have landed, and the rest
 //            as soon as the inputs are there: while small kernels run, memory keeps streaming.
 // LoRA       with kLora units of A come before and units of B among those of W (stream_lora.cuh), copied by three warps
-//            more: adapters cost the bytes they have and no launch. Units of a patch are multiplied by mma.sync, a warp for each
+//            more: adapters cost the bytes they have and no launch. With kPatches, too, v may come in patches, whose units a warp each
+//            multiplies by mma.sync
 // Requires   sm_90a; bases 16-byte aligned, row strides multiples of 16 bytes
 // Bound by   bytes: 2 N K; weights are marked to leave L2 first, so that activations and partial sums stay there
 // Reference  cpu_reference.cc Gemm
 // Measured   H100, 2026-11-22, bf16, cold weights, percent of read bandwidth at M = 1 / 32 / 128: 6144 x 4096 95 / 87 / 75,
 //            4096 x 4096 96 / 86 / 68, 28672 x 4096 96 / 90 / 82, 4096 x 14336 96 / 92 / 86 (docs/KERNELS.md)
-template <typename T, int32_t kRows, bool kLora>
+template <typename T, int32_t kRows, bool kLora, bool kPatches>
 __global__ void __maxnreg__(kLora ? LoraRegisters(kRows) : 168)
 GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_constant__ CUtensorMap x, const Product y,
                  const int32_t rows, const int32_t units, const __grid_constant__ StreamLora lora) {
@@ -128,7 +129,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     }
   };
   const int32_t of_a = kLora ? division.of_a.end - division.of_a.begin : 0;
-  const auto in_patches = [&] { return kLora && kRows <= kLoraPolledRows && division.splits > 0; };
+  const auto in_patches = [&] { return kPatches && division.splits > 0; };
   const int32_t ahead = min(kLora ? division.ahead : count, kStages);
   // Waits until the unit has a stage. With LoRA several warps copy, none of which follows every phase of a barrier, so that the warps that
   // read count instead; who waits is a whole warp. A count needs no order: it is written when the reads of wgmma have ended, and whoever
@@ -156,7 +157,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     if constexpr (kLora) {
       constexpr int32_t kShrinkers = kLoraWarps - 1;
       const int32_t own = (tid - kThreads) / 32;
-      LoraSums<T, kRows> sums(lora.site, division);
+      LoraSums<T, kRows, kPatches> sums(lora.site, division);
       int32_t sequence = 0, number = 0;  // of all units; of those of A, then of those of B, which the warps divide
       // Lets what was found come; the unit is complete when somebody has arrived at the barrier as well.
       const auto copy = [&](LoraLoader& loader, uint64_t* barrier) {
@@ -191,16 +192,18 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
           if (!early) copy_x(part, slot);
         }
       });
-      if (const int32_t adder = own - (kLoraWarps - LoraSums<T, kRows>::kAdders); adder >= 0 && !in_patches()) {
+      if (const int32_t adder = own - (kLoraWarps - LoraSums<T, kRows, kPatches>::kAdders); adder >= 0 && !in_patches()) {
         ForTiles(division.of_a.begin, of_a, per_tile, [&](int32_t tile, int32_t, int32_t) { sums.AddUp(tile, adder, know_inputs); });
       }
+      LoraLoader kept(lora, division);
       for_parts([&](const LoraPart& part) {
         sequence += part.end - part.begin;
 #pragma unroll 1
         for (int32_t block = part.blocks.begin; block < part.blocks.end; ++block, ++sequence, ++number) {
           if (number % kLoraWarps != own) continue;
           const int32_t slot = sequence % kStages;
-          LoraLoader of_b_loader(lora, division);
+          LoraLoader fresh(lora, division);
+          LoraLoader& of_b_loader = kPatches ? fresh : kept;  // with patches there are no registers to keep an octet in
           of_b_loader.FindExpand(part, block);
           const uint4 used_by = of_b_loader.RowsOfOctet<kRows>();
           copy(of_b_loader, &full[slot]);
@@ -243,7 +246,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
           if (!inputs_known) WaitForPredecessor();
           inputs_known = true;
           await_stage(last);
-          if (kLora && !in_patches() && unit - part.begin >= lora.flight) await_landed(last - lora.flight);
+          if (kLora && unit - part.begin >= lora.flight) await_landed(last - lora.flight);
         }
         if (tid != kProducer) continue;
         BarrierArriveExpecting(barrier, early ? kStageWeightBytes : kStage);
@@ -324,10 +327,10 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     }
   };
 
-  if constexpr (kLora && kRows <= kLoraPolledRows) {
+  if constexpr (kPatches) {
     if (in_patches() && of_a > 0) {  // a warp for each unit; the first adds up what they find
       static_assert(kLoraPatchUnits <= kConsumerWarps && kLoraPatchUnits < kStages);
-      const LoraSums<T, kRows> sums(lora.site, division);
+      const LoraSums<T, kRows, kPatches> sums(lora.site, division);
       const int32_t warp = tid / 32;
       const auto found = [&](int32_t unit) { return reinterpret_cast<float2*>(stage_bytes[unit]) + lane; };
       const auto own = sums.FindPatch();
@@ -353,7 +356,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     }
   }
   if constexpr (kLora) {
-    const LoraSums<T, kRows> sums(lora.site, division);
+    const LoraSums<T, kRows, kPatches> sums(lora.site, division);
     const int32_t of_tiles = in_patches() ? 0 : of_a;
     ForTiles(division.of_a.begin, of_tiles, per_tile, [&](int32_t tile, int32_t begin, int32_t end) {
       const auto members = sums.MembersOf(tile);
@@ -415,36 +418,40 @@ int32_t UnitsIn(double seconds, Launcher& launcher) {
 
 // Units of weights that are under way at once with LoRA: with more, what its few loads wait for comes late, with fewer memory is not
 // always busy. Short products end when v has come, so fewer are better there (docs/KERNELS.md).
-int32_t Flight(const ProductPlan& plan, Launcher& launcher) {
+int32_t Flight(const ProductPlan& plan, bool patches, Launcher& launcher) {
   constexpr uint32_t kShort = 16;  // units of a block, most of which have been asked for before the inputs are there
-  static const int32_t of_long = UnitsIn(3.2e-6, launcher), of_short = UnitsIn(1.4e-6, launcher);  // GPUs of one process are alike
-  return plan.units_per_block <= kShort ? of_short : of_long;
+  // GPUs of one process are alike.
+  static const int32_t of_long = UnitsIn(2.8e-6, launcher), with_patches = UnitsIn(3.2e-6, launcher), of_short = UnitsIn(1.4e-6, launcher);
+  return plan.units_per_block <= kShort ? of_short : patches ? with_patches : of_long;
 }
 
-template <typename T, int32_t kRows, bool kLora>
+template <typename T, int32_t kRows, bool kLora, bool kPatches>
 void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
-  const auto kernel = GemmStreamKernel<T, kRows, kLora>;
+  const auto kernel = GemmStreamKernel<T, kRows, kLora, kPatches>;
   constexpr int32_t kShared = sizeof(StreamShared<kRows>);
   // The product after decode attention begins before that has ended everywhere: beside a block of it that has four heads.
   constexpr size_t kOfMultiprocessor = 228 * 1024, kOfSystem = 1024 + 128;  // for each block, with what is rounded up
   static_assert(kShared + DecodeSharedBytes(4, 128) + 2 * kOfSystem <= kOfMultiprocessor);
   launcher.Note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
   StreamLora lora = args.lora;
-  if constexpr (kLora) {
-    lora.flight = Flight(plan, launcher);
-    lora.slices_inverse = 0xffffffffu / lora.site.pool.slice_bytes;
-  }
+  if constexpr (kLora) lora.flight = Flight(plan, kPatches, launcher);
   launcher.Launch(kernel, dim3(plan.blocks), dim3(ThreadCount(kLora)), kShared, args.weight, args.x, args.y, args.rows,
                   plan.units, lora);
 }
 
 template <typename T, int32_t kRows>
 void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamArgs& args) {
-  if (args.lora.site.groups != nullptr) {
-    LaunchStream<T, kRows, true>(launcher, plan, args);
-  } else {
-    LaunchStream<T, kRows, false>(launcher, plan, args);
+  if (args.lora.site.groups == nullptr) {
+    LaunchStream<T, kRows, false, false>(launcher, plan, args);
+    return;
   }
+  if constexpr (kRows == kLoraPatchedRows) {
+    if (args.lora.patches) {
+      LaunchStream<T, kRows, true, true>(launcher, plan, args);
+      return;
+    }
+  }
+  LaunchStream<T, kRows, true, false>(launcher, plan, args);
 }
 
 }  // namespace

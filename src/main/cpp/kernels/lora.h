@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <span>
 
 #include "kernels/exchange.h"
 #include "kernels/launch.h"
@@ -83,20 +84,22 @@ struct LoraPart {
   int32_t tile = 0, begin = 0, end = 0;
   UnitRange blocks, octets;  // octets: of the target that has the tile
 };
-// In short products v consists of patches, rows [row, row + kLoraPatchRows) of one octet, as far as they use it. A block has at most one,
-// of all inputs or of one of `splits` shares of them: who needs v adds so many values up, and nobody else has to wait for others' parts.
+// In short products v may consist of patches, rows [row, row + kLoraPatchRows) of one octet, as far as they use it. A block has at most one,
+// of all inputs or of one of the division's splits of them; who needs v adds these up, so that nobody waits for parts to be added up first.
 struct LoraPatch {
   int32_t octet = -1;  // negative: none
   int32_t row = 0;
   int32_t split = 0;   // which share of the inputs
 };
 inline constexpr int32_t kLoraPatchRows = 8;
-inline constexpr int32_t kLoraPatchParts = 8;          // of kUnitInputs inputs each, a unit of A of a patch
-inline constexpr int32_t kLoraPatchUnits = 4;          // that a block has at most, so that there are stages left for weights
+inline constexpr int32_t kLoraPatchParts = 8;               // of kUnitInputs inputs each, in a unit of A of a patch
+inline constexpr int32_t kLoraPatchUnits = 4;               // of a block at most, so that there are stages left for weights
 inline constexpr int32_t kLoraSplitsMax = 2;
 inline constexpr int32_t kLoraPatchesMax = kLoraGroupsMax;  // of a site, times the splits
-inline constexpr uint32_t kLoraPatchedUnits = 32;      // of W, of a block: in longer products one with a patch would end late
-__host__ __device__ constexpr int32_t LoraPatchUnitsOf(int32_t units_per_tile) { return (units_per_tile + kLoraPatchParts - 1) / kLoraPatchParts; }
+inline constexpr uint32_t kLoraPatchedUnits = 14;           // of W, of a block: in longer products one with a patch would end late
+__host__ __device__ constexpr int32_t LoraPatchUnitsOf(uint32_t units_per_tile) {
+  return (static_cast<int32_t>(units_per_tile) + kLoraPatchParts - 1) / kLoraPatchParts;
+}
 inline constexpr int32_t kLoraBlocksMax = 2 * kLoraGroupsMax;  // of a product
 inline constexpr int32_t kStreamLoraParts = 16;  // with LoRA a block has some of at most so many tiles
 // What a block of a product of few rows has to do (lora_division.cuh): units of A, tile after tile, then parts of tiles of outputs. Written
@@ -107,9 +110,9 @@ struct alignas(16) LoraDivision {
   int32_t each = 0, blocks_each = 0;  // units of A of a block; blocks of a tile of A, if these have to do with no other
   int32_t ahead = 0;                  // units up to the first of B
   int32_t part_count = 0;
+  LoraPart parts[kStreamLoraParts];
   int32_t splits = 0;                 // of a patch, whose units of_a are then; 0: v does not consist of patches
   LoraPatch patch;
-  LoraPart parts[kStreamLoraParts];
 };
 // The product of a site; no blocks where LoRA is not within it.
 struct LoraProduct {
@@ -148,13 +151,23 @@ inline constexpr int32_t kLoraPolledOctets = 192, kLoraPolledRows = 64;
 __host__ __device__ constexpr bool PollsSums(int32_t octets, int32_t box_rows) {
   return octets <= kLoraPolledOctets && box_rows <= kLoraPolledRows;
 }
+// Patches pay where a step has 17 to 32 rows (docs/KERNELS.md).
+inline constexpr int32_t kLoraPatchedRows = 32;
+static_assert(kLoraPatchedRows <= kLoraPolledRows);
+__host__ __device__ constexpr bool CanHavePatches(const ProductPlan& plan, int32_t box_rows) {
+  return box_rows == kLoraPatchedRows && plan.blocks > 0 && plan.units_per_block <= kLoraPatchedUnits &&
+         LoraPatchUnitsOf(plan.units_per_tile) <= kLoraSplitsMax * kLoraPatchUnits;
+}
+constexpr bool CanHavePatches(std::span<const LoraProduct> of_layer, int32_t box_rows) {
+  return std::ranges::any_of(of_layer, [&](const LoraProduct& product) { return CanHavePatches(product.plan, box_rows); });
+}
 constexpr int64_t LoraPartWords(int64_t octets, int64_t blocks, int64_t box_rows) {
   return (blocks + LoraTileCount(octets)) * kLoraTileColumns * box_rows;
 }
 constexpr int64_t LoraSumBytes(int64_t octets, int64_t box_rows) {
   const auto bytes = [](int64_t of_octets, int64_t rows) { return (of_octets + kLoraBlockOctets - 1) / kLoraBlockOctets * rows * 128; };
-  const int64_t polled = bytes(std::min<int64_t>(octets, kLoraPolledOctets), std::min<int64_t>(box_rows, kLoraPolledRows));
-  return std::max(bytes(octets, box_rows), kLoraSplitsMax * polled);
+  const int64_t patched = bytes(std::min<int64_t>(octets, kLoraPolledOctets), std::min<int64_t>(box_rows, kLoraPatchedRows));
+  return std::max(bytes(octets, box_rows), kLoraSplitsMax * patched);
 }
 // Where the 16 bytes of an octet of a row lie in it, in words: as a box of 64 columns does in shared memory. Those of all splits of a patch
 // lie side by side, so that all is that many times as far from the beginning.

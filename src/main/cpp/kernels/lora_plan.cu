@@ -73,14 +73,14 @@ __device__ __forceinline__ void ForPatches(const uint4& rows, F&& f) {
     f(row);
   }
 }
-// By how many blocks each patch is to be found; 0: v does not come in patches, as there are too many or too much of each.
+// By how many blocks each patch is to be found; 0: v does not come in patches, as there are too many.
 __device__ __forceinline__ int32_t SplitsOf(const ProductPlan& plan, uint64_t patches) {
-  const int32_t units = LoraPatchUnitsOf(static_cast<int32_t>(plan.units_per_tile)), splits = (units + kLoraPatchUnits - 1) / kLoraPatchUnits;
-  return splits <= kLoraSplitsMax && patches * splits <= min(plan.blocks, kLoraPatchesMax) ? splits : 0;
+  const int32_t splits = (LoraPatchUnitsOf(plan.units_per_tile) + kLoraPatchUnits - 1) / kLoraPatchUnits;
+  return patches * splits <= min(plan.blocks, kLoraPatchesMax) ? splits : 0;
 }
 
-// What all blocks of a product have to do. Patches go first to blocks that have nothing of B. A barrier, as Scan.
-__device__ __forceinline__ void DivideProduct(const LoraProduct& product, const LoraCounts& counts, const LoraPatch (&patches)[kLoraPatchesMax],
+// What all blocks of a product with patches have to do. Patches go first to blocks that have nothing of B. A barrier, as Scan.
+__device__ __forceinline__ void DividePatches(const LoraProduct& product, const LoraCounts& counts, const LoraPatch (&patches)[kLoraPatchesMax],
                                               int32_t patch_count, int32_t splits, uint64_t (&sums)[kWarps], LoraDivision* divisions) {
   constexpr int32_t kRounds = kLoraBlocksMax / kThreads;
   static_assert(kRounds == 2);
@@ -160,7 +160,7 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
   if (index == 0) args.tables.counts[site] = counts;
   const LoraProduct& product = args.products[site % kLoraSites];
   int32_t splits = 0, patch_count = 0;
-  if (PollsSums(done, args.box_rows) && use_count <= kThreads && product.plan.units_per_block <= kLoraPatchedUnits) {
+  if (CanHavePatches(product.plan, args.box_rows) && PollsSums(done, args.box_rows) && use_count <= kThreads) {
     const uint4 own_rows = *reinterpret_cast<const uint4*>(rows[index]);
     int32_t of_octet = 0;
     ForPatches(own_rows, [&](int32_t) { ++of_octet; });
@@ -184,8 +184,17 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
     }
   }
 
-  __syncthreads();  // the patches are listed
-  DivideProduct(product, counts, patches, patch_count, splits, sums, args.tables.divisions + int64_t{site} * args.tables.blocks);
+  LoraDivision* divisions = args.tables.divisions + int64_t{site} * args.tables.blocks;
+  if (patch_count > 0) {
+    __syncthreads();  // the patches are listed
+    DividePatches(product, counts, patches, patch_count, splits, sums, divisions);
+  } else {
+#pragma unroll 1
+    for (int32_t block = index; block < product.plan.blocks; block += kThreads) {
+      const LoraDivider divider(product, counts, block);
+      divider.DivideA(divider.DivideOutputs(&divisions[block]), 0, {}, &divisions[block]);
+    }
+  }
 
   uint64_t before = 0;  // of the uses before those at hand
 #pragma unroll 1

@@ -29,7 +29,8 @@ static_assert(kLoraTile == kProductTile && kLoraTileColumns == kProductTile);
 class LoraLoader {
  public:
   __device__ __forceinline__ LoraLoader(const StreamLora& lora, const LoraDivision& division)
-      : lora_(lora), division_(division), lane_(static_cast<int32_t>(threadIdx.x) % 32) {
+      : lora_(lora), division_(division), lane_(static_cast<int32_t>(threadIdx.x) % 32),
+        slices_inverse_(0xffffffffu / lora.site.pool.slice_bytes) {
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once_));
   }
 
@@ -111,7 +112,7 @@ class LoraLoader {
   }
   // A quotient without division: both numbers are far below 2^32, so the estimate is at most two too low.
   __device__ __forceinline__ uint32_t PageOf(uint32_t place) const {
-    const uint32_t slice = lora_.site.pool.slice_bytes, page = __umulhi(place, lora_.slices_inverse), rest = place - page * slice;
+    const uint32_t slice = lora_.site.pool.slice_bytes, page = __umulhi(place, slices_inverse_), rest = place - page * slice;
     return page + (rest >= slice ? 1 : 0) + (rest >= 2 * slice ? 1 : 0);
   }
   // Of the pool as a matrix of 128 columns.
@@ -129,6 +130,7 @@ class LoraLoader {
   const StreamLora& lora_;
   const LoraDivision& division_;
   const int32_t lane_;
+  const uint32_t slices_inverse_;
   uint64_t read_once_;
   LoraOctet octet_;
   int32_t chosen_ = -1, page_ = -1, page_row_ = 0;  // what is known
@@ -162,7 +164,7 @@ __device__ __forceinline__ uint32_t AddPairs(uint32_t a, uint32_t b) {
 }
 
 // v of the tiles of A of which the block has a part: kept by the warps that multiply, added up by others. Or of the block's patch.
-template <typename T, int32_t kRows>
+template <typename T, int32_t kRows, bool kPatches>
 class LoraSums {
  public:
   __device__ __forceinline__ LoraSums(const LoraSiteArgs& args, const LoraDivision& division) : args_(args), division_(division) {}
@@ -258,8 +260,8 @@ class LoraSums {
   __device__ __forceinline__ void Copy(int32_t block, const uint4& used_by, uint32_t target, uint64_t* barrier) {
     if (Polls()) {
       static_assert(kLoraSplitsMax == 2);
-      if (division_.splits == 2) {
-        CopyPolled<2>(block, used_by, target);
+      if (kPatches && division_.splits == 2) {
+        CopyPolled<kPatches ? 2 : 1>(block, used_by, target);
       } else {
         CopyPolled<1>(block, used_by, target);
       }
@@ -289,7 +291,7 @@ class LoraSums {
     const int32_t octets = args_.tables.counts[next].ends[3];
     if (!PollsSums(octets, kRows)) return;
     const auto block = static_cast<int32_t>(blockIdx.x), blocks = static_cast<int32_t>(gridDim.x);
-    const int32_t splits = args_.tables.divisions[int64_t{next} * args_.tables.blocks].splits;
+    const int32_t splits = kPatches ? args_.tables.divisions[int64_t{next} * args_.tables.blocks].splits : 0;
     EmptySums(args_.tables, next, kRows, splits, Quotient(octets * block, blocks), Quotient(octets * (block + 1), blocks));
   }
 

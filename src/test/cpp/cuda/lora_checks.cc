@@ -328,6 +328,7 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
       beginning.Launch(lab.launcher, plan_args);
       gemm.lora.site = with ? args : LoraSiteArgs{};
       gemm.lora.x = patch_map;
+      gemm.lora.patches = CanHavePatches(plan_args.products, StreamBox(rows));
       GemmStream(lab.launcher, element, plan, gemm);
       lab.Finish("lora within a product of few rows");
       return product.Download();
@@ -388,7 +389,7 @@ void CheckLora(Lab& lab) {
       CheckSite(lab, element, {8, 128, kSiteDown, kDown, 1, 14336, {1024, 0, 0}}, usual, group_rows);
       if (group_rows == kLoraGroupRows) {  // 57 and 114 rows
         CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 2432, {1024, 0, 0}}, usual, group_rows);  // patches of five units, the last short
-        CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 640, {1024, 0, 0}}, {1, 4, 8, 24}, group_rows, 3);
+        CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 640, {1024, 0, 0}}, {1, 4, 8, 24}, group_rows);
         CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows, 3);
         CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 4096, {4096, 0, 0}}, mixed, group_rows, 3);
         CheckSite(lab, element, {8, 128, kSiteGateUp, kGate, 2, 1024, {3584, 3584, 0}}, mixed, group_rows, 6);

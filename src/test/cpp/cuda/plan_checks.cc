@@ -222,10 +222,10 @@ void CheckLoraPlan(Lab& lab) {
   CheckPlan(lab, 1, 1, 1, {16});
   CheckPlan(lab, 4, kLoraGroupRows, 1, {8});
   CheckPlan(lab, 16, kLoraGroupRows, 1, {8, 16, 32, 64});
-  CheckPlan(lab, 16, 4, 1, {8, 16, 32, 64});
-  CheckPlan(lab, 60, 1, 1, {8, 16});
-  CheckPlan(lab, 64, 1, 1, {16});      // as many patches as there may be
-  CheckPlan(lab, 64, 1, 1, {16, 24});  // more
+  CheckPlan(lab, 10, 3, 1, {8, 16, 32, 64});
+  CheckPlan(lab, 30, 1, 1, {8, 16});
+  CheckPlan(lab, 32, 1, 1, {24});      // up to 96 patches, of 98 blocks
+  CheckPlan(lab, 32, 1, 1, {24, 32});  // more
   CheckPlan(lab, 16, kLoraGroupRows, 3, {0, 1, 4, 8, 16, 24, 33, 64});
   CheckPlan(lab, 128, 1, 1, {0, 8, 16});
   CheckPlan(lab, 128, 1, 4, {0, 0, 4, 8, 24});  // more uses than threads

@@ -308,6 +308,7 @@ class Step {
       args.lora = stream_lora_;
       args.lora.site = *lora;
       args.lora.x = x.patch_map;
+      args.lora.patches = CanHavePatches(lora_plan_.products, StreamBox(rows));
     }
     GemmStream(lab_.launcher, kElement, plan, args);
     return args.y;

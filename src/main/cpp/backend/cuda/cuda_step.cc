@@ -136,6 +136,7 @@ Product CudaBackend::Multiply(const CudaMatrix& weight, const CudaActivation& x,
       args.lora = stream_lora_;
       args.lora.site = *lora;
       args.lora.x = x.patch_map;
+      args.lora.patches = CanHavePatches(lora_products_, StreamBox(rows));
     }
     args.y = product;
     GemmStream(launcher_, element_, plan, args);
