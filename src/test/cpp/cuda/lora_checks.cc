@@ -112,11 +112,33 @@ class StepBeginning {
   EmbedArgs args_;
 };
 
+// Whether v of a site, zero before, is empty where rows use it, if it is polled, and has not changed elsewhere.
+bool IsEmptied(const LoraTables& tables, int32_t site, int32_t rows) {
+  const auto download = [](auto* target, const auto* source, size_t count) {
+    Must(cudaMemcpy(target, source, count * sizeof(*target), cudaMemcpyDeviceToHost), "download");
+  };
+  LoraCounts counts;
+  LoraDivision division;
+  std::vector<uint8_t> got(tables.sum_bytes), want(tables.sum_bytes);
+  download(&counts, tables.counts + site, 1);
+  download(&division, tables.divisions + int64_t{site} * tables.blocks, 1);
+  download(got.data(), tables.sums + site % kLoraSumSites * tables.sum_bytes, got.size());
+  const int32_t octets = counts.ends[3], box_rows = StreamBox(rows), pieces = std::max(1, division.splits);
+  for (int32_t octet = 0; octet < octets && PollsSums(octets, box_rows); ++octet) {
+    LoraOctet own;
+    download(&own, tables.octets + int64_t{octet} * tables.sites + site, 1);
+    for (int32_t row = 0; row < rows; ++row) {
+      if (HasRow(own.rows, row)) std::fill_n(want.begin() + int64_t{4} * pieces * LoraSumWord(octet, row, box_rows), 16 * pieces, uint8_t{0xff});
+    }
+  }
+  return got == want;
+}
+
 // Adapters of random ranks in random pages of a pool that is NaN elsewhere; groups of rows with none, one or two of them, the same
 // groups `times` times.
 void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int32_t>& rank_choices, int32_t group_rows,
                int32_t times = 1) {
-  constexpr int32_t kLayers = 2, kLayer = 1, kAdapters = 5;
+  constexpr int32_t kLayers = 3, kLayer = 1, kAdapters = 5;
   const PageGeometry geometry =
       PageGeometry::Of(kLayers, s.kv_heads, s.head_dim, element == Element::kBf16 ? kBF16 : kF16);
   LinearShapes shapes{.layers = kLayers};
@@ -344,6 +366,15 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
     const std::vector<float> again = run(true);
     lab.Expect("lora within a product of few rows gives the same bits again",
                std::memcmp(again.data(), with.data(), with.size() * sizeof(float)) == 0);
+
+    const int32_t next = args.site + kLoraSites;
+    memory.EmptySums(lab.launcher.stream);
+    beginning.Launch(lab.launcher, plan_args);
+    const LoraTables tables = memory.tables();
+    Must(cudaMemsetAsync(tables.sums + next % kLoraSumSites * tables.sum_bytes, 0, tables.sum_bytes, lab.launcher.stream), "v");
+    GemmStream(lab.launcher, element, plan, gemm);
+    lab.Finish("lora within a product of few rows, with a layer to follow");
+    lab.Expect("a product of few rows empties v of the next layer", IsEmptied(tables, next, rows));
   }
 
   if (group_rows == kLoraGroupRowsMany) return;

@@ -1,5 +1,6 @@
 // LoRA's tables as LoraPlan makes them, bit for bit as plain loops do; and that blocks have everything once between them.
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "cuda/lab.h"
@@ -130,8 +131,10 @@ bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const Lora
   return AllOnce(of_w) && (patched ? of_patches == of_octets * splits : AllOnce(of_a)) && std::ranges::all_of(of_b, AllOnce);
 }
 
-// Groups of 1 to `rows_most` rows with as many uses as `uses_most` or fewer, sometimes those of the group before.
-void CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_most, const std::vector<int32_t>& ranks) {
+// Groups of 1 to `rows_most` rows with as many uses as `uses_most` or fewer, sometimes those of the group before. q k v and o as each of so many
+// shards has them: how many splits their v has.
+std::array<int32_t, 2> CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_most, const std::vector<int32_t>& ranks,
+                                 int32_t shards = 1) {
   std::vector<LoraGroup> groups;
   std::vector<LoraUse> uses;
   std::vector<LoraMatrix> matrices;
@@ -179,8 +182,8 @@ void CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_mo
     for (int32_t width : widths) cols += width;
     return LoraProductOf(PlanProduct(cols, inputs, lab.launcher.sm_count), outputs);
   };
-  args.products[0] = product_of({4096, 1024, 1024}, 4096);
-  args.products[1] = product_of({896}, 896);
+  args.products[0] = product_of({4096 / shards, 1024 / shards, 1024 / shards}, 4096);
+  args.products[1] = shards > 1 ? product_of({4096}, 4096 / shards) : product_of({896}, 896);
   args.products[2] = product_of({128 * lab.Uniform(1, 112), 128 * lab.Uniform(1, 112)}, 128 * lab.Uniform(1, 64));
   args.products[3] = product_of({128 * lab.Uniform(1, 64)}, 128 * lab.Uniform(1, 112));
   LoraPlan(lab.launcher, args);
@@ -214,6 +217,7 @@ void CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_mo
     lab.Expect("division of site " + std::to_string(site) + " of " + name,
                DividesAll(args.products[site % kLoraSites], want.counts[site], divisions.data() + int64_t{site} * tables.blocks, rows));
   }
+  return {divisions[0].splits, divisions[tables.blocks].splits};
 }
 
 }  // namespace
@@ -223,9 +227,13 @@ void CheckLoraPlan(Lab& lab) {
   CheckPlan(lab, 4, kLoraGroupRows, 1, {8});
   CheckPlan(lab, 16, kLoraGroupRows, 1, {8, 16, 32, 64});
   CheckPlan(lab, 10, 3, 1, {8, 16, 32, 64});
-  CheckPlan(lab, 30, 1, 1, {8, 16});
-  CheckPlan(lab, 32, 1, 1, {24});      // up to 96 patches, of 98 blocks
-  CheckPlan(lab, 32, 1, 1, {24, 32});  // more
+  CheckPlan(lab, 4, kLoraGroupRows, 1, {8, 16}, 2);
+  const auto in_patches = CheckPlan(lab, 19, 1, 1, {8}, 2);
+  const auto as_many_as_blocks = CheckPlan(lab, 32, 1, 1, {32}, 2), too_many = CheckPlan(lab, 32, 1, 1, {48}, 2);
+  if (lab.launcher.sm_count == 132) {
+    lab.Expect("v of q k v in patches of two splits, of o in whole ones", in_patches == std::array{2, 1});
+    lab.Expect("v in patches up to one for each block", as_many_as_blocks == std::array{0, 1} && too_many == std::array{0, 0});
+  }
   CheckPlan(lab, 16, kLoraGroupRows, 3, {0, 1, 4, 8, 16, 24, 33, 64});
   CheckPlan(lab, 128, 1, 1, {0, 8, 16});
   CheckPlan(lab, 128, 1, 4, {0, 0, 4, 8, 24});  // more uses than threads
