@@ -329,11 +329,11 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
 
   if constexpr (kPatches) {
     if (in_patches() && of_a > 0) {  // a warp for each unit; the first adds up what they find
-      static_assert(kLoraPatchUnits <= kConsumerWarps && kLoraPatchUnits < kStages);
+      static_assert(kLoraPatchUnitsMax <= kConsumerWarps && kLoraPatchUnitsMax < kStages);
       const LoraSums<T, kRows, kPatches> sums(lora.site, division);
       const int32_t warp = tid / 32;
       const auto found = [&](int32_t unit) { return reinterpret_cast<float2*>(stage_bytes[unit]) + lane; };
-      const auto own = sums.FindPatch();
+      const auto own = sums.AskOfPatch();
       if (warp < of_a) {
         BarrierWait(&landed[warp], 0);
         BarrierWait(&full[warp], 0);

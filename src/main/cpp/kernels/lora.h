@@ -93,11 +93,11 @@ struct LoraPatch {
 };
 inline constexpr int32_t kLoraPatchRows = 8;
 inline constexpr int32_t kLoraPatchParts = 8;               // of kUnitInputs inputs each, in a unit of A of a patch
-inline constexpr int32_t kLoraPatchUnits = 4;               // of a block at most, so that there are stages left for weights
+inline constexpr int32_t kLoraPatchUnitsMax = 4;            // of a block, so that there are stages left for weights
 inline constexpr int32_t kLoraSplitsMax = 2;
 inline constexpr int32_t kLoraPatchesMax = kLoraGroupsMax;  // of a site, times the splits
-inline constexpr uint32_t kLoraPatchedUnits = 14;           // of W, of a block: in longer products one with a patch would end late
-__host__ __device__ constexpr int32_t LoraPatchUnitsOf(uint32_t units_per_tile) {
+inline constexpr uint32_t kLoraPatchedProductUnits = 14;    // of W, of a block: in longer products one with a patch would end late
+__host__ __device__ constexpr int32_t LoraPatchUnits(uint32_t units_per_tile) {
   return (static_cast<int32_t>(units_per_tile) + kLoraPatchParts - 1) / kLoraPatchParts;
 }
 inline constexpr int32_t kLoraBlocksMax = 2 * kLoraGroupsMax;  // of a product
@@ -155,8 +155,8 @@ __host__ __device__ constexpr bool PollsSums(int32_t octets, int32_t box_rows) {
 inline constexpr int32_t kLoraPatchedRows = 32;
 static_assert(kLoraPatchedRows <= kLoraPolledRows);
 __host__ __device__ constexpr bool CanHavePatches(const ProductPlan& plan, int32_t box_rows) {
-  return box_rows == kLoraPatchedRows && plan.blocks > 0 && plan.units_per_block <= kLoraPatchedUnits &&
-         LoraPatchUnitsOf(plan.units_per_tile) <= kLoraSplitsMax * kLoraPatchUnits;
+  return box_rows == kLoraPatchedRows && plan.blocks > 0 && plan.units_per_block <= kLoraPatchedProductUnits &&
+         LoraPatchUnits(plan.units_per_tile) <= kLoraSplitsMax * kLoraPatchUnitsMax;
 }
 constexpr bool CanHavePatches(std::span<const LoraProduct> of_layer, int32_t box_rows) {
   return std::ranges::any_of(of_layer, [&](const LoraProduct& product) { return CanHavePatches(product.plan, box_rows); });

@@ -81,7 +81,7 @@ class LoraDivider {
     return {each, blocks_each};
   }
   __device__ __forceinline__ UnitRange OfPatch(int32_t splits, const LoraPatch& patch) const {
-    const int32_t units = patch.octet < 0 ? 0 : LoraPatchUnitsOf(per_tile_);
+    const int32_t units = patch.octet < 0 ? 0 : LoraPatchUnits(per_tile_);
     return {Quotient(units * patch.split, splits), Quotient(units * (patch.split + 1), splits)};
   }
   __device__ __forceinline__ UnitRange OfA() const {

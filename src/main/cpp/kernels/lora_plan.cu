@@ -73,10 +73,10 @@ __device__ __forceinline__ void ForPatches(const uint4& rows, F&& f) {
     f(row);
   }
 }
-// By how many blocks each patch is to be found; 0: v does not come in patches, as there are too many.
+// By how many blocks each patch is to be found; 0: v does not come in patches, as there are none or too many.
 __device__ __forceinline__ int32_t SplitsOf(const ProductPlan& plan, uint64_t patches) {
-  const int32_t splits = (LoraPatchUnitsOf(plan.units_per_tile) + kLoraPatchUnits - 1) / kLoraPatchUnits;
-  return patches * splits <= min(plan.blocks, kLoraPatchesMax) ? splits : 0;
+  const int32_t splits = (LoraPatchUnits(plan.units_per_tile) + kLoraPatchUnitsMax - 1) / kLoraPatchUnitsMax;
+  return patches > 0 && patches * splits <= min(plan.blocks, kLoraPatchesMax) ? splits : 0;
 }
 
 // What all blocks of a product with patches have to do. Patches go first to blocks that have nothing of B. A barrier, as Scan.
@@ -185,7 +185,7 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
   }
 
   LoraDivision* divisions = args.tables.divisions + int64_t{site} * args.tables.blocks;
-  if (patch_count > 0) {
+  if (splits > 0) {
     __syncthreads();  // the patches are listed
     DividePatches(product, counts, patches, patch_count, splits, sums, divisions);
   } else {

@@ -180,7 +180,7 @@ class LoraSums {
     float scale;
   };
   // To be asked for early.
-  __device__ __forceinline__ OfPatch FindPatch() const {
+  __device__ __forceinline__ OfPatch AskOfPatch() const {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
     const LoraOctet& octet = Octet(division_.patch.octet);
     if (!HasRow(octet.rows, division_.patch.row + lane / 4)) return {-1, 0};
@@ -260,11 +260,13 @@ class LoraSums {
   __device__ __forceinline__ void Copy(int32_t block, const uint4& used_by, uint32_t target, uint64_t* barrier) {
     if (Polls()) {
       static_assert(kLoraSplitsMax == 2);
-      if (kPatches && division_.splits == 2) {
-        CopyPolled<kPatches ? 2 : 1>(block, used_by, target);
-      } else {
-        CopyPolled<1>(block, used_by, target);
+      if constexpr (kPatches) {
+        if (division_.splits == 2) {
+          CopyPolled<2>(block, used_by, target);
+          return;
+        }
       }
+      CopyPolled<1>(block, used_by, target);
       return;
     }
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;

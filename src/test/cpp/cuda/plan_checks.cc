@@ -91,8 +91,8 @@ bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const Lora
     if (own.splits != splits || own.of_a.begin < 0) return false;
     if (patched) {
       const LoraPatch& patch = own.patch;
-      const int32_t patch_units = patch.octet < 0 ? 0 : LoraPatchUnitsOf(per_tile);
-      if (patch.octet >= octets || patch.split < 0 || patch.split >= splits || own.of_a.end - own.of_a.begin > kLoraPatchUnits) return false;
+      const int32_t patch_units = patch.octet < 0 ? 0 : LoraPatchUnits(per_tile);
+      if (patch.octet >= octets || patch.split < 0 || patch.split >= splits || own.of_a.end - own.of_a.begin > kLoraPatchUnitsMax) return false;
       if (own.of_a.begin != patch_units * patch.split / splits || own.of_a.end != patch_units * (patch.split + 1) / splits) return false;
       for (int32_t row = patch.row; patch.octet >= 0 && row < patch.row + kLoraPatchRows; ++row) {
         if (!HasRow(rows[patch.octet], row)) continue;
