@@ -19,7 +19,6 @@ __host__ __device__ constexpr int32_t LoraRegisters(int32_t rows) { return rows 
 
 constexpr int32_t kStreamBytes = 220 * 1024;  // as many stages as leave room for small kernels
 constexpr int32_t kStageWeightBytes = kProductTile * kUnitInputs * 2;
-static_assert(2 * kLoraPatchBytes <= kStageWeightBytes);
 __host__ __device__ constexpr int32_t StageBytes(int32_t rows) { return kStageWeightBytes + rows * kUnitInputs * 2; }
 __host__ __device__ constexpr int32_t StagesMax(int32_t rows) { return kStreamBytes / StageBytes(rows); }
 
@@ -200,17 +199,30 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
         sequence += part.end - part.begin;
 #pragma unroll 1
         for (int32_t block = part.blocks.begin; block < part.blocks.end; ++block, ++sequence, ++number) {
-          if (number % kLoraWarps != own) continue;
+          const bool in_turn = number % kLoraWarps == own;
+          // Units with more rows than one warp copies quickly have all, where they are fewer than the warps: some of the rows each.
+          const bool together = kRows > kLoraPolledRows && in_patches() && part.blocks.end - part.blocks.begin < kLoraWarps;
+          if (!in_turn && !together) continue;
           const int32_t slot = sequence % kStages;
           LoraLoader fresh(lora, division);
           LoraLoader& of_b_loader = kPatches ? fresh : kept;  // with patches there are no registers to keep an octet in
           of_b_loader.FindExpand(part, block);
           const uint4 used_by = of_b_loader.RowsOfOctet<kRows>();
-          copy(of_b_loader, &full[slot]);
+          if (in_turn) {
+            copy(of_b_loader, &full[slot]);
+          } else {
+            await_stage(sequence);
+          }
           know_inputs();
-          sums.Copy(block, used_by, stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &full[slot]);
-          __syncwarp();
-          if (tid % 32 == 0) BarrierArrive(&full[slot]);
+          constexpr int32_t kRowsEach = (kRows / 8 + kLoraWarps - 1) / kLoraWarps * 8;
+          const UnitRange own_rows = together ? UnitRange{own * kRowsEach, min((own + 1) * kRowsEach, kRows)} : UnitRange{0, kRows};
+          sums.Copy(block, part.octets, used_by, own_rows, stages + static_cast<uint32_t>(slot) * kStage + kStageWeightBytes, &full[slot]);
+          if (together) {
+            asm volatile("bar.sync 2, %0;" ::"n"(kLoraWarps * 32) : "memory");
+          } else {
+            __syncwarp();
+          }
+          if (in_turn && tid % 32 == 0) BarrierArrive(&full[slot]);
         }
       });
       if (own == kLoraWarps - 1) {
@@ -269,9 +281,14 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
     WaitForPredecessor();
     static_assert(kStages <= 32);
     if (in_patches() && tid < of_a) {
-      BarrierArriveExpecting(&full[tid], kLoraPatchBytes);
-      CopyBox(stages + static_cast<uint32_t>(tid) * kStage + kLoraPatchBytes, &lora.x, 0, division.patch.row,
-              (division.of_a.begin + tid) * kLoraPatchParts, &full[tid], keep_in_l2());
+      constexpr int32_t kBoxes = LoraSums<T, kRows, kPatches>::kPatchBoxes;
+      static_assert((1 + kBoxes) * kLoraPatchBytes <= kStage);
+      BarrierArriveExpecting(&full[tid], kBoxes * kLoraPatchBytes);
+#pragma unroll
+      for (int32_t box = 0; box < kBoxes; ++box) {
+        CopyBox(stages + static_cast<uint32_t>(tid) * kStage + (1 + box) * kLoraPatchBytes, &lora.x, 0,
+                division.patch.row + box * kLoraPatchBoxRows, (division.of_a.begin + tid) * kLoraPatchParts, &full[tid], keep_in_l2());
+      }
     } else if (tid < ahead) {
       BarrierArriveExpecting(&full[tid], kStage - kStageWeightBytes);
       copy_x(input, tid);
@@ -332,22 +349,30 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
       static_assert(kLoraPatchUnitsMax <= kConsumerWarps && kLoraPatchUnitsMax < kStages);
       const LoraSums<T, kRows, kPatches> sums(lora.site, division);
       const int32_t warp = tid / 32;
-      const auto found = [&](int32_t unit) { return reinterpret_cast<float2*>(stage_bytes[unit]) + lane; };
+      constexpr int32_t kBoxes = decltype(sums)::kPatchBoxes;
+      const auto found = [&](int32_t unit, int32_t box) { return reinterpret_cast<float2*>(stage_bytes[unit]) + box * 32 + lane; };
       const auto own = sums.AskOfPatch();
       if (warp < of_a) {
         BarrierWait(&landed[warp], 0);
         BarrierWait(&full[warp], 0);
         const uint32_t stage = stages + static_cast<uint32_t>(warp) * kStage;
         float d[2][4] = {};
-        MultiplyPatch<T>(stage, stage + kLoraPatchBytes, min(kLoraPatchParts, per_tile - (division.of_a.begin + warp) * kLoraPatchParts), d);
-        *found(warp) = {d[0][0] + d[1][0], d[0][1] + d[1][1]};
+        const int32_t parts = min(kLoraPatchParts, per_tile - (division.of_a.begin + warp) * kLoraPatchParts);
+        MultiplyPatch<T, kBoxes>(stage, stage + kLoraPatchBytes, parts, d);
+#pragma unroll
+        for (int32_t box = 0; box < kBoxes; ++box) {
+          *found(warp, box) = {d[0][box * 2] + d[1][box * 2], d[0][box * 2 + 1] + d[1][box * 2 + 1]};
+        }
       }
       asm volatile("bar.sync 1, %0;" ::"n"(kConsumerWarps * 32) : "memory");
       if (warp == 0) {
-        float2 sum = {0, 0};
+#pragma unroll
+        for (int32_t box = 0; box < kBoxes; ++box) {
+          float2 sum = {0, 0};
 #pragma unroll 1
-        for (int32_t unit = 0; unit < of_a; ++unit) sum = {sum.x + found(unit)->x, sum.y + found(unit)->y};
-        sums.StorePatch(own, sum);
+          for (int32_t unit = 0; unit < of_a; ++unit) sum = {sum.x + found(unit, box)->x, sum.y + found(unit, box)->y};
+          sums.StorePatch(own, box, sum);
+        }
       }
       asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // before weights come where that was kept
       __syncwarp();
@@ -445,7 +470,7 @@ void LaunchStream(Launcher& launcher, const ProductPlan& plan, const GemmStreamA
     LaunchStream<T, kRows, false, false>(launcher, plan, args);
     return;
   }
-  if constexpr (kRows == kLoraPatchedRows) {
+  if constexpr (LoraPatchRows(kRows) > 0) {
     if (args.lora.patches) {
       LaunchStream<T, kRows, true, true>(launcher, plan, args);
       return;

@@ -84,14 +84,16 @@ struct LoraPart {
   int32_t tile = 0, begin = 0, end = 0;
   UnitRange blocks, octets;  // octets: of the target that has the tile
 };
-// In short products v may consist of patches, rows [row, row + kLoraPatchRows) of one octet, as far as they use it. A block has at most one,
+// In short products v may consist of patches, LoraPatchRows rows from `row` on of one octet, as far as they use it. A block has at most one,
 // of all inputs or of one of the division's splits of them; who needs v adds these up, so that nobody waits for parts to be added up first.
 struct LoraPatch {
   int32_t octet = -1;  // negative: none
   int32_t row = 0;
   int32_t split = 0;   // which share of the inputs
 };
-inline constexpr int32_t kLoraPatchRows = 8;
+// With so many rows in a step's box; 0: no patches, as they do not pay there (docs/KERNELS.md).
+__host__ __device__ constexpr int32_t LoraPatchRows(int32_t box_rows) { return box_rows == 32 ? 8 : box_rows == 128 ? 16 : 0; }
+inline constexpr int32_t kLoraPatchBoxRows = 8;             // of x, that come in one box
 inline constexpr int32_t kLoraPatchParts = 8;               // of kUnitInputs inputs each, in a unit of A of a patch
 inline constexpr int32_t kLoraPatchUnitsMax = 4;            // of a block, so that there are stages left for weights
 inline constexpr int32_t kLoraSplitsMax = 2;
@@ -146,16 +148,13 @@ inline constexpr uint32_t kLoraEmpty = 0xffffffffu;  // NaNs that no sum gives, 
 inline constexpr int32_t kLoraSumSites = 2 * kLoraSites;
 // Whether those who need v of a site ask for it until each word is there (polled), rather than for how much of it is (counted): sooner,
 // but one block of it after another, so that it pays up to so many octets and rows. Polled it is empty before: LoraPlan empties the place
-// of the first layer, and each product that of the next.
+// of the first layer, and each product that of the next. v in patches is polled always.
 inline constexpr int32_t kLoraPolledOctets = 192, kLoraPolledRows = 64;
 __host__ __device__ constexpr bool PollsSums(int32_t octets, int32_t box_rows) {
   return octets <= kLoraPolledOctets && box_rows <= kLoraPolledRows;
 }
-// Patches pay where a step has 17 to 32 rows (docs/KERNELS.md).
-inline constexpr int32_t kLoraPatchedRows = 32;
-static_assert(kLoraPatchedRows <= kLoraPolledRows);
 __host__ __device__ constexpr bool CanHavePatches(const ProductPlan& plan, int32_t box_rows) {
-  return box_rows == kLoraPatchedRows && plan.blocks > 0 && plan.units_per_block <= kLoraPatchedProductUnits &&
+  return LoraPatchRows(box_rows) > 0 && plan.blocks > 0 && plan.units_per_block <= kLoraPatchedProductUnits &&
          LoraPatchUnits(plan.units_per_tile) <= kLoraSplitsMax * kLoraPatchUnitsMax;
 }
 constexpr bool CanHavePatches(std::span<const LoraProduct> of_layer, int32_t box_rows) {
@@ -166,7 +165,7 @@ constexpr int64_t LoraPartWords(int64_t octets, int64_t blocks, int64_t box_rows
 }
 constexpr int64_t LoraSumBytes(int64_t octets, int64_t box_rows) {
   const auto bytes = [](int64_t of_octets, int64_t rows) { return (of_octets + kLoraBlockOctets - 1) / kLoraBlockOctets * rows * 128; };
-  const int64_t patched = bytes(std::min<int64_t>(octets, kLoraPolledOctets), std::min<int64_t>(box_rows, kLoraPatchedRows));
+  const int64_t patched = bytes(std::min<int64_t>(octets, kLoraPolledOctets), box_rows);
   return std::max(bytes(octets, box_rows), kLoraSplitsMax * patched);
 }
 // Where the 16 bytes of an octet of a row lie in it, in words: as a box of 64 columns does in shared memory. Those of all splits of a patch

@@ -63,14 +63,22 @@ __device__ __forceinline__ void AddRows(const LoraGroup& group, int32_t first, u
   }
 }
 
-// Calls f(row) for the first row of each patch of an octet that these rows, all below 64, use.
+// Calls f(row) for the first row of each patch, of so many rows, of an octet that these rows use.
 template <typename F>
-__device__ __forceinline__ void ForPatches(const uint4& rows, F&& f) {
-  uint64_t left = rows.x | static_cast<uint64_t>(rows.y) << 32;
-  while (left != 0) {
-    const int32_t row = __ffsll(static_cast<long long>(left)) - 1;
-    left &= ~(uint64_t{(1U << kLoraPatchRows) - 1} << row);
-    f(row);
+__device__ __forceinline__ void ForPatches(const uint4& rows, int32_t patch_rows, F&& f) {
+  const uint32_t of_patch = (1U << patch_rows) - 1;
+  uint32_t in_patch = 0;  // of the next 32 rows, those of the last patch
+#pragma unroll 1
+  for (int32_t base = 0; base < kStreamRowsMax; base += 32) {
+    uint32_t left = WordOf(rows, base) & ~in_patch;
+    in_patch = 0;
+    while (left != 0) {
+      const int32_t row = __ffs(static_cast<int32_t>(left)) - 1;
+      const uint64_t patch = uint64_t{of_patch} << row;
+      left &= ~static_cast<uint32_t>(patch);
+      in_patch = static_cast<uint32_t>(patch >> 32);
+      f(base + row);
+    }
   }
 }
 // By how many blocks each patch is to be found; 0: v does not come in patches, as there are none or too many.
@@ -160,10 +168,11 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
   if (index == 0) args.tables.counts[site] = counts;
   const LoraProduct& product = args.products[site % kLoraSites];
   int32_t splits = 0, patch_count = 0;
-  if (CanHavePatches(product.plan, args.box_rows) && PollsSums(done, args.box_rows) && use_count <= kThreads) {
+  if (CanHavePatches(product.plan, args.box_rows) && done <= kLoraPolledOctets && use_count <= kThreads) {
+    const int32_t patch_rows = LoraPatchRows(args.box_rows);
     const uint4 own_rows = *reinterpret_cast<const uint4*>(rows[index]);
     int32_t of_octet = 0;
-    ForPatches(own_rows, [&](int32_t) { ++of_octet; });
+    ForPatches(own_rows, patch_rows, [&](int32_t) { ++of_octet; });
     int32_t own_octets = 0;
 #pragma unroll
     for (int32_t t = 0; t < kLoraSiteTargets; ++t) own_octets += OctetCount(matrices[t]);
@@ -178,7 +187,7 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
         const int32_t begin = begins[t] + CountOf(place.before, t), end = begin + OctetCount(matrices[t]);
 #pragma unroll 1
         for (int32_t octet = begin; octet < end; ++octet) {
-          ForPatches(own_rows, [&](int32_t row) { patches[patch++] = {octet, row, 0}; });
+          ForPatches(own_rows, patch_rows, [&](int32_t row) { patches[patch++] = {octet, row, 0}; });
         }
       }
     }
@@ -225,7 +234,7 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
     before += place.total;
   }
   for (int32_t i = index; i < LoraTileCount(done); i += kThreads) args.tables.ready[int64_t{i} * sites + site] = 0;
-  if (site >= kLoraSites || !PollsSums(done, args.box_rows)) return;
+  if (site >= kLoraSites || (splits == 0 && !PollsSums(done, args.box_rows))) return;
   __syncthreads();  // the octets are written
   const int32_t warp = index / 32;
   EmptySums(args.tables, site, args.box_rows, splits, done * warp / kWarps, done * (warp + 1) / kWarps);

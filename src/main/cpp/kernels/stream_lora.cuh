@@ -5,8 +5,8 @@
 // for the rows of others. 128 of them are a tile of A, like 128 outputs a tile of the weights, and a unit of either is 64 inputs.
 // 64 of them are what a unit of B multiplies for 128 outputs. Blocks do their units of A first (lora_division.cuh); when all parts of
 // a tile are there, those who have one add up a share of v each. Units of B come after the weights of the same outputs.
-// In short products v comes in patches instead, 8 rows of an octet of all inputs or of half of them (LoraPatch): a unit of A is then
-// 8 ranks of 512 inputs, which meet 8 rows of x, and v is there without anybody waiting for parts.
+// In short products v comes in patches instead, 8 or 16 rows of an octet of all inputs or of half of them (LoraPatch): a unit of A is
+// then 8 ranks of 512 inputs, which meet these rows of x, and v is there without anybody waiting for parts.
 #pragma once
 
 #include "kernels/bulk_copy.cuh"
@@ -20,8 +20,8 @@ namespace chorale::cuda {
 inline constexpr int32_t kLoraWarps = 3;  // of a block, which copy B; all but the last copy A
 inline constexpr int32_t kLoraRowBytes = kLoraTile * 2;
 inline constexpr int32_t kLoraOctetBytes = kLoraOctetRanks * 128;  // of 64 inputs or columns, in a stage
-inline constexpr int32_t kLoraPatchBytes = kLoraPatchParts * kLoraOctetBytes;  // of A in a unit of a patch, before as many of x
-static_assert(kLoraPatchRows == kLoraOctetRanks);
+inline constexpr int32_t kLoraPatchBytes = kLoraPatchParts * kLoraOctetBytes;  // of A in a unit of a patch, then as many of each box of x
+static_assert(kLoraPatchBoxRows == kLoraOctetRanks);
 static_assert(kLoraTile == kProductTile && kLoraTileColumns == kProductTile);
 
 // What one warp does to let units of A and B come: lane j < 16 finds the j-th octet of a unit, 64 columns of each of its ranks. Those
@@ -139,9 +139,9 @@ class LoraLoader {
   uint32_t start_ = 0;
 };
 
-// By a warp: adds the products of a unit of A of a patch, of so many parts, as Mma leaves them: d[0] and d[1] of row lane / 4 of the patch, of
-// ranks 2 (lane % 4) and the next one; in two sums, so that no product waits for the one before.
-template <typename T>
+// By a warp: adds the products of a unit of A of a patch, of so many parts, as Mma leaves them: d[0] and d[1] of row lane / 4 of the first box
+// of x, of ranks 2 (lane % 4) and the next one, d[2] and d[3] of the second box; in two sums, so that no product waits for the one before.
+template <typename T, int32_t kBoxes>
 __device__ __forceinline__ void MultiplyPatch(uint32_t ranks, uint32_t x, int32_t parts, float (&d)[2][4]) {
   const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, line = lane % 8;
 #pragma unroll 2
@@ -149,11 +149,12 @@ __device__ __forceinline__ void MultiplyPatch(uint32_t ranks, uint32_t x, int32_
 #pragma unroll
     for (int32_t half = 0; half < 2; ++half) {
       const auto place = static_cast<uint32_t>(part * kLoraOctetBytes + line * 128 + ((half * 4 + lane / 8) ^ line) * 16);
-      uint32_t of_a[4], of_x[4];
+      uint32_t of_a[4], of_x[4], of_more[4] = {};
       LoadMatrices(of_a, ranks + place);
       LoadMatrices(of_x, x + place);
-      Mma<T>(d[0], of_x[0], 0, of_x[1], 0, of_a[0], of_a[1]);
-      Mma<T>(d[1], of_x[2], 0, of_x[3], 0, of_a[2], of_a[3]);
+      if constexpr (kBoxes == 2) LoadMatrices(of_more, x + kLoraPatchBytes + place);
+      Mma<T>(d[0], of_x[0], of_more[0], of_x[1], of_more[1], of_a[0], of_a[1]);
+      Mma<T>(d[1], of_x[2], of_more[2], of_x[3], of_more[3], of_a[2], of_a[3]);
     }
   }
 }
@@ -174,26 +175,34 @@ class LoraSums {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, octet = tile * kLoraTileOctets + lane;
     return lane < kLoraTileOctets && octet < division_.octets ? Octet(octet).rows : uint4{};
   }
-  // Of the block's patch a lane has two ranks, 2 (lane % 4) and the next one, of row lane / 4.
+  static constexpr int32_t kPatchBoxes = LoraPatchRows(kRows) / kLoraPatchBoxRows;
+  // Of the block's patch a lane has two ranks, 2 (lane % 4) and the next one, of row lane / 4 of each box.
   struct OfPatch {
-    int32_t ranks;  // how many of these the adapter has; negative: the row does not use the octet
+    int32_t ranks[kPatchBoxes];  // how many of these the adapter has; negative: the row does not use the octet
     float scale;
   };
   // To be asked for early.
   __device__ __forceinline__ OfPatch AskOfPatch() const {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
     const LoraOctet& octet = Octet(division_.patch.octet);
-    if (!HasRow(octet.rows, division_.patch.row + lane / 4)) return {-1, 0};
-    return {max(octet.rank - octet.rank_begin - lane % 4 * 2, 0), octet.scale};
+    OfPatch own;
+    own.scale = octet.scale;
+#pragma unroll
+    for (int32_t box = 0; box < kPatchBoxes; ++box) {
+      const int32_t row = division_.patch.row + box * kLoraPatchBoxRows + lane / 4;
+      own.ranks[box] = row < kRows && HasRow(octet.rows, row) ? max(octet.rank - octet.rank_begin - lane % 4 * 2, 0) : -1;
+    }
+    return own;
   }
-  // By a warp: scaled and rounded, zero beyond a rank.
-  __device__ __forceinline__ void StorePatch(const OfPatch& own, const float2& sum) const {
-    if (own.ranks < 0) return;
+  // By a warp, for a box: scaled and rounded, zero beyond a rank.
+  __device__ __forceinline__ void StorePatch(const OfPatch& own, int32_t box, const float2& sum) const {
+    const int32_t ranks = own.ranks[box];
+    if (ranks < 0) return;
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
     const LoraPatch& patch = division_.patch;
-    StoreRelaxed(SumsOf(args_.tables, args_.site) + LoraSumWord(patch.octet, patch.row + lane / 4, kRows) * division_.splits + patch.split * 4 +
-                     lane % 4,
-                 PackPair<T>(own.ranks > 0 ? sum.x * own.scale : 0.0f, own.ranks > 1 ? sum.y * own.scale : 0.0f));
+    StoreRelaxed(SumsOf(args_.tables, args_.site) + LoraSumWord(patch.octet, patch.row + box * kLoraPatchBoxRows + lane / 4, kRows) *
+                     division_.splits + patch.split * 4 + lane % 4,
+                 PackPair<T>(ranks > 0 ? sum.x * own.scale : 0.0f, ranks > 1 ? sum.y * own.scale : 0.0f));
   }
   // d: as wgmma leaves it.
   __device__ __forceinline__ void Store(int32_t tile, const uint4& members, const float (&d)[kRows / 2]) const {
@@ -213,6 +222,7 @@ class LoraSums {
     };
 #pragma unroll
     for (int32_t j = 0; j < kRows / 8; ++j) {
+      if (kPatches && ((WordOf(of_low, j * 8) | WordOf(of_high, j * 8)) >> j * 8 % 32 & 0xff) == 0) continue;  // hardly any rows, mostly
       const int32_t row = j * 8 + lane % 4 * 2;
       store(low, of_low, row, d[j * 4], d[j * 4 + 1]);
       store(high, of_high, row, d[j * 4 + 2], d[j * 4 + 3]);
@@ -254,19 +264,21 @@ class LoraSums {
     if (lane == 0) AddRelease(Ready(tile), 1);
   }
 
-  // By a warp: lets a block of 64 columns of v come to `target`, a row's 128 bytes in pieces of 16, piece c at place c ^ (row % 8), zeros
-  // where a row does not use an octet. Polled it is there in the end, counted its copies may still be under way, and the barrier waits for
-  // them. Not by bulk copies, as other blocks have just written it by ordinary stores. used_by: rows that use octet threadIdx.x % 8.
-  __device__ __forceinline__ void Copy(int32_t block, const uint4& used_by, uint32_t target, uint64_t* barrier) {
+  // By a warp: lets these rows, counted all, of a block of 64 columns of v come to `target`, a row's 128 bytes in pieces of 16, piece c at
+  // place c ^ (row % 8), zeros where a row does not use an octet. Polled it is there in the end, counted its copies may still be under way, and
+  // the barrier waits for them. Not by bulk copies, as other blocks have just written it by ordinary stores. octets: that are needed; used_by:
+  // rows that use octet threadIdx.x % 8.
+  __device__ __forceinline__ void Copy(int32_t block, const UnitRange& octets, const uint4& used_by, const UnitRange& rows, uint32_t target,
+                                       uint64_t* barrier) {
     if (Polls()) {
       static_assert(kLoraSplitsMax == 2);
       if constexpr (kPatches) {
         if (division_.splits == 2) {
-          CopyPolled<2>(block, used_by, target);
+          CopyPolled<2>(block, octets, used_by, rows, target);
           return;
         }
       }
-      CopyPolled<1>(block, used_by, target);
+      CopyPolled<1>(block, octets, used_by, rows, target);
       return;
     }
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
@@ -291,26 +303,40 @@ class LoraSums {
     const int32_t next = args_.site + kLoraSites;
     if (next >= args_.tables.sites) return;
     const int32_t octets = args_.tables.counts[next].ends[3];
-    if (!PollsSums(octets, kRows)) return;
-    const auto block = static_cast<int32_t>(blockIdx.x), blocks = static_cast<int32_t>(gridDim.x);
     const int32_t splits = kPatches ? args_.tables.divisions[int64_t{next} * args_.tables.blocks].splits : 0;
+    if (splits == 0 && !PollsSums(octets, kRows)) return;
+    const auto block = static_cast<int32_t>(blockIdx.x), blocks = static_cast<int32_t>(gridDim.x);
     EmptySums(args_.tables, next, kRows, splits, Quotient(octets * block, blocks), Quotient(octets * (block + 1), blocks));
   }
 
  private:
-  __device__ __forceinline__ bool Polls() const { return PollsSums(division_.octets, kRows); }
+  __device__ __forceinline__ bool Polls() const { return (kPatches && division_.splits > 0) || PollsSums(division_.octets, kRows); }
   // Waits for each piece as it comes, and adds up what the splits of a patch have found.
   template <int32_t kSplits>
-  __device__ __forceinline__ void CopyPolled(int32_t block, const uint4& used_by, uint32_t target) const {
-    constexpr int32_t kAtOnce = (kRows == 32 ? 8 : 4) / kSplits;  // pieces of a lane; their rows are in one word
+  __device__ __forceinline__ void CopyPolled(int32_t block, const UnitRange& octets, const uint4& used_by, const UnitRange& rows,
+                                             uint32_t target) const {
+    constexpr int32_t kAtOnce = kRows > kLoraPolledRows ? 6 : (kRows == 32 ? 8 : 4) / kSplits;  // pieces of a lane
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
     const uint32_t* source = SumsOf(args_.tables, args_.site) + block * kRows * 32 * kSplits;
+    int32_t width = 8, octet = lane % 8;  // lanes of a row; where rows are many no more than its octets need
+    uint4 own_rows = used_by;
+    if constexpr (kRows > kLoraPolledRows) {
+      const int32_t begin = max(octets.begin - block * kLoraBlockOctets, 0), end = min(octets.end - block * kLoraBlockOctets, kLoraBlockOctets);
+      width = end - begin > 4 ? 8 : end - begin > 2 ? 4 : 2;
+      octet = min(begin, kLoraBlockOctets - width) + lane % width;
+      own_rows = RowsOf(used_by, octet);
+    }
+    const int32_t stride = 32 / width;
 #pragma unroll 1
-    for (int32_t first = lane / 8; first < kRows; first += kAtOnce * 4) {
-      const uint32_t word = WordOf(used_by, first) >> first % 32;
+    for (int32_t first = rows.begin + lane / width; first < rows.end; first += kAtOnce * stride) {
+      const uint32_t word = WordOf(own_rows, first) >> first % 32;  // up to kLoraPolledRows it has the rows of all pieces
+      const auto there_is = [&](int32_t i) { return kRows <= kLoraPolledRows || first + i * stride < rows.end; };
+      const auto uses = [&](int32_t i) {
+        return kRows <= kLoraPolledRows ? (word >> i * 4 & 1) != 0 : there_is(i) && HasRow(own_rows, first + i * stride);
+      };
       const auto place = [&](int32_t i) {
-        const int32_t row = first + i * 4;
-        return row * 128 + (lane % 8 ^ row % 8) * 16;
+        const int32_t row = first + i * stride;
+        return row * 128 + (octet ^ row % 8) * 16;
       };
       uint4 pieces[kAtOnce * kSplits];
       bool there;
@@ -318,8 +344,7 @@ class LoraSums {
         there = true;
 #pragma unroll
         for (int32_t i = 0; i < kAtOnce * kSplits; ++i) {
-          const bool used = (word >> i / kSplits * 4 & 1) != 0;
-          pieces[i] = used ? LoadRelaxed(source + place(i / kSplits) / 4 * kSplits + i % kSplits * 4) : uint4{};
+          pieces[i] = uses(i / kSplits) ? LoadRelaxed(source + place(i / kSplits) / 4 * kSplits + i % kSplits * 4) : uint4{};
         }
 #pragma unroll
         for (int32_t i = 0; i < kAtOnce * kSplits; ++i) there = there && !HasEmpty(pieces[i]);
@@ -331,7 +356,7 @@ class LoraSums {
           const uint4& more = pieces[i * 2 + 1];
           sum = {AddPairs<T>(sum.x, more.x), AddPairs<T>(sum.y, more.y), AddPairs<T>(sum.z, more.z), AddPairs<T>(sum.w, more.w)};
         }
-        StoreShared(target + static_cast<uint32_t>(place(i)), sum);
+        if (there_is(i)) StoreShared(target + static_cast<uint32_t>(place(i)), sum);
       }
     }
   }

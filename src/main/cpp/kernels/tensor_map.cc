@@ -45,7 +45,7 @@ bool EncodeStreamMap(Element element, const void* matrix, int64_t rows, int64_t 
 
 bool EncodePatchMap(Element element, const void* matrix, int64_t rows, int64_t cols, int64_t stride, CUtensorMap* map) {
   return Encode<3>(element, matrix, {kUnitInputs, static_cast<cuuint64_t>(rows), static_cast<cuuint64_t>(cols / kUnitInputs)},
-                   {static_cast<cuuint64_t>(stride) * 2, kUnitInputs * 2}, {kUnitInputs, kLoraPatchRows, kLoraPatchParts}, map);
+                   {static_cast<cuuint64_t>(stride) * 2, kUnitInputs * 2}, {kUnitInputs, kLoraPatchBoxRows, kLoraPatchParts}, map);
 }
 
 bool EncodePoolMaps(Element element, const void* pool, int64_t bytes, StreamLora* lora) {

@@ -124,7 +124,7 @@ bool IsEmptied(const LoraTables& tables, int32_t site, int32_t rows) {
   download(&division, tables.divisions + int64_t{site} * tables.blocks, 1);
   download(got.data(), tables.sums + site % kLoraSumSites * tables.sum_bytes, got.size());
   const int32_t octets = counts.ends[3], box_rows = StreamBox(rows), pieces = std::max(1, division.splits);
-  for (int32_t octet = 0; octet < octets && PollsSums(octets, box_rows); ++octet) {
+  for (int32_t octet = 0; octet < octets && (division.splits > 0 || PollsSums(octets, box_rows)); ++octet) {
     LoraOctet own;
     download(&own, tables.octets + int64_t{octet} * tables.sites + site, 1);
     for (int32_t row = 0; row < rows; ++row) {
@@ -420,6 +420,8 @@ void CheckLora(Lab& lab) {
       CheckSite(lab, element, {8, 128, kSiteDown, kDown, 1, 14336, {1024, 0, 0}}, usual, group_rows);
       if (group_rows == kLoraGroupRows) {  // 57 and 114 rows
         CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 2432, {1024, 0, 0}}, usual, group_rows);  // patches of five units, the last short
+        CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 2432, {1024, 0, 0}}, {1, 4, 8}, group_rows, 6);  // the same of many rows
+        CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, {1, 8}, group_rows, 6);
         CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 640, {1024, 0, 0}}, {1, 4, 8, 24}, group_rows);
         CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows, 3);
         CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 4096, {4096, 0, 0}}, mixed, group_rows, 3);

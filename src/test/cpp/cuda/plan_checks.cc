@@ -61,7 +61,8 @@ bool AllOnce(const std::vector<int32_t>& times) {
 
 // Whether the blocks of a product have each unit of W, of A and of B once, or in place of those of A each row of v once of each split, and
 // each what belongs to its tiles. rows: of each octet.
-bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const LoraDivision* divisions, const std::vector<uint4>& rows) {
+bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const LoraDivision* divisions, const std::vector<uint4>& rows,
+                int32_t patch_rows) {
   const ProductPlan& plan = product.plan;
   const auto per_tile = static_cast<int32_t>(plan.units_per_tile), per_block = static_cast<int32_t>(plan.units_per_block);
   const int32_t octets = counts.ends[3], tiles = plan.units / per_tile;
@@ -94,12 +95,12 @@ bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const Lora
       const int32_t patch_units = patch.octet < 0 ? 0 : LoraPatchUnits(per_tile);
       if (patch.octet >= octets || patch.split < 0 || patch.split >= splits || own.of_a.end - own.of_a.begin > kLoraPatchUnitsMax) return false;
       if (own.of_a.begin != patch_units * patch.split / splits || own.of_a.end != patch_units * (patch.split + 1) / splits) return false;
-      for (int32_t row = patch.row; patch.octet >= 0 && row < patch.row + kLoraPatchRows; ++row) {
+      for (int32_t row = patch.row; patch.octet >= 0 && row < std::min(patch.row + patch_rows, kStreamRowsMax); ++row) {
         if (!HasRow(rows[patch.octet], row)) continue;
         ++of_patches;
         if (std::any_of(divisions, divisions + block, [&](const LoraDivision& other) {
               return other.patch.octet == patch.octet && other.patch.split == patch.split && row >= other.patch.row &&
-                     row < other.patch.row + kLoraPatchRows;
+                     row < other.patch.row + patch_rows;
             })) {
           return false;
         }
@@ -196,13 +197,13 @@ std::array<int32_t, 2> CheckPlan(Lab& lab, int32_t group_count, int32_t rows_mos
   std::vector<LoraDivision> divisions(static_cast<size_t>(kSiteCount) * tables.blocks);
   Must(cudaMemcpy(divisions.data(), tables.divisions, divisions.size() * sizeof(LoraDivision), cudaMemcpyDeviceToHost), "download");
   for (int32_t site = 0; site < kLoraSites; ++site) {  // of the first layer
-    const int64_t splits = std::max(1, divisions[int64_t{site} * tables.blocks].splits);
+    const int32_t splits = divisions[int64_t{site} * tables.blocks].splits, pieces = std::max(1, splits);
     const int32_t octets = want.counts[site].ends[3];
-    for (int32_t octet = 0; octet < octets && PollsSums(octets, box_rows); ++octet) {
+    for (int32_t octet = 0; octet < octets && (splits > 0 || PollsSums(octets, box_rows)); ++octet) {
       const uint4& rows = want.octets[int64_t{octet} * kSiteCount + site].rows;
       for (int32_t row = 0; row < row_count; ++row) {
-        const int64_t place = site * tables.sum_bytes + int64_t{4} * splits * LoraSumWord(octet, row, box_rows);
-        if (HasRow(rows, row)) std::fill_n(want_sums.begin() + place, 16 * splits, uint8_t{0xff});
+        const int64_t place = site * tables.sum_bytes + int64_t{4} * pieces * LoraSumWord(octet, row, box_rows);
+        if (HasRow(rows, row)) std::fill_n(want_sums.begin() + place, 16 * pieces, uint8_t{0xff});
       }
     }
   }
@@ -215,7 +216,8 @@ std::array<int32_t, 2> CheckPlan(Lab& lab, int32_t group_count, int32_t rows_mos
     std::vector<uint4> rows;
     for (int32_t octet = 0; octet < want.counts[site].ends[3]; ++octet) rows.push_back(want.octets[int64_t{octet} * kSiteCount + site].rows);
     lab.Expect("division of site " + std::to_string(site) + " of " + name,
-               DividesAll(args.products[site % kLoraSites], want.counts[site], divisions.data() + int64_t{site} * tables.blocks, rows));
+               DividesAll(args.products[site % kLoraSites], want.counts[site], divisions.data() + int64_t{site} * tables.blocks, rows,
+                          LoraPatchRows(box_rows)));
   }
   return {divisions[0].splits, divisions[tables.blocks].splits};
 }
@@ -230,8 +232,10 @@ void CheckLoraPlan(Lab& lab) {
   CheckPlan(lab, 4, kLoraGroupRows, 1, {8, 16}, 2);
   const auto in_patches = CheckPlan(lab, 19, 1, 1, {8}, 2);
   const auto as_many_as_blocks = CheckPlan(lab, 32, 1, 1, {32}, 2), too_many = CheckPlan(lab, 32, 1, 1, {48}, 2);
+  const auto of_many_rows = CheckPlan(lab, 18, kLoraGroupRows, 1, {8}, 2);
   if (lab.launcher.sm_count == 132) {
     lab.Expect("v of q k v in patches of two splits, of o in whole ones", in_patches == std::array{2, 1});
+    lab.Expect("v of many rows in patches", of_many_rows == std::array{2, 1});
     lab.Expect("v in patches up to one for each block", as_many_as_blocks == std::array{0, 1} && too_many == std::array{0, 0});
   }
   CheckPlan(lab, 16, kLoraGroupRows, 3, {0, 1, 4, 8, 16, 24, 33, 64});
