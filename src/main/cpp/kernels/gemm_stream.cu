@@ -200,7 +200,7 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
 #pragma unroll 1
         for (int32_t block = part.blocks.begin; block < part.blocks.end; ++block, ++sequence, ++number) {
           const bool in_turn = number % kLoraWarps == own;
-          // Units with more rows than one warp copies quickly have all, where they are fewer than the warps: some of the rows each.
+          // Of many rows one warp would copy v slowly: where units of an output tile are few, each warp has some rows of all of them.
           const bool together = kRows > kLoraPolledRows && in_patches() && part.blocks.end - part.blocks.begin < kLoraWarps;
           if (!in_turn && !together) continue;
           const int32_t slot = sequence % kStages;

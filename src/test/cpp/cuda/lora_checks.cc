@@ -134,10 +134,14 @@ bool IsEmptied(const LoraTables& tables, int32_t site, int32_t rows) {
   return got == want;
 }
 
-// Adapters of random ranks in random pages of a pool that is NaN elsewhere; groups of rows with none, one or two of them, the same
-// groups `times` times.
+struct Repeats {
+  int32_t times = 1;       // all groups
+  int32_t neighbours = 1;  // the largest group, with the same use
+  int32_t splits = -1;     // that v in patches has, on 132 multiprocessors; negative: any
+};
+// Adapters of random ranks in random pages of a pool that is NaN elsewhere; groups of rows with none, one or two of them.
 void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int32_t>& rank_choices, int32_t group_rows,
-               int32_t times = 1) {
+               const Repeats& repeats = {}) {
   constexpr int32_t kLayers = 3, kLayer = 1, kAdapters = 5;
   const PageGeometry geometry =
       PageGeometry::Of(kLayers, s.kv_heads, s.head_dim, element == Element::kBf16 ? kBF16 : kF16);
@@ -207,9 +211,13 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   // Groups: 3 rows of adapter 0, 8 or 150 of adapter 1, 2 rows with none between, 5 of adapters 2 and 3, 1 of adapter 4.
   std::vector<std::vector<int32_t>> users;
   std::vector<int32_t> counts;
-  for (int32_t i = 0; i < times; ++i) {
-    users.insert(users.end(), {{0}, {1}, {}, {2, 3}, {4}});
-    counts.insert(counts.end(), {3, group_rows == kLoraGroupRows ? kLoraGroupRows : 150, 2, 5, 1});
+  for (int32_t i = 0; i < repeats.times; ++i) {
+    users.push_back({0});
+    counts.push_back(3);
+    users.insert(users.end(), repeats.neighbours, {1});
+    counts.insert(counts.end(), repeats.neighbours, group_rows == kLoraGroupRows ? kLoraGroupRows : 150);
+    users.insert(users.end(), {{}, {2, 3}, {4}});
+    counts.insert(counts.end(), {2, 5, 1});
   }
   DeviceArray<uint8_t> d_pool(pool);
   DeviceArray<int32_t> d_pages(all_pages);
@@ -219,8 +227,10 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   std::vector<float> use_scales;
   int32_t row = 0, v_floats = 0;
   for (size_t i = 0; i < users.size(); ++i) {
-    LoraGroup group{row, counts[i], static_cast<int32_t>(uses.size()), 0, v_floats, 0};
-    for (const int32_t a : users[i]) {
+    const bool as_before = i > 0 && !users[i].empty() && users[i] == users[i - 1];  // the same use
+    LoraGroup group{row, counts[i], as_before ? groups.back().use_begin : static_cast<int32_t>(uses.size()), 0, v_floats, 0};
+    if (as_before) group.v_cols = groups.back().v_cols;
+    for (const int32_t a : as_before ? std::vector<int32_t>() : users[i]) {
       int64_t first_page = 0;
       for (int32_t other = 0; other < a; ++other) first_page += adapters[other].layout.page_count();
       use_scales.push_back(a == 3 ? -0.5f : 1.0f);
@@ -268,7 +278,6 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
   const std::vector<float> got_y = y.device.Download();
   std::vector<double> got, want;  // what was added
   int32_t first_row = 0;
-  size_t use = 0;
   for (size_t i = 0; i < users.size(); ++i) {
     for (int32_t r = first_row; r < first_row + counts[i]; ++r) {
       std::vector<double> sums(cols, 0.0);
@@ -282,7 +291,7 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
             for (int32_t k = 0; k < s.inputs; ++k) {
               dot += Widen(element, x[r * stride + k]) * Widen(element, adapter.a[t][j * s.inputs + k]);
             }
-            dot *= m.scale * use_scales[use + u];
+            dot *= m.scale * use_scales[groups[i].use_begin + u];
             for (int32_t n = 0; n < s.outputs[t]; ++n) sums[col + n] += dot * Widen(element, adapter.b[t][j * s.outputs[t] + n]);
           }
         }
@@ -293,7 +302,6 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
       }
     }
     first_row += counts[i];
-    use += users[i].size();
   }
   lab.Compare("lora site of " + std::to_string(s.targets) + " targets, K=" + std::to_string(s.inputs), got, want, 3e-3);
 
@@ -356,6 +364,13 @@ void CheckSite(Lab& lab, Element element, const Shape& s, const std::vector<int3
       return product.Download();
     };
     const std::vector<float> without = run(false), with = run(true);
+    if (repeats.splits >= 0 && lab.launcher.sm_count == 132) {
+      LoraDivision division;
+      Must(cudaMemcpy(&division, plan_args.tables.divisions + int64_t{args.site} * plan_args.tables.blocks, sizeof(division),
+                      cudaMemcpyDeviceToHost),
+           "download");
+      lab.Expect("v in patches of " + std::to_string(repeats.splits) + " splits", division.splits == repeats.splits);
+    }
     std::vector<double> sums;
     for (int32_t row = 0; row < rows; ++row) {
       for (int32_t col = 0; col < cols; ++col) {
@@ -418,14 +433,16 @@ void CheckLora(Lab& lab) {
       CheckSite(lab, element, {8, 128, kSiteQkv, kQ, 3, 4096, {4096, 1024, 1024}}, usual, group_rows);
       CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows);
       CheckSite(lab, element, {8, 128, kSiteDown, kDown, 1, 14336, {1024, 0, 0}}, usual, group_rows);
-      if (group_rows == kLoraGroupRows) {  // 57 and 114 rows
+      if (group_rows == kLoraGroupRows) {  // 57, 83 and 114 rows
         CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 2432, {1024, 0, 0}}, usual, group_rows);  // patches of five units, the last short
-        CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 2432, {1024, 0, 0}}, {1, 4, 8}, group_rows, 6);  // the same of many rows
-        CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, {1, 8}, group_rows, 6);
+        CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 2432, {1024, 0, 0}}, {16}, group_rows, {.neighbours = 9, .splits = 2});
+        CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, {1, 8}, group_rows, {.neighbours = 9, .splits = 1});
+        // Five units of B of each output tile.
+        CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 640, {4096, 0, 0}}, {64}, group_rows, {.neighbours = 9, .splits = 1});
         CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 640, {1024, 0, 0}}, {1, 4, 8, 24}, group_rows);
-        CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows, 3);
-        CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 4096, {4096, 0, 0}}, mixed, group_rows, 3);
-        CheckSite(lab, element, {8, 128, kSiteGateUp, kGate, 2, 1024, {3584, 3584, 0}}, mixed, group_rows, 6);
+        CheckSite(lab, element, {2, 128, kSiteQkv, kQ, 3, 256, {512, 256, 256}}, mixed, group_rows, {.times = 3});
+        CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 4096, {4096, 0, 0}}, mixed, group_rows, {.times = 3});
+        CheckSite(lab, element, {8, 128, kSiteGateUp, kGate, 2, 1024, {3584, 3584, 0}}, mixed, group_rows, {.times = 6});
         CheckSite(lab, element, {2, 128, kSiteGateUp, kGate, 2, 256, {12544, 12544, 0}}, mixed, group_rows);  // blocks with three tiles
       }
       CheckSite(lab, element, {2, 32, kSiteQkv, kQ, 3, 192, {192, 64, 64}}, mixed, group_rows);
