@@ -345,38 +345,9 @@ GemmStreamKernel(const __grid_constant__ CUtensorMap weight, const __grid_consta
   };
 
   if constexpr (kPatches) {
-    if (in_patches() && of_a > 0) {  // a warp for each unit; the first adds up what they find
-      static_assert(kLoraPatchUnitsMax <= kConsumerWarps && kLoraPatchUnitsMax < kStages);
-      const LoraSums<T, kRows, kPatches> sums(lora.site, division);
-      const int32_t warp = tid / 32;
-      constexpr int32_t kBoxes = decltype(sums)::kPatchBoxes;
-      const auto found = [&](int32_t unit, int32_t box) { return reinterpret_cast<float2*>(stage_bytes[unit]) + box * 32 + lane; };
-      const auto own = sums.AskOfPatch();
-      if (warp < of_a) {
-        BarrierWait(&landed[warp], 0);
-        BarrierWait(&full[warp], 0);
-        const uint32_t stage = stages + static_cast<uint32_t>(warp) * kStage;
-        float d[2][4] = {};
-        const int32_t parts = min(kLoraPatchParts, per_tile - (division.of_a.begin + warp) * kLoraPatchParts);
-        MultiplyPatch<T, kBoxes>(stage, stage + kLoraPatchBytes, parts, d);
-#pragma unroll
-        for (int32_t box = 0; box < kBoxes; ++box) {
-          *found(warp, box) = {d[0][box * 2] + d[1][box * 2], d[0][box * 2 + 1] + d[1][box * 2 + 1]};
-        }
-      }
-      asm volatile("bar.sync 1, %0;" ::"n"(kConsumerWarps * 32) : "memory");
-      if (warp == 0) {
-#pragma unroll
-        for (int32_t box = 0; box < kBoxes; ++box) {
-          float2 sum = {0, 0};
-#pragma unroll 1
-          for (int32_t unit = 0; unit < of_a; ++unit) sum = {sum.x + found(unit, box)->x, sum.y + found(unit, box)->y};
-          sums.StorePatch(own, box, sum);
-        }
-      }
-      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // before weights come where that was kept
-      __syncwarp();
-      if (lane == 0) StoreRelaxedShared(&released[warp], of_a);
+    if (in_patches() && of_a > 0) {
+      FindPatch<T, kRows, kConsumerWarps>(lora.site, division, of_a, per_tile, stage_bytes, landed, full);
+      if (lane == 0) StoreRelaxedShared(&released[tid / 32], of_a);
       sequence = slot = of_a;
     }
   }
