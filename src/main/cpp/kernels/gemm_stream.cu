@@ -50,8 +50,9 @@ __device__ __forceinline__ void ForTiles(int32_t first, int32_t count, int32_t p
 // Computes   y = x W^T, W [N, K] and x [M, K] of T, y a Product in float32; with kLora y = x W^T + (B A x of each row's adapters)
 // Shapes     M <= kRows; N and K anything (what is outside a matrix reads as zero), with kLora multiples of 128
 // Grid       block b computes the units [b * units_per_block, ...): kProductTile weight rows x 64 inputs each, tile after
-//            tile, with kLora perhaps from its second one on. One thread of the producer's warp copies, two warpgroups multiply, 64
-//            weight rows each. The first inputs are copied by threads of theirs: what copies weights may be waiting for some.
+//            tile, with kLora perhaps from its second one on and with boundaries moved within tiles. One thread of the
+//            producer's warp copies, two warpgroups multiply, 64 weight rows each. The first inputs are copied by threads of
+//            theirs: what copies weights may be waiting for some.
 // Tensor     wgmma m64nRk16: the weights are a, x is b, both straight from shared memory (128-byte swizzle)
 // Shared     stages of 16 KiB of weights and 128 kRows bytes of x, 220 KiB in all: one block a multiprocessor. The stages
 //            are filled with weights BEFORE the kernel waits for its predecessor, two as others have landed, and the rest

@@ -72,7 +72,7 @@ struct Launcher {
 // sums, which the reader adds in the order of their index. A GEMM that splits its work so that every multiprocessor has
 // the same number of units (kProductTile weight rows x 64 inputs) thus needs no reduction of its own. Unit u of the
 // work belongs to block u / units_per_block and to tile u / units_per_tile; partial i of a tile is that of the i-th
-// block with a unit of the tile.
+// block with a unit of the tile. Blocks may move the units between them within a tile, as long as each keeps one.
 //
 // A product of many rows, by a library, is one partial and may be of 16 bits: there the traffic of float32 would cost
 // more than its rounding is worth.

@@ -109,6 +109,7 @@ inline constexpr int32_t kStreamLoraParts = 16;  // with LoRA a block has some o
 struct alignas(16) LoraDivision {
   int32_t per_tile = 0, octets = 0;   // units of a tile; octets of all targets
   UnitRange of_a;
+  int32_t turn = 0;                   // of the block among those with units of A; negative: it has none
   int32_t each = 0, blocks_each = 0;  // units of A of a block; blocks of a tile of A, if these have to do with no other
   int32_t ahead = 0;                  // units up to the first of B
   int32_t part_count = 0;
@@ -116,6 +117,9 @@ struct alignas(16) LoraDivision {
   int32_t splits = 0;                 // of a patch, whose units of_a are then; 0: v does not consist of patches
   LoraPatch patch;
 };
+// In steps of more rows a block with units of A ends later than others, by their number and so many units of W more, or with a patch by so
+// many: there it has fewer of W and its neighbours have more.
+inline constexpr int32_t kLoraLevelRows = 64, kLoraPartsCost = 5, kLoraPatchCost = 3;
 // The product of a site; no blocks where LoRA is not within it.
 struct LoraProduct {
   ProductPlan plan;

@@ -87,36 +87,94 @@ __device__ __forceinline__ int32_t SplitsOf(const ProductPlan& plan, uint64_t pa
   return patches > 0 && patches * splits <= min(plan.blocks, kLoraPatchesMax) ? splits : 0;
 }
 
-// What all blocks of a product with patches have to do. Patches go first to blocks that have nothing of B. A barrier, as Scan.
-__device__ __forceinline__ void DividePatches(const LoraProduct& product, const LoraCounts& counts, const LoraPatch (&patches)[kLoraPatchesMax],
-                                              int32_t patch_count, int32_t splits, uint64_t (&sums)[kWarps], LoraDivision* divisions) {
-  constexpr int32_t kRounds = kLoraBlocksMax / kThreads;
-  static_assert(kRounds == 2);
-  const auto index = static_cast<int32_t>(threadIdx.x);
-  LoraDivider::Outputs outputs[kRounds];
-  uint64_t without_b = 0;  // blocks, a count for each round
-#pragma unroll
-  for (int32_t i = 0; i < kRounds; ++i) {
-    const int32_t block = index + i * kThreads;
-    if (block >= product.plan.blocks) continue;
-    outputs[i] = LoraDivider(product, counts, block).DivideOutputs(&divisions[block]);
-    if (!outputs[i].has_b) without_b |= uint64_t{1} << i * kCountBits;
-  }
+// What each block of a product has to do, until it is written.
+struct BlockShares {
+  int32_t begins[kLoraBlocksMax + 1];  // first units of W
+  int32_t of_b[kLoraBlocksMax];        // units
+  int32_t tiles_ahead[kLoraBlocksMax];
+  int32_t patches[kLoraBlocksMax];     // number of its patch, split after split; negative: it has none
+  int32_t costs[kLoraBlocksMax];       // of what is not W, in units of W
+};
+
+// Calls f(block) for the blocks of the thread.
+template <typename F>
+__device__ __forceinline__ void ForBlocks(int32_t blocks, F&& f) {
+#pragma unroll 1
+  for (int32_t block = static_cast<int32_t>(threadIdx.x); block < blocks; block += kThreads) f(block);
+}
+
+// Which block has which of so many patches: first those that have nothing of B, evenly among them. Barriers, as Scan.
+__device__ __forceinline__ void GivePatches(int32_t blocks, int32_t patches, uint64_t (&sums)[kWarps], BlockShares& shares) {
+  static_assert(kLoraBlocksMax / kThreads == 2);
+  uint64_t without_b = 0;  // blocks, a count for each of a thread's two
+  ForBlocks(blocks, [&](int32_t block) { without_b += shares.of_b[block] > 0 ? 0 : uint64_t{1} << block / kThreads * kCountBits; });
   const Place place = Scan(without_b, sums);
-  const int32_t of_first = CountOf(place.total, 0), of_both = of_first + CountOf(place.total, 1);
-#pragma unroll
-  for (int32_t i = 0; i < kRounds; ++i) {
-    const int32_t block = index + i * kThreads;
-    if (block >= product.plan.blocks) continue;
-    const int32_t before = CountOf(place.before, i) + (i > 0 ? of_first : 0), turn = outputs[i].has_b ? of_both + block - before : before;
+  const int32_t of_first = CountOf(place.total, 0), empty = of_first + CountOf(place.total, 1);
+  ForBlocks(blocks, [&](int32_t block) {
+    const int32_t before = CountOf(place.before, block / kThreads) + (block < kThreads ? 0 : of_first);
+    int32_t number = shares.of_b[block] > 0 ? empty + block - before : before;
+    if (shares.of_b[block] == 0 && patches < empty) {  // patch i is that of the block floor(i empty / patches) of these
+      number = Quotient(before * patches + empty - 1, empty);
+      if (Quotient(number * empty, patches) != before) number = patches;
+    }
+    shares.patches[block] = number < patches ? number : -1;
+  });
+}
+
+// Moves boundaries between blocks, of whose units of W as many change hands as make two neighbours end together; now those of every second
+// pair, then the others. A barrier each time.
+__device__ __forceinline__ void LevelOut(const LoraDivider& divider, BlockShares& shares) {
+  constexpr int32_t kTimes = 8;
+  auto& begins = shares.begins;
+#pragma unroll 1
+  for (int32_t i = 0; i < kTimes; ++i) {
+    __syncthreads();
+    ForBlocks(divider.blocks(), [&](int32_t block) {
+      if (block == 0 || (block + i) % 2 != 0) return;
+      const int32_t before = begins[block - 1], begin = begins[block], end = begins[block + 1];
+      const int32_t more = end - begin + shares.costs[block] - (begin - before) - shares.costs[block - 1];
+      const UnitRange allowed = divider.BeginsOf(block);
+      const int32_t least = max(allowed.begin, before + 1), most = min(allowed.end, end) - 1;
+      if (least <= most) begins[block] = min(max(begin + more / 2, least), most);
+    });
+  }
+  __syncthreads();
+}
+
+// Divides the units of a product among its blocks; with splits there are patches, once there has been a barrier.
+__device__ __forceinline__ void DivideProduct(const LoraPlanArgs& args, const LoraProduct& product, const LoraCounts& counts,
+                                              const LoraPatch (&patches)[kLoraPatchesMax], int32_t patch_count, int32_t splits,
+                                              uint64_t (&sums)[kWarps], BlockShares& shares, LoraDivision* divisions) {
+  const bool is_long = product.plan.units_per_block > kLoraPatchedProductUnits;  // short ones end when v is there
+  const bool level = args.box_rows > kLoraLevelRows && counts.ends[3] > 0 && (splits > 0 || is_long);
+  const LoraDivider divider(product, counts, level && splits == 0);
+  const int32_t blocks = divider.blocks();
+  ForBlocks(blocks, [&](int32_t block) {
+    const LoraDivider::Expansion expansion = divider.DivideOutputs(block, &divisions[block]);
+    shares.of_b[block] = expansion.units, shares.tiles_ahead[block] = expansion.tiles_ahead;
+    shares.begins[block] = divider.BeginOf(block);
+  });
+  if (threadIdx.x == 0) shares.begins[blocks] = divider.BeginOf(blocks);
+  __syncthreads();
+  if (splits > 0) GivePatches(blocks, patch_count * splits, sums, shares);
+  if (level) {
+    ForBlocks(blocks, [&](int32_t block) {
+      const UnitRange of_a = divider.OfA(block);
+      const int32_t of_parts = of_a.empty() ? 0 : of_a.end - of_a.begin + kLoraPartsCost;
+      shares.costs[block] = splits == 0 ? of_parts : shares.patches[block] < 0 ? 0 : kLoraPatchCost;
+    });
+    LevelOut(divider, shares);
+  }
+  ForBlocks(blocks, [&](int32_t block) {
     LoraPatch patch;
-    if (turn < patch_count * splits) {
-      const int32_t split = Quotient(turn, patch_count);
-      patch = patches[turn - split * patch_count];
+    if (const int32_t number = splits > 0 ? shares.patches[block] : -1; number >= 0) {
+      const int32_t split = Quotient(number, patch_count);
+      patch = patches[number - split * patch_count];
       patch.split = split;
     }
-    LoraDivider(product, counts, block).DivideA(outputs[i], splits, patch, &divisions[block]);
-  }
+    const UnitRange of_w{shares.begins[block], shares.begins[block + 1]};
+    divider.DivideRest(block, of_w, shares.tiles_ahead[block], splits, patch, &divisions[block]);
+  });
 }
 
 // Computes   the tables of all sites (lora.h) from the groups of the step, and what each block of their products has to do; sets the
@@ -128,6 +186,7 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
   __shared__ uint64_t sums[kWarps];
   __shared__ alignas(16) uint32_t rows[kThreads][4];  // of the uses at hand
   __shared__ LoraPatch patches[kLoraPatchesMax];
+  __shared__ BlockShares shares;
   WaitForPredecessor();
   AllowSuccessor();  // Embed, which need not wait for what has ended now (launch.h)
   const auto site = static_cast<int32_t>(blockIdx.x), index = static_cast<int32_t>(threadIdx.x);
@@ -193,16 +252,9 @@ __global__ void __launch_bounds__(kThreads) LoraPlanKernel(const __grid_constant
     }
   }
 
-  LoraDivision* divisions = args.tables.divisions + int64_t{site} * args.tables.blocks;
-  if (splits > 0) {
-    __syncthreads();  // the patches are listed
-    DividePatches(product, counts, patches, patch_count, splits, sums, divisions);
-  } else {
-#pragma unroll 1
-    for (int32_t block = index; block < product.plan.blocks; block += kThreads) {
-      const LoraDivider divider(product, counts, block);
-      divider.DivideA(divider.DivideOutputs(&divisions[block]), 0, {}, &divisions[block]);
-    }
+  if (product.plan.blocks > 0) {
+    DivideProduct(args, product, counts, patches, patch_count, splits, sums, shares,
+                  args.tables.divisions + int64_t{site} * args.tables.blocks);
   }
 
   uint64_t before = 0;  // of the uses before those at hand

@@ -85,25 +85,21 @@ class LoraSums {
   // d: as wgmma leaves it.
   __device__ __forceinline__ void Store(int32_t tile, const uint4& members, const float (&d)[kRows / 2]) const {
     const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32, place = static_cast<int32_t>(threadIdx.x) / 32 * 2;
-    const int32_t up_to = ItemsUpTo(members);
     const uint4 of_low = RowsOf(members, place), of_high = RowsOf(members, place + 1);
-    const int32_t before_high = __shfl_sync(0xffffffffu, up_to, place);
-    uint32_t* part = Part(static_cast<int32_t>(blockIdx.x), tile) + lane / 4;
-    uint32_t* low = part + (before_high - ItemsOf(of_low)) * kItemWords;
-    uint32_t* high = part + before_high * kItemWords;
-    const auto bits = [](float sum) { return isnan(sum) ? 0x7fffffffu : __float_as_uint(sum); };
-    const auto store = [&](uint32_t* items, const uint4& rows, int32_t row, float value, float next) {
-      const bool has = HasRow(rows, row);
-      uint32_t* item = items + RowsBefore(rows, row) * kLoraOctetRanks;
-      if (has) StoreRelaxed(item, bits(value));
-      if (HasRow(rows, row + 1)) StoreRelaxed(item + (has ? kLoraOctetRanks : 0), bits(next));
+    uint32_t* low = Part(division_.turn, tile) + PartWord(place, lane % 4 * 2) + lane / 4;
+    uint32_t* high = low + PartWord(1, 0);
+    const auto store = [&](uint32_t* word, uint32_t rows, float value) {
+      if ((rows >> lane % 4 * 2 & 1) != 0) StoreRelaxed(word, isnan(value) ? 0x7fffffffu : __float_as_uint(value));
     };
 #pragma unroll
     for (int32_t j = 0; j < kRows / 8; ++j) {
-      if (kPatches && ((WordOf(of_low, j * 8) | WordOf(of_high, j * 8)) >> j * 8 % 32 & 0xff) == 0) continue;  // hardly any rows, mostly
-      const int32_t row = j * 8 + lane % 4 * 2;
-      store(low, of_low, row, d[j * 4], d[j * 4 + 1]);
-      store(high, of_high, row, d[j * 4 + 2], d[j * 4 + 3]);
+      const uint32_t low_rows = WordOf(of_low, j * 8) >> j * 8 % 32 & 0xff, high_rows = WordOf(of_high, j * 8) >> j * 8 % 32 & 0xff;
+      if (kPatches && (low_rows | high_rows) == 0) continue;  // hardly any rows, mostly
+      const int32_t word = PartWord(0, j * 8), next = PartWord(0, j * 8 + 1);
+      store(low + word, low_rows, d[j * 4]);
+      store(low + next, low_rows >> 1, d[j * 4 + 1]);
+      store(high + word, high_rows, d[j * 4 + 2]);
+      store(high + next, high_rows >> 1, d[j * 4 + 3]);
     }
   }
 
@@ -248,17 +244,17 @@ class LoraSums {
   static __device__ __forceinline__ bool HasEmpty(const uint4& words) {
     return words.x == kLoraEmpty || words.y == kLoraEmpty || words.z == kLoraEmpty || words.w == kLoraEmpty;
   }
-  // A block's part of a tile: with each of both its number grows, so that none is there twice. It consists of items, four ranks of an
-  // octet of a row that uses it: two by two, row by row, octet by octet.
+  // A block's part of a tile: with each of both its number grows, so that none is there twice. It has the ranks of an octet side by side, row
+  // by row, octet by octet; they are added up in items, four ranks of an octet of a row that uses it.
   static constexpr int32_t kPartWords = kLoraTileColumns * kRows;
-  static constexpr int32_t kItemWords = 4;
+  static __device__ __forceinline__ constexpr int32_t PartWord(int32_t octet, int32_t row) { return (octet * kRows + row) * kLoraOctetRanks; }
   static constexpr int32_t kPartsAtOnce = kRows == 16 ? 4 : 8;  // that a lane asks for; with 8 the registers of 16 rows do not last
-  __device__ __forceinline__ uint32_t* Part(int32_t block, int32_t tile) const {
-    return args_.v_parts + static_cast<int64_t>(block + tile) * kPartWords;
+  __device__ __forceinline__ uint32_t* Part(int32_t turn, int32_t tile) const {
+    return args_.v_parts + static_cast<int64_t>(turn + tile) * kPartWords;
   }
   __device__ __forceinline__ UnitRange ShareOf(int32_t total, const UnitRange& blocks, int32_t adder) const {
     const int32_t parts = (blocks.end - blocks.begin) * kAdders;
-    const int32_t own = (static_cast<int32_t>(blockIdx.x) - blocks.begin) * kAdders + adder;
+    const int32_t own = (division_.turn - blocks.begin) * kAdders + adder;
     return {total * own / parts, total * (own + 1) / parts};
   }
   static __device__ __forceinline__ int32_t ItemsOf(const uint4& rows) {
@@ -276,14 +272,6 @@ class LoraSums {
       if (static_cast<int32_t>(threadIdx.x) % 32 >= distance) up_to += before;
     }
     return up_to;
-  }
-  // Rows of a set that come before this one.
-  static __device__ __forceinline__ int32_t RowsBefore(const uint4& rows, int32_t row) {
-    const uint32_t below = (1u << row % 32) - 1;
-    if (row < 32) return __popc(rows.x & below);
-    if (row < 64) return __popc(rows.x) + __popc(rows.y & below);
-    if (row < 96) return __popc(rows.x) + __popc(rows.y) + __popc(rows.z & below);
-    return __popc(rows.x) + __popc(rows.y) + __popc(rows.z) + __popc(rows.w & below);
   }
   static __device__ __forceinline__ uint4 RowsOf(const uint4& octet_rows, int32_t place) {
     const auto word = [&](uint32_t value) { return __shfl_sync(0xffffffffu, value, place); };
@@ -311,7 +299,7 @@ class LoraSums {
       const int32_t row = RowNumber(rows, (item - __shfl_sync(0xffffffffu, up_to, place) + ItemsOf(rows)) / 2);
       float4 sum = {0, 0, 0, 0};
       if (item < share.end) {
-        sum = AddParts<kLanes>(Part(blocks.begin, tile) + item * kItemWords, blocks.end - blocks.begin);
+        sum = AddParts<kLanes>(Part(blocks.begin, tile) + PartWord(place, row) + first, blocks.end - blocks.begin);
       }
 #pragma unroll
       for (int32_t distance = 1; distance < kLanes; distance *= 2) {

@@ -55,6 +55,25 @@ bool SameBits(const std::vector<T>& got, const std::vector<T>& want) {
   return std::memcmp(got.data(), want.data(), want.size() * sizeof(T)) == 0;
 }
 
+// What the busiest block of a product has to do, in units of W, as it has been divided and with equal parts of W.
+struct Busiest {
+  int32_t divided = 0, equal = 0;
+};
+Busiest BusiestOf(const ProductPlan& plan, const LoraDivision* divisions) {
+  Busiest most;
+  for (int32_t block = 0; block < plan.blocks; ++block) {
+    const LoraDivision& own = divisions[block];
+    const int32_t of_a = std::max(0, own.of_a.end - own.of_a.begin);
+    const int32_t cost = own.splits > 0 ? (own.patch.octet < 0 ? 0 : kLoraPatchCost) : of_a == 0 ? 0 : of_a + kLoraPartsCost;
+    const auto per_block = static_cast<int32_t>(plan.units_per_block);
+    int32_t of_w = 0;
+    for (int32_t p = 0; p < own.part_count; ++p) of_w += own.parts[p].end - own.parts[p].begin;
+    most.divided = std::max(most.divided, of_w + cost);
+    most.equal = std::max(most.equal, std::min(per_block, plan.units - block * per_block) + cost);
+  }
+  return most;
+}
+
 bool AllOnce(const std::vector<int32_t>& times) {
   return std::ranges::all_of(times, [](int32_t count) { return count == 1; });
 }
@@ -71,6 +90,7 @@ bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const Lora
   const int32_t splits = divisions[0].splits;
   const bool patched = splits > 0;
   int32_t of_patches = 0, of_octets = 0;  // rows of octets
+  int32_t units_before = 0;               // of W, of the blocks so far
   for (const uint4& used_by : rows) {
     for (int32_t row = 0; row < kStreamRowsMax; ++row) of_octets += HasRow(used_by, row) ? 1 : 0;
   }
@@ -109,16 +129,19 @@ bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const Lora
       if (own.of_a.end > static_cast<int32_t>(of_a.size())) return false;
       for (int32_t unit = own.of_a.begin; unit < own.of_a.end; ++unit) ++of_a[unit];
     }
-    int32_t ahead = std::max(0, own.of_a.end - own.of_a.begin), begin = block * per_block;
+    // Whoever adds partial sums up expects those of the tiles that a block has with equal parts of W.
+    const int32_t first_tile = block * per_block / per_tile, last_tile = (std::min((block + 1) * per_block, plan.units) - 1) / per_tile;
+    if (own.part_count != last_tile + 1 - first_tile) return false;
+    int32_t ahead = std::max(0, own.of_a.end - own.of_a.begin), first = plan.units, end = 0;
     bool before_b = true;
     for (int32_t p = 0; p < own.part_count; ++p) {
       const LoraPart& part = own.parts[p];
-      if (part.tile < 0 || part.tile >= tiles || part.begin < 0 || part.end > per_tile || part.begin >= part.end) return false;
+      if (part.tile < first_tile || part.tile > last_tile || part.begin < 0 || part.end > per_tile || part.begin >= part.end) return false;
       const UnitRange range = octets_of(part.tile), blocks = blocks_of(range);
       if (part.octets.begin != range.begin || part.octets.end != range.end) return false;
       for (int32_t unit = part.begin; unit < part.end; ++unit) {
         const int32_t of_all = part.tile * per_tile + unit;
-        if (of_all < begin || of_all >= begin + per_block) return false;
+        first = std::min(first, of_all), end = std::max(end, of_all + 1);
         ++of_w[of_all];
       }
       if (before_b) ahead += part.end - part.begin;
@@ -127,14 +150,19 @@ bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const Lora
       if (part.blocks.begin < blocks.begin || part.blocks.end > blocks.end) return false;
       for (int32_t of_v = part.blocks.begin; of_v < part.blocks.end; ++of_v) ++of_b[part.tile][of_v - blocks.begin];
     }
-    if (own.ahead != ahead) return false;
+    if (own.ahead != ahead || first != units_before) return false;
+    units_before = end;
   }
   return AllOnce(of_w) && (patched ? of_patches == of_octets * splits : AllOnce(of_a)) && std::ranges::all_of(of_b, AllOnce);
 }
 
-// Groups of `rows_least` to `rows_most` rows with as many uses as `uses_most` or fewer, sometimes those of the group before. q k v and o as
-// each of so many shards has them: how many splits their v has.
-std::array<int32_t, 2> CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_most, const std::vector<int32_t>& ranks,
+struct Divided {
+  std::array<int32_t, 2> splits;  // that v of q k v and of o has
+  std::array<Busiest, 4> busiest;  // of each site
+};
+// Groups of `rows_least` to `rows_most` rows with as many uses as `uses_most` or fewer, sometimes those of the group before. Products as each of
+// so many shards of Llama-3-8B has them, or for one any, but q k v.
+Divided CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_most, const std::vector<int32_t>& ranks,
                                  int32_t shards = 1, int32_t rows_least = 1) {
   std::vector<LoraGroup> groups;
   std::vector<LoraUse> uses;
@@ -184,9 +212,15 @@ std::array<int32_t, 2> CheckPlan(Lab& lab, int32_t group_count, int32_t rows_mos
     return LoraProductOf(PlanProduct(cols, inputs, lab.launcher.sm_count), outputs);
   };
   args.products[0] = product_of({4096 / shards, 1024 / shards, 1024 / shards}, 4096);
-  args.products[1] = shards > 1 ? product_of({4096}, 4096 / shards) : product_of({896}, 896);
-  args.products[2] = product_of({128 * lab.Uniform(1, 112), 128 * lab.Uniform(1, 112)}, 128 * lab.Uniform(1, 64));
-  args.products[3] = product_of({128 * lab.Uniform(1, 64)}, 128 * lab.Uniform(1, 112));
+  if (shards > 1) {
+    args.products[1] = product_of({4096}, 4096 / shards);
+    args.products[2] = product_of({14336 / shards, 14336 / shards}, 4096);
+    args.products[3] = product_of({4096}, 14336 / shards);
+  } else {
+    args.products[1] = product_of({896}, 896);
+    args.products[2] = product_of({128 * lab.Uniform(1, 112), 128 * lab.Uniform(1, 112)}, 128 * lab.Uniform(1, 64));
+    args.products[3] = product_of({128 * lab.Uniform(1, 64)}, 128 * lab.Uniform(1, 112));
+  }
   LoraPlan(lab.launcher, args);
   lab.Finish("lora_plan");
   const size_t room = static_cast<size_t>(kSiteCount) * std::max(1, groups[0].v_cols / kLoraOctetRanks);
@@ -219,7 +253,12 @@ std::array<int32_t, 2> CheckPlan(Lab& lab, int32_t group_count, int32_t rows_mos
                DividesAll(args.products[site % kLoraSites], want.counts[site], divisions.data() + int64_t{site} * tables.blocks, rows,
                           LoraPatchRows(box_rows)));
   }
-  return {divisions[0].splits, divisions[tables.blocks].splits};
+  Divided divided{{divisions[0].splits, divisions[tables.blocks].splits}, {}};
+  for (int32_t site = 0; site < kLoraSites; ++site) {
+    divided.busiest[site] = BusiestOf(args.products[site].plan, divisions.data() + int64_t{site} * tables.blocks);
+    lab.Expect("no block busier than with equal parts of W, " + name, divided.busiest[site].divided <= divided.busiest[site].equal);
+  }
+  return divided;
 }
 
 }  // namespace
@@ -234,9 +273,17 @@ void CheckLoraPlan(Lab& lab) {
   const auto as_many_as_blocks = CheckPlan(lab, 32, 1, 1, {32}, 2), too_many = CheckPlan(lab, 32, 1, 1, {48}, 2);
   const auto of_many_rows = CheckPlan(lab, 16, kLoraGroupRows, 1, {8}, 2, kLoraGroupRows);
   if (lab.launcher.sm_count == 132) {
-    lab.Expect("v of q k v in patches of two splits, of o in whole ones", in_patches == std::array{2, 1});
-    lab.Expect("v of many rows in patches", of_many_rows == std::array{2, 1});
-    lab.Expect("v in patches up to one for each block", as_many_as_blocks == std::array{0, 1} && too_many == std::array{0, 0});
+    lab.Expect("v of q k v in patches of two splits, of o in whole ones", in_patches.splits == std::array{2, 1});
+    lab.Expect("v of many rows in patches", of_many_rows.splits == std::array{2, 1});
+    lab.Expect("v in patches up to one for each block", as_many_as_blocks.splits == std::array{0, 1} && too_many.splits == std::array{0, 0});
+    const int32_t least_less[] = {0, 1, 1, 4};  // units of W
+    for (int32_t site = 1; site < kLoraSites; ++site) {
+      const Busiest &many = of_many_rows.busiest[site], &few = in_patches.busiest[site];
+      lab.Expect("of many rows the busiest block of site " + std::to_string(site) + " has " + std::to_string(many.divided) + " of " +
+                     std::to_string(many.equal),
+                 many.divided <= many.equal - least_less[site]);
+      lab.Expect("of few rows blocks have equal parts of W", few.divided == few.equal);
+    }
   }
   CheckPlan(lab, 16, kLoraGroupRows, 3, {0, 1, 4, 8, 16, 24, 33, 64});
   CheckPlan(lab, 128, 1, 1, {0, 8, 16});
