@@ -444,6 +444,8 @@ void CheckLora(Lab& lab) {
         CheckSite(lab, element, {8, 128, kSiteO, kO, 1, 4096, {4096, 0, 0}}, mixed, group_rows, {.times = 3});
         CheckSite(lab, element, {8, 128, kSiteGateUp, kGate, 2, 1024, {3584, 3584, 0}}, mixed, group_rows, {.times = 6});
         CheckSite(lab, element, {2, 128, kSiteGateUp, kGate, 2, 256, {12544, 12544, 0}}, mixed, group_rows);  // blocks with three tiles
+        // Few blocks with units of A, which have fewer of the weights: in the first of the tiles that a block has some of, or in the second.
+        CheckSite(lab, element, {8, 128, kSiteGateUp, kGate, 2, 1024, {12544, 12544, 0}}, usual, group_rows, {.neighbours = 9});
       }
       CheckSite(lab, element, {2, 32, kSiteQkv, kQ, 3, 192, {192, 64, 64}}, mixed, group_rows);
       CheckSite(lab, element, {2, 32, kSiteGateUp, kGate, 2, 192, {512, 512, 0}}, mixed, group_rows);
