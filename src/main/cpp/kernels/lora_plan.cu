@@ -121,8 +121,7 @@ __device__ __forceinline__ void GivePatches(int32_t blocks, int32_t patches, uin
   });
 }
 
-// Moves boundaries between blocks, of whose units of W as many change hands as make two neighbours end together; now those of every second
-// pair, then the others. A barrier each time.
+// Moves the boundaries between blocks' units of W, every second one in turn, so that neighbours have as much to do. Barriers.
 __device__ __forceinline__ void LevelOut(const LoraDivider& divider, BlockShares& shares) {
   constexpr int32_t kTimes = 8;
   auto& begins = shares.begins;
@@ -141,7 +140,7 @@ __device__ __forceinline__ void LevelOut(const LoraDivider& divider, BlockShares
   __syncthreads();
 }
 
-// Divides the units of a product among its blocks; with splits there are patches, once there has been a barrier.
+// Divides the units of a product among its blocks. Barriers, after the first of which `patches`, if there are splits, is read.
 __device__ __forceinline__ void DivideProduct(const LoraPlanArgs& args, const LoraProduct& product, const LoraCounts& counts,
                                               const LoraPatch (&patches)[kLoraPatchesMax], int32_t patch_count, int32_t splits,
                                               uint64_t (&sums)[kWarps], BlockShares& shares, LoraDivision* divisions) {

@@ -157,13 +157,13 @@ bool DividesAll(const LoraProduct& product, const LoraCounts& counts, const Lora
 }
 
 struct Divided {
-  std::array<int32_t, 2> splits;  // that v of q k v and of o has
-  std::array<Busiest, 4> busiest;  // of each site
+  std::array<int32_t, 2> splits;             // that v of q k v and of o has
+  std::array<Busiest, kLoraSites> busiest;  // of each site
 };
 // Groups of `rows_least` to `rows_most` rows with as many uses as `uses_most` or fewer, sometimes those of the group before. Products as each of
 // so many shards of Llama-3-8B has them, or for one any, but q k v.
 Divided CheckPlan(Lab& lab, int32_t group_count, int32_t rows_most, int32_t uses_most, const std::vector<int32_t>& ranks,
-                                 int32_t shards = 1, int32_t rows_least = 1) {
+                  int32_t shards = 1, int32_t rows_least = 1) {
   std::vector<LoraGroup> groups;
   std::vector<LoraUse> uses;
   std::vector<LoraMatrix> matrices;
