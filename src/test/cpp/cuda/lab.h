@@ -110,6 +110,7 @@ class Lab {
                   double target) const;
   std::unique_ptr<History> history;  // null: nothing is recorded
   int32_t batch = 0;                 // of whole steps; 0: all
+  int32_t shards = 1;                // of whole steps: they are what one of so many has of the shape
 
   // Median microseconds of `body`, which launches `count` units of work, for one unit; captured in a graph and replayed.
   double Microseconds(int32_t count, const std::function<void()>& body);

@@ -1,6 +1,7 @@
-// A whole step of the Llama-3-8B shape by the kernels alone: keys, values and adapters of random numbers.
+// A whole step of that shape by the kernels alone: keys, values and adapters of random numbers.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -30,14 +31,14 @@ class Step {
   // `batch` sequences: with chunk 1 they decode at position context - 1, else all their `chunk` rows are prefilled.
   Step(Lab& lab, const Weights& weights, CublasLt* lt, int32_t batch, int32_t context, int32_t chunk, int32_t adapters,
        int32_t rank, bool all_targets)
-      : lab_(lab), w_(weights), lt_(lt), rows_(batch * chunk), batch_(batch), chunk_(chunk), adapters_(adapters),
-        geometry_(PageGeometry::Of(kLayers, kKvHeads, kHeadDim, kBF16)) {
+      : lab_(lab), w_(weights), shape_(weights.shape), lt_(lt), rows_(batch * chunk), batch_(batch), chunk_(chunk), adapters_(adapters),
+        geometry_(PageGeometry::Of(kLayers, shape_.kv_heads, kHeadDim, kBF16)) {
     std::vector<int32_t> page_ids, page_start{0}, positions, sequence, tokens, row_pages;
     const int32_t pages_each = (context + geometry_.page_tokens - 1) / geometry_.page_tokens;
     std::vector<AdapterLayout> layouts;
     LinearShapes shapes{.layers = kLayers,
-                        .in = {kHidden, kHidden, kHidden, kHidden, kHidden, kHidden, kIntermediate},
-                        .out = {kHidden, 1024, 1024, kHidden, kIntermediate, kIntermediate, kHidden}};
+                        .in = {kHidden, kHidden, kHidden, shape_.q_cols, kHidden, kHidden, shape_.intermediate},
+                        .out = {shape_.q_cols, shape_.kv_cols, shape_.kv_cols, kHidden, shape_.intermediate, shape_.intermediate, kHidden}};
     int32_t adapter_pages = 0;
     for (int32_t a = 0; a < adapters; ++a) {
       std::vector<int32_t> ranks(kLayers * kTargets, rank > 0 ? rank : 8 << a % 4);
@@ -63,7 +64,7 @@ class Step {
       for (int32_t i = 0; i < chunk; ++i) {
         positions.push_back(context - chunk + i);
         sequence.push_back(s);
-        tokens.push_back(lab.Uniform(0, kVocab - 1));
+        tokens.push_back(lab.Uniform(0, shape_.vocab - 1));
         row_pages.push_back(page_ids[page_start[s] + positions.back() / geometry_.page_tokens]);
       }
     }
@@ -76,7 +77,7 @@ class Step {
     PlanAttention(positions);
     PlanAdapters(layouts, order);
     MakeActivations();
-    kv_bytes = int64_t{4} * kKvHeads * kHeadDim * kLayers * (chunk == 1 ? int64_t{batch} * context : 0);
+    kv_bytes = int64_t{4} * shape_.kv_heads * kHeadDim * kLayers * (chunk == 1 ? int64_t{batch} * context : 0);
   }
 
   void Run(const Parts& parts = {}) {
@@ -103,7 +104,7 @@ class Step {
       post.rotation = rotation_->data();
       post.rotary_pairs = kHeadDim / 2;
       post.q = q_.memory->data();
-      post.heads = kHeads;
+      post.heads = shape_.heads;
       post.kv = Kv(layer);
       if (rows_ > kStreamRowsMax && own.qkv) {
         GemmManyQkv(l, kElement, ManyArgs(layer, 0, m[0], x_, parts), post);
@@ -118,7 +119,7 @@ class Step {
       if (parts.attention) Attend(layer);
       delta = Linear(layer, 1, m[1], attended_, parts);
       if (parts.small) Norm(delta);
-      SwiGluArgs swiglu{{}, nullptr, hidden_.memory->data(), kIntermediate, kIntermediate};
+      SwiGluArgs swiglu{{}, nullptr, hidden_.memory->data(), shape_.intermediate, shape_.intermediate};
       if (rows_ > kStreamRowsMax && own.gate_up) {
         GemmManySwiGlu(l, kElement, ManyArgs(layer, 2, m[2], x_, parts), swiglu);
       } else {
@@ -139,7 +140,7 @@ class Step {
     if (!parts.sample) return;
     SampleArgs sample;
     sample.logits = logits;
-    sample.vocab = kVocab;
+    sample.vocab = shape_.vocab;
     sample.rows = sample_rows_->data();
     sample.summaries = summaries_->data();
     sample.ids = drawn_->data();
@@ -177,7 +178,7 @@ class Step {
     return {tokens_->data(), positions_->data(), row_pages_->data()};
   }
   KvPages Kv(int32_t layer) const {
-    return {pool_->data() + layer * geometry_.slice_bytes, geometry_.page_bytes, geometry_.page_tokens, kKvHeads, kHeadDim};
+    return {pool_->data() + layer * geometry_.slice_bytes, geometry_.page_bytes, geometry_.page_tokens, shape_.kv_heads, kHeadDim};
   }
 
   void PlanAttention(const std::vector<int32_t>& positions) {
@@ -185,7 +186,7 @@ class Step {
       std::vector<DecodeRow> rows;
       for (int32_t i = 0; i < rows_; ++i) rows.push_back({i, positions[i]});
       DecodePlan plan;
-      PlanDecode(rows, kHeads, kKvHeads, 0, lab_.launcher.sm_count, &plan);
+      PlanDecode(rows, shape_.heads, shape_.kv_heads, 0, lab_.launcher.sm_count, &plan);
       decode_items_ = Upload(plan.items);
       block_start_ = Upload(plan.block_start);
       partial_ = std::make_unique<DeviceArray<float>>(int64_t{plan.partials} * kDecodeHeads * kHeadDim);
@@ -195,7 +196,7 @@ class Step {
       std::vector<PrefillSequence> sequences;
       for (int32_t s = 0; s < batch_; ++s) sequences.push_back({s * chunk_, chunk_, positions[s * chunk_]});
       std::vector<PrefillItem> items;
-      PlanPrefill(sequences, kHeads, kKvHeads, &items);
+      PlanPrefill(sequences, shape_.heads, shape_.kv_heads, &items);
       prefill_items_ = Upload(items);
     }
   }
@@ -235,7 +236,7 @@ class Step {
     lora_plan_ = {groups_->data(), group_count_->data(), uses_->data(), use_count_->data(), lora_memory_->tables(), StreamBox(rows_)};
     for (int32_t site = 0; site < kLoraSites; ++site) {
       const Matrix& m = w_.layers[0][site];
-      lora_plan_.products[site] = LoraProductOf(PlanProduct(m.cols, m.inputs, lab_.launcher.sm_count), kSiteShapes[site].outputs);
+      lora_plan_.products[site] = LoraProductOf(PlanProduct(m.cols, m.inputs, lab_.launcher.sm_count), ShapeOf(site).outputs);
     }
     lab_.Expect("maps of the pool", EncodePoolMaps(kElement, pool_->data(), pool_->size(), &stream_lora_));
     v_ = std::make_unique<DeviceArray<float>>(v_floats);
@@ -251,15 +252,15 @@ class Step {
                              EncodePatchMap(kElement, a.memory->data(), rows, cols, cols, &a.patch_map));
     };
     make(x_, rows_, kHidden);
-    make(q_, rows_, kHidden);
-    make(attended_, rows_, kHidden);
-    make(hidden_, rows_, kIntermediate);
+    make(q_, rows_, shape_.q_cols);
+    make(attended_, rows_, shape_.q_cols);
+    make(hidden_, rows_, shape_.intermediate);
     make(last_, batch_, kHidden);
     residual_ = std::make_unique<DeviceArray<float>>(int64_t{rows_} * kHidden);
     rotation_ = std::make_unique<DeviceArray<float2>>(int64_t{rows_} * kHeadDim / 2);
     const int64_t parts = rows_ > kStreamRowsMax ? 1 : kProductPartialsMax;
-    for (auto& y : y_) y = std::make_unique<DeviceArray<float>>(parts * rows_ * 2 * kIntermediate);
-    logits_ = std::make_unique<DeviceArray<float>>(int64_t{2} * batch_ * kVocab);
+    for (auto& y : y_) y = std::make_unique<DeviceArray<float>>(parts * rows_ * std::max(2 * shape_.intermediate, kHidden));
+    logits_ = std::make_unique<DeviceArray<float>>(int64_t{kProductPartialsMax} * batch_ * shape_.vocab);
     std::vector<float> inv_freq;
     for (int32_t i = 0; i < kHeadDim / 2; ++i) inv_freq.push_back(static_cast<float>(std::pow(500000.0, -i / 64.0)));
     inv_freq_ = Upload(inv_freq);
@@ -267,7 +268,7 @@ class Step {
     std::vector<int32_t> sampled;
     for (int32_t s = 0; s < batch_; ++s) sampled.push_back((s + 1) * chunk_ - 1);
     sampled_ = Upload(sampled);
-    summaries_ = std::make_unique<DeviceArray<SampleSummary>>(int64_t{batch_} * SampleChunks(kVocab));
+    summaries_ = std::make_unique<DeviceArray<SampleSummary>>(int64_t{batch_} * SampleChunks(shape_.vocab));
     drawn_ = std::make_unique<DeviceArray<int32_t>>(batch_);
     logprobs_ = std::make_unique<DeviceArray<float>>(batch_);
     top_ids_ = std::make_unique<DeviceArray<int32_t>>(int64_t{batch_} * kTopLogprobsMax);
@@ -287,9 +288,9 @@ class Step {
   }
 
   Product Multiply(const Matrix& m, const Activation& x, int32_t rows, const LoraSiteArgs* lora = nullptr) {
-    float* y = m.cols == kVocab ? logits_->data() : y_[turn_++ % 2]->data();
+    float* y = &m == &w_.head ? logits_->data() : y_[turn_++ % 2]->data();
     if (rows > kStreamRowsMax) {
-      const bool half = m.cols != kQkvCols && m.inputs != kIntermediate;
+      const bool half = m.cols != shape_.qkv_cols() && m.inputs != shape_.intermediate;
       lab_.Expect("cublaslt", lt_ != nullptr && lt_->Gemm(lab_.launcher, kElement,
                                                           {.weight = m.data,
                                                            .weight_stride = m.inputs,
@@ -317,10 +318,12 @@ class Step {
   struct SiteShape {
     int32_t first, count, outputs[3];
   };
-  static constexpr SiteShape kSiteShapes[] = {{kQ, 3, {kHidden, 1024, 1024}},
+  SiteShape ShapeOf(int32_t site) const {
+    return std::array<SiteShape, kLoraSites>{{{kQ, 3, {shape_.q_cols, shape_.kv_cols, shape_.kv_cols}},
                                               {kO, 1, {kHidden, 0, 0}},
-                                              {kGate, 2, {kIntermediate, kIntermediate, 0}},
-                                              {kDown, 1, {kHidden, 0, 0}}};
+                                              {kGate, 2, {shape_.intermediate, shape_.intermediate, 0}},
+                                              {kDown, 1, {kHidden, 0, 0}}}}[site];
+  }
 
   bool LoraArgs(int32_t layer, int32_t site, const Matrix& m, const Activation& x, const Parts& parts, LoraSiteArgs* args) {
     if (!parts.lora || adapters_ == 0 || (site >= 2 && !mlp_lora_) || (lora_sites >> site & 1) == 0) return false;
@@ -329,10 +332,11 @@ class Step {
     args->uses = uses_->data();
     args->pool = {pool_->data(), geometry_.page_bytes, static_cast<uint32_t>(geometry_.slice_bytes)};
     args->layer = layer;
-    args->targets = kSiteShapes[site].count;
-    args->first_target = kSiteShapes[site].first;
+    const SiteShape shape = ShapeOf(site);
+    args->targets = shape.count;
+    args->first_target = shape.first;
     args->inputs = args->columns = m.inputs;
-    std::copy_n(kSiteShapes[site].outputs, 3, args->outputs);
+    std::copy_n(shape.outputs, 3, args->outputs);
     args->x = x.memory->data();
     args->v = v_->data();
     lora_memory_->Place(layer * kLoraSites + site, args);
@@ -374,8 +378,8 @@ class Step {
     AttentionArgs args;
     args.q = q_.memory->data();
     args.out = attended_.memory->data();
-    args.out_stride = kHidden;
-    args.heads = kHeads;
+    args.out_stride = shape_.q_cols;
+    args.heads = shape_.heads;
     args.scale = 0.088388f;
     args.positions = positions_->data();
     args.sequence = sequence_->data();
@@ -392,6 +396,7 @@ class Step {
 
   Lab& lab_;
   const Weights& w_;
+  const StepShape& shape_;
   CublasLt* lt_;
   const int32_t rows_, batch_, chunk_, adapters_;
   const PageGeometry geometry_;
