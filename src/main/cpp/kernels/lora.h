@@ -98,7 +98,9 @@ inline constexpr int32_t kLoraPatchParts = 8;               // of kUnitInputs in
 inline constexpr int32_t kLoraPatchUnitsMax = 4;            // of a block, so that there are stages left for weights
 inline constexpr int32_t kLoraSplitsMax = 2;
 inline constexpr int32_t kLoraPatchesMax = kLoraGroupsMax;  // of a site, times the splits
-inline constexpr uint32_t kLoraPatchedProductUnits = 14;    // of W, of a block: in longer products one with a patch would end late
+// Of W, of a block. Shorter products end when v is there; in longer ones a block with a patch would end late.
+inline constexpr uint32_t kLoraShortProductUnits = 14;
+__host__ __device__ constexpr bool IsLong(const ProductPlan& plan) { return plan.units_per_block > kLoraShortProductUnits; }
 __host__ __device__ constexpr int32_t LoraPatchUnits(uint32_t units_per_tile) {
   return (static_cast<int32_t>(units_per_tile) + kLoraPatchParts - 1) / kLoraPatchParts;
 }
@@ -117,9 +119,9 @@ struct alignas(16) LoraDivision {
   int32_t splits = 0;                 // of a patch, whose units of_a are then; 0: v does not consist of patches
   LoraPatch patch;
 };
-// In steps of more rows a block with units of A ends later than others, by their number and so many units of W more, or with a patch by so
-// many: there it has fewer of W and its neighbours have more.
-inline constexpr int32_t kLoraLevelRows = 64, kLoraPartsCost = 5, kLoraPatchCost = 3;
+// With more rows in a step's box a block with units of A ends later than others, by their number and so many units of W more, or with a
+// patch by so many: there it has fewer of W and its neighbours have more.
+inline constexpr int32_t kLoraLevelRows = 16, kLoraPartsCost = 5, kLoraPatchCost = 3;
 // The product of a site; no blocks where LoRA is not within it.
 struct LoraProduct {
   ProductPlan plan;
@@ -158,7 +160,7 @@ __host__ __device__ constexpr bool PollsSums(int32_t octets, int32_t box_rows) {
   return octets <= kLoraPolledOctets && box_rows <= kLoraPolledRows;
 }
 __host__ __device__ constexpr bool CanHavePatches(const ProductPlan& plan, int32_t box_rows) {
-  return LoraPatchRows(box_rows) > 0 && plan.blocks > 0 && plan.units_per_block <= kLoraPatchedProductUnits &&
+  return LoraPatchRows(box_rows) > 0 && plan.blocks > 0 && !IsLong(plan) &&
          LoraPatchUnits(plan.units_per_tile) <= kLoraSplitsMax * kLoraPatchUnitsMax;
 }
 constexpr bool CanHavePatches(std::span<const LoraProduct> of_layer, int32_t box_rows) {

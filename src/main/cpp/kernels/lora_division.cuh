@@ -31,7 +31,7 @@ __device__ __forceinline__ UnitRange BlocksOf(const LoraDivision& division, int3
 // each partial sum remains who had it.
 class LoraDivider {
  public:
-  // apart: blocks with units of A have others between them, where they are few.
+  // apart: fewer blocks have units of A, with more of them each, and there are others between these.
   __device__ __forceinline__ LoraDivider(const LoraProduct& product, const LoraCounts& counts, bool apart)
       : product_(product), ends_(counts.ends), per_tile_(static_cast<int32_t>(product.plan.units_per_tile)),
         per_block_(static_cast<int32_t>(product.plan.units_per_block)), units_(product.plan.units), shares_(ShareA(apart)),
@@ -93,10 +93,12 @@ class LoraDivider {
     int32_t each, blocks_each;  // as LoraDivision's
     int32_t stride;             // of the blocks with units of A
   };
-  // A in equal parts, none of which is too short: of few tiles in more of them, as hardly any block has one.
+  // A in equal parts, none of which is too short, as each costs its block as much again: of few tiles in more of them, as hardly any block
+  // has one. Blocks apart lose less by it, so that there parts are twice as long.
   __device__ __forceinline__ Shares ShareA(bool apart) const {
     const int32_t blocks = product_.plan.blocks, total = Tiles() * per_tile_;
-    const int32_t least = min(per_tile_, max(HasFew() ? 2 : 4, HasFew() ? (per_tile_ + (apart ? 31 : 0)) / 32 : per_tile_ / 16));
+    const int32_t of_few = max(apart ? 4 : 2, (per_tile_ + (apart ? 31 : 0)) / 32), of_many = max(apart ? 8 : 4, per_tile_ / 16);
+    const int32_t least = min(per_tile_, HasFew() ? of_few : of_many);
     int32_t each = max(Quotient(total + blocks - 1, blocks), least), blocks_each = 0;
     if (Tiles() > 0 && Tiles() <= blocks) {  // so that no block has to do with two tiles, where it hardly costs balance
       const int32_t of_tile = Quotient(blocks, Tiles()), longer = max(Quotient(per_tile_ + of_tile - 1, of_tile), least);

@@ -144,8 +144,7 @@ __device__ __forceinline__ void LevelOut(const LoraDivider& divider, BlockShares
 __device__ __forceinline__ void DivideProduct(const LoraPlanArgs& args, const LoraProduct& product, const LoraCounts& counts,
                                               const LoraPatch (&patches)[kLoraPatchesMax], int32_t patch_count, int32_t splits,
                                               uint64_t (&sums)[kWarps], BlockShares& shares, LoraDivision* divisions) {
-  const bool is_long = product.plan.units_per_block > kLoraPatchedProductUnits;  // short ones end when v is there
-  const bool level = args.box_rows > kLoraLevelRows && counts.ends[3] > 0 && (splits > 0 || is_long);
+  const bool level = args.box_rows > kLoraLevelRows && counts.ends[3] > 0 && (splits > 0 || IsLong(product.plan));
   const LoraDivider divider(product, counts, level && splits == 0);
   const int32_t blocks = divider.blocks();
   ForBlocks(blocks, [&](int32_t block) {

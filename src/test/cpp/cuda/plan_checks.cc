@@ -268,6 +268,7 @@ void CheckLoraPlan(Lab& lab) {
   CheckPlan(lab, 4, kLoraGroupRows, 1, {8});
   CheckPlan(lab, 16, kLoraGroupRows, 1, {8, 16, 32, 64});
   CheckPlan(lab, 10, 3, 1, {8, 16, 32, 64});
+  const auto of_few_rows = CheckPlan(lab, kLoraLevelRows, 1, 1, {8}, 2);
   CheckPlan(lab, 4, kLoraGroupRows, 1, {8, 16}, 2);
   const auto in_patches = CheckPlan(lab, 19, 1, 1, {8}, 2);
   const auto as_many_as_blocks = CheckPlan(lab, 32, 1, 1, {32}, 2), too_many = CheckPlan(lab, 32, 1, 1, {48}, 2);
@@ -278,7 +279,7 @@ void CheckLoraPlan(Lab& lab) {
     lab.Expect("v in patches up to one for each block", as_many_as_blocks.splits == std::array{0, 1} && too_many.splits == std::array{0, 0});
     const int32_t least_less[] = {0, 1, 1, 4};  // units of W
     for (int32_t site = 1; site < kLoraSites; ++site) {
-      const Busiest &many = of_many_rows.busiest[site], &few = in_patches.busiest[site];
+      const Busiest &many = of_many_rows.busiest[site], &few = of_few_rows.busiest[site];
       lab.Expect("of many rows the busiest block of site " + std::to_string(site) + " has " + std::to_string(many.divided) + " of " +
                      std::to_string(many.equal),
                  many.divided <= many.equal - least_less[site]);
