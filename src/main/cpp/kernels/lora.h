@@ -121,7 +121,7 @@ struct alignas(16) LoraDivision {
 };
 // With more rows in a step's box a block with units of A ends later than others, by their number and so many units of W more, or with a
 // patch by so many: there it has fewer of W and its neighbours have more.
-inline constexpr int32_t kLoraLevelRows = 16, kLoraPartsCost = 5, kLoraPatchCost = 3;
+inline constexpr int32_t kLoraLevelRows = 32, kLoraPartsCost = 5, kLoraPatchCost = 3;
 // The product of a site; no blocks where LoRA is not within it.
 struct LoraProduct {
   ProductPlan plan;
