@@ -1,4 +1,4 @@
-// A whole step of that shape by the kernels alone: keys, values and adapters of random numbers.
+// A whole step of the shape of step_weights.h by the kernels alone: keys, values and adapters of random numbers.
 #pragma once
 
 #include <array>
