@@ -65,7 +65,7 @@ int main(int argc, char** argv) {
     } else if (std::strcmp(argv[i], "--shards") == 0 && has_value) {
       shards = NumberOf("--shards", argv[++i], 8);
       if ((shards & (shards - 1)) != 0) {
-        std::fprintf(stderr, "kernel_lab: 8 is no multiple of --shards %d\n", shards);
+        std::fprintf(stderr, "kernel_lab: --shards %d is not 1, 2, 4 or 8\n", shards);
         return 2;
       }
       command += " --shards " + std::to_string(shards);

@@ -60,27 +60,33 @@ void BenchBase(Lab& lab, const Weights& weights, CublasLt* lt, int32_t batch, do
               batch, ms, floor, floor / ms * 100, serial, products, no_attention);
 }
 
-// What is allowed, in the unit of the floor of the adapters' bytes: of the whole shape these at 75 % of the bandwidth and 3 % of the step
-// without adapters, of a shard's these and 5 % of it.
-double AllowedExtra(const Lab& lab, double floor, double base) { return lab.shards == 1 ? floor / 0.75 + 0.03 * base : floor + 0.05 * base; }
+// What a step's adapters are held against, in milliseconds: the same step without them, in the same memory, since it takes longer or shorter
+// with where its pages lie, and the floor of their bytes. Allowed of the whole shape are these bytes at 75 % of the bandwidth and 3 % of the
+// step, of a shard's the bytes and 5 %.
+struct WithoutAdapters {
+  WithoutAdapters(Lab& lab, Step& step)
+      : base(lab.Microseconds(1, [&] { step.Run({.lora = false}); }) / 1e3),
+        floor(static_cast<double>(step.adapter_bytes) / lab.read_bandwidth * 1e3),
+        allowed(lab.shards == 1 ? floor / 0.75 + 0.03 * base : floor + 0.05 * base) {}
 
-// Beside the same step without adapters, in the same memory, since the step takes longer or shorter with where its pages lie.
+  double base, floor, allowed;
+  double PercentOver(double extra) const { return (extra - floor) / base * 100; }
+};
+
 void BenchAdapters(Lab& lab, const Weights& weights, CublasLt* lt, int32_t batch, const Adapters& adapters) {
   Step step(lab, weights, lt, batch, kContext, 1, adapters.count, adapters.rank, adapters.all);
   if (adapters.count == 8) CheckOverlap(lab, step, "decode step with adapters");
-  const double base = lab.Microseconds(1, [&] { step.Run({.lora = false}); }) / 1e3;
-  const double ms = lab.Microseconds(1, [&] { step.Run(); }) / 1e3;
-  const double floor = static_cast<double>(step.adapter_bytes) / lab.read_bandwidth * 1e3;
-  const double allowed = AllowedExtra(lab, floor, base);
+  const WithoutAdapters without(lab, step);
+  const double extra = lab.Microseconds(1, [&] { step.Run(); }) / 1e3 - without.base;
   char text[128];
   std::snprintf(text, sizeof(text), "%d adapters of rank %s, %s", adapters.count,
                 adapters.rank > 0 ? std::to_string(adapters.rank).c_str() : "8 to 64", adapters.all ? "all seven" : "q k v o");
   const std::string settings = weights.shape.Name() + ", context 1024, batch " + std::to_string(batch) + ", " + text;
   char floors[96];
-  std::snprintf(floors, sizeof(floors), "; base %.3f ms, adapters' floor %.3f ms, extra %.3f ms", base, floor, ms - base);
-  lab.Record("cuda-lora-step", settings + floors, base + allowed);
-  std::printf("        %-38s extra %.3f ms, allowed %.3f%s (floor %.3f; %.1f %% of base, %.1f %% over the floor)\n", text, ms - base,
-              allowed, ms - base > allowed ? " !" : "", floor, (ms - base) / base * 100, (ms - base - floor) / base * 100);
+  std::snprintf(floors, sizeof(floors), "; base %.3f ms, adapters' floor %.3f ms, extra %.3f ms", without.base, without.floor, extra);
+  lab.Record("cuda-lora-step", settings + floors, without.base + without.allowed);
+  std::printf("        %-38s extra %.3f ms, allowed %.3f%s (floor %.3f; %.1f %% of base, %.1f %% over the floor)\n", text, extra,
+              without.allowed, extra > without.allowed ? " !" : "", without.floor, extra / without.base * 100, without.PercentOver(extra));
 }
 
 // Which products are by the own kernel, from none to all, and what it makes of the step.
@@ -144,11 +150,10 @@ void BenchLoraSites(Lab& lab) {
     for (const Adapters& adapters : kAdapters) {
       if (adapters.count > batch || (lab.batch == 0 && batch > 32 && adapters.count < 64)) continue;
       Step step(lab, weights, nullptr, batch, kContext, 1, adapters.count, adapters.rank, adapters.all);
-      const double base = lab.Microseconds(1, [&] { step.Run({.lora = false}); }) / 1e3;
-      const double floor = static_cast<double>(step.adapter_bytes) / lab.read_bandwidth * 1e3;
-      const auto extra = [&] { return lab.Microseconds(1, [&] { step.Run(); }) / 1e3 - base; };
+      const WithoutAdapters without(lab, step);
+      const auto extra = [&] { return lab.Microseconds(1, [&] { step.Run(); }) / 1e3 - without.base; };
       std::printf("  B=%d %dxr%d %s: base %.3f, floor %.3f, allowed %.3f, extra %.3f;", batch, adapters.count, adapters.rank,
-                  adapters.all ? "all" : "qkvo", base, floor, AllowedExtra(lab, floor, base), extra());
+                  adapters.all ? "all" : "qkvo", without.base, without.floor, without.allowed, extra());
       for (int32_t site = 0; site < (adapters.all ? kLoraSites : 2); ++site) {
         step.lora_sites = 1U << site;
         std::printf(" %s %.3f", std::array{"qkv", "o", "gate-up", "down"}[site], extra());
@@ -157,7 +162,7 @@ void BenchLoraSites(Lab& lab) {
       std::printf(" plan %.3f", extra());
       step.lora_sites = 0xf;
       const double all = extra();
-      std::printf(" all %.3f (%.1f %% over the floor)\n", all, (all - floor) / base * 100);
+      std::printf(" all %.3f (%.1f %% over the floor)\n", all, without.PercentOver(all));
       std::fflush(stdout);
     }
   }

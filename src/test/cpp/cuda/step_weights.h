@@ -14,7 +14,7 @@ namespace chorale::cuda {
 inline constexpr Element kElement = Element::kBf16;
 inline constexpr int32_t kLayers = 32, kHidden = 4096, kHeadDim = 128;
 
-// Of one of so many shards, of which 8 is a multiple.
+// Of one of 1, 2, 4 or 8 shards.
 struct StepShape {
   explicit StepShape(int32_t of_shards) : shards(of_shards) {}
 
